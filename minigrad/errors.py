@@ -1,0 +1,111 @@
+"""Every exception that minigrad raises on purpose.
+
+Each one is also the built-in exception that Python programmers expect, so ``except ValueError`` keeps working::
+
+    MinigradError
+    ├── ShapeError          (ValueError)    shapes that do not fit each other
+    ├── DTypeError          (TypeError)     an element type the function does not take
+    ├── DeviceError         (RuntimeError)  devices mixed, or a device that is not there
+    ├── IndexRangeError     (IndexError)    an index or a token id outside its range
+    ├── ConfigError         (ValueError)    an option or a combination of options with no meaning
+    ├── GradError           (RuntimeError)  differentiation was asked of something it cannot pass
+    │   ├── InPlaceError                    a value saved for the backward pass was overwritten
+    │   ├── AnomalyError                    a NaN or infinity appeared while anomaly detection was on
+    │   └── GraphFreedError                 a graph was used again after its buffers were freed
+    ├── CheckpointError     (ValueError)    a checkpoint that is broken, or does not fit the model
+    ├── DataError           (ValueError)    a data set that is absent or malformed
+    │   └── ChecksumError                   a data file whose contents are not the published ones
+    └── MissingExtraError   (ImportError)   an optional package is needed and not installed
+
+A message says what was given, what was expected and what to do, and starts with the function's name:
+``lstm: x has 32 features, weight_ih_l0 expects 64; x is (T, B, features)``.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AnomalyError",
+    "CheckpointError",
+    "ChecksumError",
+    "ConfigError",
+    "DTypeError",
+    "DataError",
+    "DeviceError",
+    "GradError",
+    "GraphFreedError",
+    "InPlaceError",
+    "IndexRangeError",
+    "MinigradError",
+    "MissingExtraError",
+    "ShapeError",
+    "missing_extra",
+]
+
+
+class MinigradError(Exception):
+    """The root: ``except mg.errors.MinigradError`` catches all that minigrad raises on purpose."""
+
+
+class ShapeError(MinigradError, ValueError):
+    """Shapes that do not fit each other or the function."""
+
+
+class DTypeError(MinigradError, TypeError):
+    """An element type that the function does not take."""
+
+
+class DeviceError(MinigradError, RuntimeError):
+    """Arrays of two devices met, or a device was asked for that is not there."""
+
+
+class IndexRangeError(MinigradError, IndexError):
+    """An index, axis or token id outside its range."""
+
+
+class ConfigError(MinigradError, ValueError):
+    """An option, or a combination of options, that has no meaning."""
+
+
+class GradError(MinigradError, RuntimeError):
+    """Differentiation was asked of something that it cannot pass through."""
+
+
+class InPlaceError(GradError):
+    """A value that the backward pass needs was overwritten by `assign_`."""
+
+
+class AnomalyError(GradError):
+    """A NaN or an infinity appeared while anomaly detection was on."""
+
+
+class GraphFreedError(GradError):
+    """A graph was used again after the backward pass had freed what it kept."""
+
+
+class CheckpointError(MinigradError, ValueError):
+    """A checkpoint file that is broken, or a state that does not fit its model."""
+
+
+class DataError(MinigradError, ValueError):
+    """A data set that is absent or malformed."""
+
+
+class ChecksumError(DataError):
+    """A data file whose contents are not the published ones."""
+
+
+class MissingExtraError(MinigradError, ImportError):
+    """An optional package is needed and not installed; the message holds the pip command."""
+
+
+def missing_extra(package: str, *, extra: str) -> MissingExtraError:
+    """The exception to raise when the optional `package`, a part of `extra`, cannot be imported.
+
+    >>> raise missing_extra("matplotlib", extra="viz")
+    Traceback (most recent call last):
+        ...
+    minigrad.errors.MissingExtraError: matplotlib is not installed: pip install "minigrad[viz]"
+    """
+    return MissingExtraError(
+        f'{package} is not installed: pip install "minigrad[{extra}]"', name=package
+    )
