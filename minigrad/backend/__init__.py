@@ -1,0 +1,44 @@
+"""What differs between NumPy and CuPy, and nothing else: devices, GEMM, random streams, DLPack.
+
+Neutral code takes its array namespace from the array in hand and never names a device:
+
+>>> import numpy as np
+>>> from minigrad import backend
+>>> x = backend.device("cpu").asarray([1.0, 2.0])
+>>> xp = backend.namespace(x)
+>>> xp is np
+True
+>>> backend.device_of(x)
+device('cpu')
+"""
+
+from __future__ import annotations
+
+from minigrad.backend.device import (
+    NAMESPACES,
+    Array,
+    Device,
+    device,
+    device_of,
+    namespace,
+    register,
+    use_device,
+)
+from minigrad.backend.gemm import matmul
+from minigrad.backend.random import get_rng_state, initial_seed, manual_seed, set_rng_state
+
+__all__ = [
+    "NAMESPACES",
+    "Array",
+    "Device",
+    "device",
+    "device_of",
+    "get_rng_state",
+    "initial_seed",
+    "manual_seed",
+    "matmul",
+    "namespace",
+    "register",
+    "set_rng_state",
+    "use_device",
+]
