@@ -1,6 +1,6 @@
 """Every exception that minigrad raises on purpose.
 
-Each one is also the built-in exception that Python programmers expect, so ``except ValueError`` keeps working::
+Each is also the built-in exception that Python programmers expect: ``except ValueError`` works::
 
     MinigradError
     ├── ShapeError          (ValueError)    shapes that do not fit each other
@@ -10,14 +10,14 @@ Each one is also the built-in exception that Python programmers expect, so ``exc
     ├── ConfigError         (ValueError)    an option or a combination of options with no meaning
     ├── GradError           (RuntimeError)  differentiation was asked of something it cannot pass
     │   ├── InPlaceError                    a value saved for the backward pass was overwritten
-    │   ├── AnomalyError                    a NaN or infinity appeared while anomaly detection was on
+    │   ├── AnomalyError                    a NaN or infinity appeared under anomaly detection
     │   └── GraphFreedError                 a graph was used again after its buffers were freed
     ├── CheckpointError     (ValueError)    a checkpoint that is broken, or does not fit the model
     ├── DataError           (ValueError)    a data set that is absent or malformed
     │   └── ChecksumError                   a data file whose contents are not the published ones
     └── MissingExtraError   (ImportError)   an optional package is needed and not installed
 
-A message says what was given, what was expected and what to do, and starts with the function's name:
+A message starts with the function's name and says what was given, what was expected, what to do:
 ``lstm: x has 32 features, weight_ih_l0 expects 64; x is (T, B, features)``.
 """
 
