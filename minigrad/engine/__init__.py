@@ -1,0 +1,49 @@
+"""The engine: Tensors, the tape, ops and their derivatives, functions of functions.
+
+Reading order: `tensor`, `op`, `tape`, `transforms`, `checkpoint`, `modes`. It imports no op.
+"""
+
+from .checkpoint import checkpoint
+from .modes import MODES, detect_anomaly, enable_grad, is_grad_enabled, no_grad, scope
+from .op import OPS, FusedOp, Op, alias, elementwise, function, fused, op
+from .operators import ops
+from .sparse import RowSparse
+from .tape import Node, backward, edge, pull
+from .tensor import Hook, Tensor, wrap
+from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+
+__all__ = [
+    "MODES",
+    "OPS",
+    "FusedOp",
+    "Hook",
+    "Node",
+    "Op",
+    "RowSparse",
+    "Tensor",
+    "alias",
+    "backward",
+    "checkpoint",
+    "detect_anomaly",
+    "edge",
+    "elementwise",
+    "enable_grad",
+    "function",
+    "fused",
+    "grad",
+    "hessian",
+    "hvp",
+    "is_grad_enabled",
+    "jacobian",
+    "jvp",
+    "no_grad",
+    "op",
+    "ops",
+    "pull",
+    "scope",
+    "value_and_grad",
+    "vjp",
+    "wrap",
+]
+
+function(backward)

@@ -1,0 +1,110 @@
+"""What is switched on in this context: recording, anomaly detection, module scope.
+
+One immutable `Modes` value lives in one `ContextVar`, so threads and asyncio tasks never see
+each other's settings, and every context manager restores the old value even when its body raises.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+@dataclass(frozen=True, slots=True)
+class Modes:
+    """The switches an op reads once per call."""
+
+    grad: bool = True  # record a line on the tape when an input requires grad
+    anomaly: bool = False  # look for the first NaN
+    scope: tuple[str, ...] = ()  # names of the modules being called, outermost first
+
+
+MODES: ContextVar[Modes] = ContextVar("minigrad.modes", default=Modes())  # noqa: B039 (frozen)
+
+
+@contextmanager
+def _switched(**changes: object) -> Iterator[None]:
+    token = MODES.set(replace(MODES.get(), **changes))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        MODES.reset(token)
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Record nothing inside. Works as a context manager and as a decorator.
+
+    >>> import minigrad as mg
+    >>> w = mg.tensor([1.0, 2.0], requires_grad=True)
+    >>> with mg.no_grad():
+    ...     (w * 2).requires_grad
+    False
+    """
+    with _switched(grad=False):
+        yield
+
+
+@contextmanager
+def enable_grad() -> Iterator[None]:
+    """Record inside, also within `no_grad`."""
+    with _switched(grad=True):
+        yield
+
+
+@contextmanager
+def detect_anomaly() -> Iterator[None]:
+    """Raise `AnomalyError` at the op that first makes a NaN, forward or backward.
+
+    The error names the op, the shapes that went in and the line of your code that called it.
+    Slower (each result is examined, and a GPU is synchronised): for hunting, not for training.
+
+    >>> import minigrad as mg
+    >>> x = mg.tensor([-1.0], requires_grad=True)
+    >>> with mg.detect_anomaly():
+    ...     mg.log(x)
+    Traceback (most recent call last):
+    ...
+    minigrad.errors.AnomalyError: log made the first NaN ...
+    """
+    with _switched(anomaly=True):
+        yield
+
+
+@contextmanager
+def scope(name: str) -> Iterator[None]:
+    """Name the lines recorded inside: pictures draw them as one cluster.
+
+    Modules push their own name; use it for parts of a function.
+    """
+    with _switched(scope=(*MODES.get().scope, name)):
+        yield
+
+
+def is_grad_enabled() -> bool:
+    """Whether ops record in this context."""
+    return MODES.get().grad
+
+
+Place = tuple[str, int]  # file name, line number
+
+
+def user_place() -> Place | None:
+    """File and line of the innermost caller outside this package."""
+    frame = sys._getframe(1)
+    while frame.f_code.co_filename.startswith(PACKAGE):
+        if frame.f_back is None:
+            return None
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+def show(place: Place | None) -> str:
+    """`file.py:12`, for an error message."""
+    return f"{place[0]}:{place[1]}" if place else "an unknown line"

@@ -1,0 +1,73 @@
+"""`RowSparse`: a gradient that touches only some rows of a large matrix.
+
+An embedding step reads a few hundred of |V| rows; its dense gradient would be zeros elsewhere. A
+RowSparse holds the rows that were read. It can be added, scaled, measured and made dense, and the
+optimisers update just its rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..backend import Array, device_of
+
+
+class RowSparse:
+    """Gradient of shape `shape` whose only non-zero rows are `values` at `indices`.
+
+    Shapes: indices (N,), values (N, *shape[1:]). Repeated indices add up; `coalesce()` sums them.
+    """
+
+    __slots__ = ("indices", "shape", "values")
+
+    def __init__(self, indices: Array, values: Array, shape: tuple[int, ...]) -> None:
+        self.indices, self.values, self.shape = indices, values, shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.values.dtype  # type: ignore[no-any-return]
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def astype(self, dtype: Any) -> RowSparse:
+        return RowSparse(self.indices, self.values.astype(dtype), self.shape)
+
+    def coalesce(self) -> RowSparse:
+        """Each row once, in ascending order; sums run in the order of occurrence."""
+        device = device_of(self.values)
+        rows, inverse = np.unique(device.to_host(self.indices), return_inverse=True)
+        xp = device.xp
+        values = xp.zeros((len(rows), *self.shape[1:]), dtype=self.dtype)
+        xp.add.at(values, device.asarray(inverse), self.values)
+        return RowSparse(device.asarray(rows), values, self.shape)
+
+    def to_dense(self) -> Array:
+        """The full array."""
+        xp = device_of(self.values).xp
+        dense = xp.zeros(self.shape, dtype=self.dtype)
+        xp.add.at(dense, self.indices, self.values)
+        return dense
+
+    def __add__(self, other: Any) -> Any:
+        if isinstance(other, RowSparse):
+            xp = device_of(self.values).xp
+            return RowSparse(
+                xp.concatenate([self.indices, other.indices]),
+                xp.concatenate([self.values, other.values]),
+                self.shape,
+            )
+        return other + self.to_dense()
+
+    __radd__ = __add__
+
+    def __mul__(self, factor: float) -> RowSparse:
+        return RowSparse(self.indices, self.values * factor, self.shape)
+
+    __rmul__ = __mul__
+
+    def __repr__(self) -> str:
+        return f"RowSparse(rows={len(self.indices)} of {self.shape[0]}, shape={self.shape})"
