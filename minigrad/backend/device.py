@@ -1,8 +1,8 @@
 """Devices, and the registry that says which array type lives on which.
 
-The registry is a plain dict, `NAMESPACES`: array type → array namespace. The engine reads it once per op,
-so it must stay a dict and a lookup; everything slower (subclasses, a first CuPy array, error messages) is in
-`namespace`, which is asked only when the lookup fails.
+The registry is a plain dict, `NAMESPACES`: array type → array namespace. The engine reads it once
+per op, so a lookup must be all there is to it; what is slower (subclasses, the first CuPy array,
+the error message) is in `namespace`, which is asked when the lookup fails.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ NAMESPACES: dict[type, Any] = {}
 """Array type → array namespace (numpy, cupy, …)."""
 
 PROVIDERS = {"cuda": "minigrad.backend.cuda", "strict": "minigrad.testing.strict"}
-"""Device kind → module that opens it: `open_device(index: int | None) -> Device`. Imported when first asked for."""
+"""Device kind → the module whose `open_device(index)` opens it, imported when asked for."""
 
-_FOREIGN = {"cupy": "cuda"}  # top-level package of an array type nobody registered yet → its provider
+_FOREIGN = {"cupy": "cuda"}  # package of an array type nobody registered yet → its provider
 _DEVICE_OF: dict[type, Callable[[Array], Device]] = {}
 _DEVICES: dict[str, Device] = {}
 _LOCK = threading.RLock()
@@ -39,8 +39,9 @@ _LOCK = threading.RLock()
 class Device:
     """Where arrays live and who computes on them.
 
-    Attributes: `name` ("cpu", "cuda:0", "strict"), `kind` (the name before the colon), `index`, `xp` (the array
-    namespace) and `rng` (this device's random stream). Devices are singletons: compare them with `is` or `==`.
+    Attributes: `name` ("cpu", "cuda:0", "strict"), `kind` (the name before the colon), `index`,
+    `xp` (the array namespace) and `rng` (this device's random stream). Devices are singletons:
+    two are the same device if and only if they are the same object.
     """
 
     kind: str = ""
@@ -52,11 +53,11 @@ class Device:
         self._rng: _random.Stream | None = None
 
     def asarray(self, obj: Any, dtype: Any = None) -> Array:
-        """`obj` as an array of this device: uploads host data and arrays of other devices, shares its own."""
+        """`obj` as an array of this device: its own arrays are shared, all else is uploaded."""
         raise NotImplementedError
 
     def to_host(self, array: Array) -> np.ndarray[Any, Any]:
-        """`array` as a NumPy array: the array itself on the CPU, a copy elsewhere. Waits for the device."""
+        """`array` as a NumPy array: itself on the CPU, elsewhere a copy, waiting for the device."""
         raise NotImplementedError
 
     def make_stream(self, seed: int) -> _random.Stream:
@@ -109,7 +110,7 @@ class CpuDevice(Device):
 
 
 def register(array_type: type, xp: Any, device_of: Callable[[Array], Device]) -> None:
-    """Declare that arrays of `array_type` are computed on with `xp` and live on `device_of(array)`."""
+    """Declare that arrays of `array_type` are computed on with `xp`, on `device_of(array)`."""
     _DEVICE_OF[array_type] = device_of
     NAMESPACES[array_type] = xp
 
@@ -137,7 +138,7 @@ def device_of(array: Array) -> Device:
 
 
 def _adopt(array_type: type) -> type:
-    """Register a subclass of a known array type, or a library met for the first time; returns `array_type`."""
+    """Register a subclass of a known type, or a library met for the first time."""
     provider = _FOREIGN.get(array_type.__module__.partition(".")[0])
     if provider is not None:
         importlib.import_module(PROVIDERS[provider])
@@ -146,17 +147,22 @@ def _adopt(array_type: type) -> type:
             if base is not array_type:
                 register(array_type, NAMESPACES[base], _DEVICE_OF[base])
             return array_type
-    known = ", ".join(sorted({f"{t.__module__}.{t.__qualname__}" for t in NAMESPACES if not issubclass(t, np.generic)}))
+    known = sorted({_qualified(each) for each in NAMESPACES if not issubclass(each, np.generic)})
     raise DeviceError(
-        f"expected an array, got {array_type.__module__}.{array_type.__qualname__}; known array types are {known}. "
-        "Lists and numbers become arrays with mg.asarray, other libraries' tensors with mg.from_dlpack"
+        f"expected an array, got {_qualified(array_type)}; known array types: {', '.join(known)}. "
+        "Lists and numbers become arrays with mg.asarray, other tensors with mg.from_dlpack"
     )
 
 
-def device(spec: str | Device | None = None) -> Device:
-    """The device named `spec`: "cpu", "cuda" (the current GPU), "cuda:1", "strict"; None means the default.
+def _qualified(array_type: type) -> str:
+    return f"{array_type.__module__}.{array_type.__qualname__}".removeprefix("builtins.")
 
-    The default is the innermost `use_device`, else the environment variable MINIGRAD_DEVICE, else the CPU.
+
+def device(spec: str | Device | None = None) -> Device:
+    """The device named `spec`: "cpu", "cuda" (the current GPU), "cuda:1"; None means the default.
+
+    The default is that of the innermost `use_device`, else the environment variable
+    MINIGRAD_DEVICE, else the CPU.
 
     Raises: DeviceError if there is no such device, saying why and what to do.
 
@@ -176,13 +182,14 @@ def device(spec: str | Device | None = None) -> Device:
 
 def _open(spec: str) -> Device:
     kind, colon, number = spec.partition(":")
-    if (colon and not number.isdecimal()) or kind not in {"cpu", *PROVIDERS} or (kind == "cpu" and colon):
-        raise DeviceError(f"no device {spec!r}; devices are 'cpu', 'cuda', 'cuda:0', 'cuda:1', …, 'strict' (for tests)")
-    provider = importlib.import_module(PROVIDERS[kind])  # "cpu" is open from the start
+    if kind not in PROVIDERS or (colon and not number.isdecimal()):  # "cpu" is open already
+        raise DeviceError(
+            f"no device {spec!r}; devices are 'cpu', 'cuda' (the current GPU), 'cuda:0', 'cuda:1', …"
+        )
+    provider = importlib.import_module(PROVIDERS[kind])
     found: Device = provider.open_device(int(number) if colon else None)
     with _LOCK:
-        found = _DEVICES.setdefault(found.name, found)
-    return found
+        return _DEVICES.setdefault(found.name, found)
 
 
 _DEFAULT: ContextVar[Device | None] = ContextVar("minigrad_default_device", default=None)
@@ -227,5 +234,6 @@ def _cpu_of(array: Array) -> Device:
     return _CPU
 
 
-for _type in {np.ndarray, *np.sctypeDict.values()}:  # NumPy scalars are what reductions return
+_SCALARS: set[Any] = set(np.sctypeDict.values())  # what NumPy's reductions return
+for _type in {np.ndarray} | _SCALARS:
     register(_type, np, _cpu_of)

@@ -1,8 +1,8 @@
-"""Random streams: one per device, all seeded by `manual_seed`, each with a state that JSON can hold.
+"""Random streams: one per device, all seeded by `manual_seed`, with states that JSON can hold.
 
-A stream draws arrays of its own device. The host stream is NumPy's `Generator(Philox)`: the same seed gives
-the same bits on every machine. Weights are drawn from the host stream and then uploaded, so a model starts
-from the same weights on every device.
+A stream draws arrays of its own device. The host stream is NumPy's `Generator(Philox)`: the same
+seed gives the same bits on every machine. Weights are drawn from the host stream and then uploaded,
+so a model starts from the same weights on every device.
 """
 
 from __future__ import annotations
@@ -13,24 +13,32 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.errors import ConfigError
+from minigrad.errors import CheckpointError, ConfigError
 
 State = dict[str, Any]
-"""A stream's or all streams' state: nested dicts, lists, strings and ints, exactly what `json.dump` takes."""
+"""The state of one stream or of all: dicts, lists, strings and ints, as `json.dump` takes them."""
 
 
 class Stream:
-    """A source of random arrays on one device. Thread-safe: every draw takes the next part of the stream."""
+    """A source of random arrays on one device.
+
+    Thread-safe: each draw takes the next part of the stream. Which thread gets which part is up to
+    the threads; a program that must repeat bit for bit draws from one thread.
+    """
 
     def manual_seed(self, seed: int) -> None:
         """Start again from `seed`."""
         raise NotImplementedError
 
-    def uniform(self, low: float = 0.0, high: float = 1.0, shape: Any = (), dtype: Any = "float32") -> Any:
+    def uniform(
+        self, low: float = 0.0, high: float = 1.0, shape: Any = (), dtype: Any = "float32"
+    ) -> Any:
         """Values of U[low, high)."""
         raise NotImplementedError
 
-    def normal(self, mean: float = 0.0, std: float = 1.0, shape: Any = (), dtype: Any = "float32") -> Any:
+    def normal(
+        self, mean: float = 0.0, std: float = 1.0, shape: Any = (), dtype: Any = "float32"
+    ) -> Any:
         """Values of N(mean, std²)."""
         raise NotImplementedError
 
@@ -47,11 +55,14 @@ class Stream:
         raise NotImplementedError
 
     def get_state(self) -> State:
-        """Where the stream stands, as a dict JSON can hold."""
+        """Where the stream stands, as a dict that JSON can hold."""
         raise NotImplementedError
 
     def set_state(self, state: State) -> None:
-        """Continue from `state`, bit for bit."""
+        """Continue from `state`, bit for bit.
+
+        Raises: CheckpointError, the stream unchanged, if `state` is of another kind of stream.
+        """
         raise NotImplementedError
 
 
@@ -66,20 +77,23 @@ class HostStream(Stream):
         with self._lock:
             self._generator = np.random.Generator(np.random.Philox(seed))
 
-    def uniform(self, low: float = 0.0, high: float = 1.0, shape: Any = (), dtype: Any = "float32") -> Any:
+    def uniform(
+        self, low: float = 0.0, high: float = 1.0, shape: Any = (), dtype: Any = "float32"
+    ) -> Any:
         with self._lock:
-            unit = self._unit(shape, dtype)
-        unit *= high - low
-        unit += low
-        return unit
+            values = np.asarray(self._generator.random(shape, dtype=drawn_as(dtype)))
+        values *= high - low
+        values += low
+        return values.astype(dtype, copy=False)
 
-    def normal(self, mean: float = 0.0, std: float = 1.0, shape: Any = (), dtype: Any = "float32") -> Any:
-        draw = np.dtype(dtype) if np.dtype(dtype).itemsize >= 4 else np.dtype("float32")
+    def normal(
+        self, mean: float = 0.0, std: float = 1.0, shape: Any = (), dtype: Any = "float32"
+    ) -> Any:
         with self._lock:
-            z = np.asarray(self._generator.standard_normal(shape, dtype=draw))
-        z *= std
-        z += mean
-        return z.astype(dtype, copy=False)
+            values = np.asarray(self._generator.standard_normal(shape, dtype=drawn_as(dtype)))
+        values *= std
+        values += mean
+        return values.astype(dtype, copy=False)
 
     def integers(self, low: int, high: int, shape: Any = (), dtype: Any = "int64") -> Any:
         with self._lock:
@@ -91,46 +105,100 @@ class HostStream(Stream):
 
     def bernoulli(self, p: float, shape: Any = (), dtype: Any = "float32") -> Any:
         with self._lock:
-            return (self._unit(shape, "float32") < p).astype(dtype)
+            values = self._generator.random(shape, dtype=np.float32)
+        return np.asarray(values < p).astype(dtype)
 
     def get_state(self) -> State:
         with self._lock:
-            return _jsonable(self._generator.bit_generator.state)
+            state = _plain(self._generator.bit_generator.state)
+        return dict(state)
 
     def set_state(self, state: State) -> None:
+        fresh: Any = np.random.Philox(0)
+        try:
+            inner = {name: np.array(state["state"][name], np.uint64) for name in ("counter", "key")}
+            fresh.state = {**state, "state": inner, "buffer": np.array(state["buffer"], np.uint64)}
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise CheckpointError(
+                f"set_state: not a state of NumPy's Philox stream ({error!r}): {str(state)[:80]}"
+            ) from error
         with self._lock:
-            self._generator.bit_generator.state = state
-
-    def _unit(self, shape: Any, dtype: Any) -> Any:
-        draw = np.dtype(dtype) if np.dtype(dtype).itemsize >= 4 else np.dtype("float32")
-        return np.asarray(self._generator.random(shape, dtype=draw)).astype(dtype, copy=False)
+            self._generator = np.random.Generator(fresh)
 
 
-def _jsonable(value: Any) -> Any:
+def drawn_as(dtype: Any) -> Any:
+    """The floating dtype in which values of `dtype` are drawn: float64 for itself, else float32."""
+    return np.float64 if np.dtype(dtype) == np.float64 else np.float32
+
+
+def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: _jsonable(v) for k, v in value.items()}
+        return {name: _plain(each) for name, each in value.items()}
     if isinstance(value, np.ndarray):
         return value.tolist()
     return value.item() if isinstance(value, np.generic) else value
 
 
-_lock = threading.RLock()
-_seed: int | None = None
-_streams: dict[str, Stream] = {}
-_pending: dict[str, State] = {}
+class _Streams:
+    """The streams of the process by device name, and the seed they start from."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.seed: int | None = None
+        self.opened: dict[str, Stream] = {}
+        self.waiting: dict[str, State] = {}  # restored before their device was opened
+
+    def initial_seed(self) -> int:
+        with self.lock:
+            if self.seed is None:
+                self.seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
+            return self.seed
+
+    def stream(self, name: str, make: Callable[[int], Stream]) -> Stream:
+        with self.lock:
+            if name not in self.opened:
+                made = make(self.initial_seed())
+                if name in self.waiting:
+                    made.set_state(self.waiting[name])
+                    del self.waiting[name]
+                self.opened[name] = made
+            return self.opened[name]
+
+    def manual_seed(self, seed: int) -> None:
+        with self.lock:
+            self.seed = seed
+            self.waiting.clear()
+            for each in self.opened.values():
+                each.manual_seed(seed)
+
+    def get_state(self) -> State:
+        with self.lock:
+            states = {name: each.get_state() for name, each in self.opened.items()}
+            return {"seed": self.initial_seed(), "streams": {**self.waiting, **states}}
+
+    def set_state(self, state: State) -> None:
+        with self.lock:
+            before = self.get_state()
+            try:
+                self._set(state)
+            except BaseException:
+                self._set(before)
+                raise
+
+    def _set(self, state: State) -> None:
+        self.manual_seed(state["seed"])
+        for name, each in state["streams"].items():
+            if name in self.opened:
+                self.opened[name].set_state(each)
+            else:
+                self.waiting[name] = each
 
 
-def stream(name: str, make: Callable[[int], Stream]) -> Stream:
-    """The stream of the device called `name`, made with `make(seed)` on first use."""
-    with _lock:
-        if name not in _streams:
-            _streams[name] = made = make(initial_seed())
-            if name in _pending:
-                made.set_state(_pending.pop(name))
-        return _streams[name]
+_STREAMS = _Streams()
+stream = _STREAMS.stream
 
 
-def manual_seed(seed: int) -> None:
+def manual_seed(seed: Any) -> None:
     """Seed the streams of all devices, those opened later included.
 
     Raises: ConfigError if `seed` is not an integer ≥ 0.
@@ -142,39 +210,30 @@ def manual_seed(seed: int) -> None:
     >>> bool((a == mg.device("cpu").rng.uniform(shape=3)).all())
     True
     """
-    global _seed
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ConfigError(f"manual_seed: expected an integer >= 0, got {seed!r}")
-    with _lock:
-        _seed = int(seed)
-        _pending.clear()
-        for each in _streams.values():
-            each.manual_seed(_seed)
+    _STREAMS.manual_seed(int(seed))
 
 
 def initial_seed() -> int:
-    """The seed all streams started from: the last `manual_seed`, else one drawn from the system's entropy."""
-    global _seed
-    with _lock:
-        if _seed is None:
-            _seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
-        return _seed
+    """The seed all streams started from: `manual_seed`'s, else one of the system's entropy."""
+    return _STREAMS.initial_seed()
 
 
 def get_rng_state() -> State:
-    """The state of every stream, for an exact resume: `json.dump` takes it, `set_rng_state` restores it."""
-    with _lock:
-        states = {name: each.get_state() for name, each in _streams.items()}
-        return {"seed": initial_seed(), "streams": {**_pending, **states}}
+    """The state of every stream, for an exact resume: `json.dump` takes it."""
+    return _STREAMS.get_state()
 
 
-def set_rng_state(state: State) -> None:
-    """Continue every stream from a `get_rng_state()`; a device not opened yet takes its state when it is."""
-    global _seed
-    with _lock:
-        manual_seed(state["seed"])
-        for name, each in state["streams"].items():
-            if name in _streams:
-                _streams[name].set_state(each)
-            else:
-                _pending[name] = each
+def set_rng_state(state: Any) -> None:
+    """Continue every stream from a `get_rng_state()`; a device not opened yet does when it is.
+
+    Raises: CheckpointError, all streams unchanged, if `state` is not such a state.
+    """
+    if not (
+        isinstance(state, dict)
+        and isinstance(state.get("seed"), int)
+        and isinstance(state.get("streams"), dict)
+    ):
+        raise CheckpointError(f"set_rng_state: expected what get_rng_state gave, got {state!r:.80}")
+    _STREAMS.set_state(state)
