@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backend import NAMESPACES, get_rng_state, set_rng_state
-from .modes import MODES, enable_grad, no_grad, user_place
+from .derive import saved_inputs
+from .modes import MODES, enable_grad, no_grad, user_frame
 from .op import Op, alias
 from .tape import Edge, Node, edge, pull, tick
 from .tensor import Tensor, wrap
@@ -20,7 +21,7 @@ class _Checkpoint(Op):
 
     def pull(self, node: Node, gs: list[Any], wanted: int, create_graph: bool) -> list[Any]:
         n: int = node.params["arguments"]
-        saved, _ = self._saved(node, create_graph)
+        saved = saved_inputs(node, create_graph)
         start = tick()
         xs = []
         with enable_grad():
@@ -108,8 +109,9 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
         if isinstance(a, Tensor) and (version := a.shared_version()) is not None
     ]
     node.outputs = node.residual = node.hooks = node.labels = None
+    node.many = isinstance(out, tuple)
     node.specs = tuple((o.shape, o.dtype) for o in outs)
-    node.id, node.scope, node.place = tick(), MODES.get().scope, user_place()
+    node.id, node.scope, node.at = tick(), MODES.get().scope, user_frame()
     results = tuple(wrap(o.data, node, i) for i, o in enumerate(outs))
     return results if isinstance(out, tuple) else results[0]
 

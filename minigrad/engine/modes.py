@@ -11,13 +11,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from types import CodeType
+from typing import Any, NamedTuple
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
-@dataclass(frozen=True, slots=True)
-class Modes:
+class Modes(NamedTuple):
     """The switches an op reads once per call."""
 
     grad: bool = True  # record a line on the tape when an input requires grad
@@ -25,12 +25,13 @@ class Modes:
     scope: tuple[str, ...] = ()  # names of the modules being called, outermost first
 
 
-MODES: ContextVar[Modes] = ContextVar("minigrad.modes", default=Modes())  # noqa: B039 (frozen)
+MODES: ContextVar[Modes] = ContextVar("minigrad.modes", default=Modes())
 
 
 @contextmanager
-def _switched(**changes: object) -> Iterator[None]:
-    token = MODES.set(replace(MODES.get(), **changes))  # type: ignore[arg-type]
+def switched(**changes: Any) -> Iterator[None]:
+    """Other modes inside, the old ones after."""
+    token = MODES.set(MODES.get()._replace(**changes))
     try:
         yield
     finally:
@@ -47,14 +48,14 @@ def no_grad() -> Iterator[None]:
     ...     (w * 2).requires_grad
     False
     """
-    with _switched(grad=False):
+    with switched(grad=False):
         yield
 
 
 @contextmanager
 def enable_grad() -> Iterator[None]:
     """Record inside, also within `no_grad`."""
-    with _switched(grad=True):
+    with switched(grad=True):
         yield
 
 
@@ -73,7 +74,7 @@ def detect_anomaly() -> Iterator[None]:
     ...
     minigrad.errors.AnomalyError: log made the first NaN ...
     """
-    with _switched(anomaly=True):
+    with switched(anomaly=True):
         yield
 
 
@@ -83,7 +84,7 @@ def scope(name: str) -> Iterator[None]:
 
     Modules push their own name; use it for parts of a function.
     """
-    with _switched(scope=(*MODES.get().scope, name)):
+    with switched(scope=(*MODES.get().scope, name)):
         yield
 
 
@@ -95,14 +96,31 @@ def is_grad_enabled() -> bool:
 Place = tuple[str, int]  # file name, line number
 
 
-def user_place() -> Place | None:
-    """File and line of the innermost caller outside this package."""
-    frame = sys._getframe(1)
+def user_frame() -> tuple[CodeType, int] | None:
+    """Code and instruction of the innermost caller outside this package; `place` decodes it."""
+    frame = sys._getframe(2)
     while frame.f_code.co_filename.startswith(PACKAGE):
         if frame.f_back is None:
             return None
         frame = frame.f_back
-    return frame.f_code.co_filename, frame.f_lineno
+    return frame.f_code, frame.f_lasti
+
+
+def place(at: tuple[CodeType, int] | None) -> Place | None:
+    """File and line of what `user_frame` found."""
+    if at is None:
+        return None
+    code, instruction = at
+    line = code.co_firstlineno
+    for start, end, number in code.co_lines():
+        if start <= instruction < end and number is not None:
+            line = number
+    return code.co_filename, line
+
+
+def user_place() -> Place | None:
+    """File and line of the innermost caller outside this package."""
+    return place(user_frame())
 
 
 def show(place: Place | None) -> str:

@@ -6,20 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .tensor import Tensor
 
 
-class Registry:
-    """The public functions by name: `ops.sum(x)`. Filled where they are defined."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"no op is called {name!r}; import minigrad.ops first")
-
-
-ops: Any = Registry()
+# The public functions by name, `ops.sum(x)`; filled where they are defined.
+ops: Any = SimpleNamespace()
 
 Axis = int | Sequence[int] | None
 

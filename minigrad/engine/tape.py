@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable, Iterable, Sequence
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from ..backend import NAMESPACES, Array, device_of
@@ -22,7 +23,7 @@ from ..errors import (
     InPlaceError,
     ShapeError,
 )
-from .modes import MODES, Place, _switched, show
+from .modes import MODES, Place, place, show, switched
 from .tensor import Tensor, Version, wrap
 
 if TYPE_CHECKING:
@@ -45,20 +46,22 @@ class Node:
         outputs, residual: likewise the result, and what a fused kernel kept for itself.
         specs: (shape, dtype) of each output.
         labels: names given to outputs.
-        id, scope, place: position, module names, and (file, line) of the user's call.
+        id, scope: position, and names of the modules being called.
+        at: code and instruction of the user's call; `place` makes file and line of it.
     """
 
     __slots__ = (
+        "at",
         "hooks",
         "id",
         "inputs",
         "labels",
+        "many",
         "mask",
         "op",
         "outputs",
         "params",
         "parents",
-        "place",
         "residual",
         "scope",
         "slots",
@@ -68,9 +71,10 @@ class Node:
 
     op: Op
     params: dict[str, Any]
-    parents: tuple[Any, ...]
-    slots: tuple[int, ...]
+    parents: Sequence[Any]
+    slots: Sequence[int]
     mask: int
+    many: bool  # a tuple of outputs, not one
     inputs: Sequence[Any] | None
     outputs: Any
     residual: Any
@@ -80,7 +84,12 @@ class Node:
     versions: list[tuple[Version, int, int]] | None
     id: int
     scope: tuple[str, ...]
-    place: Place | None
+    at: tuple[CodeType, int] | None
+
+    @property
+    def place(self) -> Place | None:
+        """File and line of the user's call."""
+        return place(self.at)
 
     def add_hooks(self, index: int) -> dict[int, Callable[[Tensor], Tensor | None]]:
         """The hooks of output `index`."""
@@ -143,29 +152,6 @@ def needed_lines(roots: Iterable[Edge], targets: set[Edge], since: int) -> set[N
     return needed
 
 
-class _Sums:
-    """Cotangents on their way, summed by edge. Only a sum made here is added to in place."""
-
-    def __init__(self) -> None:
-        self.value: dict[Edge, Any] = {}
-        self.owned: set[Edge] = set()
-
-    def add(self, key: Edge, g: Any) -> None:
-        old = self.value.get(key)
-        if old is None:
-            self.value[key] = g
-        elif key in self.owned:
-            old += g
-            self.value[key] = old
-        else:
-            self.value[key] = old + g
-            self.owned.add(key)
-
-    def pop(self, key: Edge) -> Any:
-        self.owned.discard(key)
-        return self.value.pop(key, None)
-
-
 def pull(
     roots: Sequence[tuple[Edge, Any]],
     *,
@@ -180,60 +166,82 @@ def pull(
     Returns the cotangent of each edge reached.
     """
     needed = None if targets is None else needed_lines([e for e, _ in roots], targets, since)
-    sums = _Sums()
+    pending: dict[Node, list[Any]] = {}  # cotangents on their way, one per output
     result: dict[Edge, Any] = {}
-    queued: set[Node] = set()
-    heap: list[tuple[int, Node]] = []
+    heap: list[tuple[int, Node]] = []  # newest line first
+    owned: set[Edge] = set()  # sums made here: only they are added to in place
 
-    def send(key: Edge, g: Any) -> None:
-        sums.add(key, g)
-        node = key[0]
-        if isinstance(node, Node) and node not in queued:
-            queued.add(node)
-            heapq.heappush(heap, (-node.id, node))
+    def send(parent: Any, slot: int, g: Any) -> None:
+        if type(parent) is Node:
+            sums: Any = pending.get(parent)
+            key: Any = slot
+            if sums is None:
+                pending[parent] = sums = [None] * len(parent.specs)
+                heapq.heappush(heap, (-parent.id, parent))
+            old = sums[slot]
+        else:
+            sums, key = result, (parent, slot)
+            old = sums.get(key)
+        if old is None:
+            sums[key] = g
+        elif (parent, slot) in owned:
+            old += g
+            sums[key] = old
+        else:
+            sums[key] = old + g
+            owned.add((parent, slot))
 
-    for key, g in roots:
-        send(key, g)
-    anomaly = MODES.get().anomaly
-    with _switched(grad=create_graph):
+    for (parent, slot), g in roots:
+        send(parent, slot, g)
+    modes = MODES.get()
+    # Rules on Tensors must record; rules on arrays cannot.
+    token = MODES.set(modes._replace(grad=True)) if create_graph and not modes.grad else None
+    try:
         while heap:
             node = heapq.heappop(heap)[1]
-            queued.discard(node)
-            gs = [sums.pop((node, i)) for i in range(len(node.specs))]
+            gs = pending.pop(node)
             if node.hooks:
-                gs = [_run_hooks(node.hooks.get(i), g) for i, g in enumerate(gs)]
-            if targets is not None:
+                gs = [_run_hooks(node.hooks.get(i), g, create_graph) for i, g in enumerate(gs)]
+            wanted = node.mask
+            if targets is not None and needed is not None:
                 for i, g in enumerate(gs):
                     if g is not None and (node, i) in targets:
                         result[node, i] = g
-                if node not in needed:  # type: ignore[operator]
+                if node not in needed:
                     continue
-            node.check_saved()
-            wanted = node.mask
-            if targets is not None:
-                for i, p, slot in node.tracked():
-                    if p not in needed and (p, slot) not in targets:  # type: ignore[operator]
+                for i, parent, slot in node.tracked():
+                    if parent not in needed and (parent, slot) not in targets:
                         wanted &= ~(1 << i)
+            if node.inputs is None or node.versions is not None:
+                node.check_saved()
             grads = node.op.pull(node, gs, wanted, create_graph)
-            for i, p, slot in node.tracked():
-                if grads[i] is not None:
-                    if anomaly:
-                        _check_nan(grads[i], node, i)
-                    send((p, slot), grads[i])
+            for g, parent, slot in zip(grads, node.parents, node.slots, strict=True):
+                if g is not None:
+                    if modes.anomaly:
+                        _check_nan(g, node)
+                    send(parent, slot, g)
             if not retain_graph:
                 node.release()
-    for key in list(sums.value):  # what is left are leaves
-        if targets is None or key in targets:
-            result[key] = _run_hooks(key[0].hooks, sums.value[key])
+    finally:
+        if token is not None:
+            MODES.reset(token)
+    if targets is not None:
+        result = {key: g for key, g in result.items() if key in targets}
+    for (parent, _), g in result.items():
+        if isinstance(parent, Tensor) and parent.hooks:
+            result[parent, 0] = _run_hooks(parent.hooks, g, create_graph)
     return result
 
 
-def _run_hooks(hooks: dict[int, Callable[[Tensor], Tensor | None]] | None, g: Any) -> Any:
+def _run_hooks(
+    hooks: dict[int, Callable[[Tensor], Tensor | None]] | None, g: Any, create_graph: bool
+) -> Any:
     if not hooks or g is None:
         return g
     for hook in list(hooks.values()):
-        before = g if isinstance(g, Tensor) else wrap(g)
-        after = hook(before)
+        before = wrap(g) if _is_array(g) else g
+        with switched(grad=create_graph):
+            after = hook(before)
         if after is None:
             continue
         if getattr(after, "shape", None) != before.shape:
@@ -245,26 +253,33 @@ def _run_hooks(hooks: dict[int, Callable[[Tensor], Tensor | None]] | None, g: An
     return g
 
 
-def _check_nan(g: Any, node: Node, argument: int) -> None:
+def _check_nan(g: Any, node: Node) -> None:
     data = getattr(g, "data", g)
     data = getattr(data, "values", data)  # RowSparse
     if bool((data != data).any()):
         raise AnomalyError(
-            f"backward of {node.op.name} made the first NaN, in the gradient of argument "
-            f"{argument}; the op was called at {show(node.place)}"
+            f"backward of {node.op.name} made the first NaN; the op was called at {show(node.place)}"
         )
 
 
-def cotangent(t: Tensor, g: Any, *, what: str) -> Array:
-    """`g` as the cotangent of `t`: ones for a single element when None; checked."""
+def cotangent(t: Tensor, g: Any, create_graph: bool, *, what: str) -> Any:
+    """`g`, checked, as the cotangent of `t`: an array, or a Tensor when `create_graph`.
+
+    None means ones, for a single element.
+    """
     if g is None:
         if t.size != 1:
             raise GradError(
                 f"{what}: the output has shape {t.shape}; give its cotangent, or reduce it to one "
                 "number first, e.g. with .sum()"
             )
-        return device_of(t.data).xp.ones(t.shape, dtype=t.dtype)
+        ones = device_of(t.data).xp.ones(t.shape, dtype=t.dtype)
+        return wrap(ones) if create_graph else ones
     data = g.data if isinstance(g, Tensor) else g
+    if type(data) is type(t.data) and data.shape == t.shape and data.dtype == t.dtype:
+        if create_graph:
+            return g if isinstance(g, Tensor) else wrap(data)
+        return data
     if type(data) not in NAMESPACES:
         data = device_of(t.data).asarray(data, t.dtype)
     if data.shape != t.shape:
@@ -274,8 +289,10 @@ def cotangent(t: Tensor, g: Any, *, what: str) -> Array:
     if data.dtype != t.dtype:
         if data.dtype.kind not in "fV":
             raise DTypeError(f"{what}: the cotangent has dtype {data.dtype}, expected {t.dtype}")
-        g = data = g.astype(t.dtype) if isinstance(g, Tensor) else data.astype(t.dtype)
-    return g if isinstance(g, Tensor) else data
+        g = g.astype(t.dtype) if isinstance(g, Tensor) else wrap(data.astype(t.dtype))
+    if not create_graph:
+        return g.data if isinstance(g, Tensor) else data
+    return g if isinstance(g, Tensor) else wrap(data)
 
 
 def backward(
@@ -287,18 +304,14 @@ def backward(
             "backward: nothing was recorded for this tensor; does an input have "
             "requires_grad=True, and was no_grad() off?"
         )
-    g = cotangent(t, gradient, what="backward")
-    if create_graph and not isinstance(g, Tensor):
-        g = wrap(g)
-    elif not create_graph and isinstance(g, Tensor):
-        g = g.data
-    found = pull(
-        [(edge(t), g)], retain_graph=retain_graph or create_graph, create_graph=create_graph
-    )
-    for (leaf, _), value in found.items():
-        new = value if isinstance(value, Tensor) or not _is_array(value) else wrap(value)
-        with _switched(grad=create_graph):
-            leaf.grad = new if leaf.grad is None else leaf.grad + new
+    g = cotangent(t, gradient, create_graph, what="backward")
+    retain_graph = retain_graph or create_graph
+    found = pull([(edge(t), g)], retain_graph=retain_graph, create_graph=create_graph)
+    for (leaf, _), g in found.items():
+        if leaf.grad is not None:
+            old = leaf.grad
+            g = old + g if create_graph or not isinstance(old, Tensor) else old.data + g
+        leaf.grad = wrap(g) if _is_array(g) else g
 
 
 def _is_array(value: Any) -> bool:

@@ -62,12 +62,7 @@ def grad(
     roots = []
     for out, given in zip(outs, grad_outputs, strict=True):
         if out.requires_grad:
-            g = cotangent(out, given, what="grad")
-            if create_graph and not isinstance(g, Tensor):
-                g = wrap(g)
-            elif not create_graph and isinstance(g, Tensor):
-                g = g.data
-            roots.append((edge(out), g))
+            roots.append((edge(out), cotangent(out, given, create_graph, what="grad")))
     keys = [edge(x) for x in ins]
     found: dict[Edge, Any] = {}
     if roots:

@@ -1,0 +1,68 @@
+"""The errors of an op call: each names the op, what was given, and what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..backend import NAMESPACES
+from ..errors import AnomalyError, DeviceError, DTypeError, ShapeError
+from .modes import show, user_place
+from .tensor import Tensor
+
+if TYPE_CHECKING:
+    from .op import Op
+
+
+def operands(op: Op, values: list[Any], args: tuple[Any, ...], kind: type) -> list[Any]:
+    """Operands beside Tensors: numbers, None, or arrays of the same device; else an error."""
+    return [_operand(op, v, args, kind) for v in values]
+
+
+def _operand(op: Op, value: Any, args: tuple[Any, ...], kind: type) -> Any:
+    if type(value) is kind or value is None or type(value) in (int, float, bool):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()  # NumPy scalars do not promote either
+    if type(value) in NAMESPACES:
+        raise mixed_devices(op, args)
+    if isinstance(value, int | float):
+        return value
+    raise DTypeError(
+        f"{op.name}: cannot use {type(value).__name__} beside a tensor; "
+        "wrap it with mg.asarray, or give a number"
+    )
+
+
+def mixed_devices(op: Op, args: tuple[Any, ...]) -> DeviceError:
+    where = [
+        str(a.device) if isinstance(a, Tensor) else type(a).__name__
+        for a in args
+        if not isinstance(a, int | float)
+    ]
+    return DeviceError(
+        f"{op.name}: arguments on different devices ({', '.join(where)}); "
+        "move one with .to(device): nothing is moved silently"
+    )
+
+
+def explain(op: Op, error: Exception, values: list[Any], params: dict[str, Any]) -> Exception:
+    """A NumPy error as one that says which op, with what."""
+    given = [f"{v.dtype}{v.shape}" if hasattr(v, "dtype") else repr(v) for v in values[:8]]
+    given += ["…"] * (len(values) > 8)
+    given += [f"{k}={v!r}" for k, v in params.items()]
+    text = f"{op.name}({', '.join(given)}): {error}"
+    if isinstance(error, TypeError):
+        return DTypeError(text)
+    return ShapeError(text)
+
+
+def check_nan(op: Op, out: Any, values: list[Any]) -> None:
+    """Raise if the result has a NaN (`detect_anomaly`)."""
+    for o in out if isinstance(out, tuple) else (out,):
+        if getattr(o, "dtype", np.dtype(bool)).kind == "f" and bool((o != o).any()):
+            given = ", ".join(str(getattr(v, "shape", v)) for v in values)
+            raise AnomalyError(
+                f"{op.name} made the first NaN from arguments ({given}), at {show(user_place())}"
+            )

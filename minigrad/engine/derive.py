@@ -1,0 +1,128 @@
+"""From a recorded line to the gradients of its arguments: by its rules, or by its composite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..backend import NAMESPACES
+from ..errors import GradError
+from .modes import enable_grad
+from .operators import ops
+from .tape import Node, edge, pull, tick
+from .tensor import Tensor, wrap
+
+if TYPE_CHECKING:
+    from .op import Op
+
+
+class Spec:
+    """Shape and dtype of a value that was not kept."""
+
+    __slots__ = ("dtype", "shape")
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
+        self.shape, self.dtype = shape, dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        n = 1
+        for length in self.shape:
+            n *= length
+        return n
+
+
+def pull_rules(node: Node, gs: list[Any], wanted: int, create_graph: bool) -> list[Any]:
+    """Each rule on the saved arrays, or on Tensors tied to the tape when `create_graph`."""
+    op, params = node.op, node.params
+    inputs = saved_inputs(node, create_graph)
+    y = node.outputs
+    if y is None:
+        y = tuple([Spec(*s) for s in node.specs]) if node.many else Spec(*node.specs[0])
+    elif create_graph:
+        y = tuple([wrap(o, node, i) for i, o in enumerate(y)]) if node.many else wrap(y, node)
+    g: Any = gs[0]
+    if node.many:
+        g = tuple([_zeros(node, i, gs) if g is None else g for i, g in enumerate(gs)])
+    grads: list[Any] = [None] * len(inputs)
+    rules: Any = op.rules
+    for i, x in enumerate(inputs):
+        if wanted >> i & 1:
+            if op.variadic:
+                grads[i] = fit(op, rules[0](g, y, *inputs, i=i, **params), x)
+            elif rules[i] is not None:
+                grads[i] = fit(op, rules[i](g, y, *inputs, **params), x)
+    return grads
+
+
+def saved_inputs(node: Node, create_graph: bool) -> list[Any]:
+    """The inputs as arrays, or as Tensors on the tape; a `Spec` where the value was not kept."""
+    values: Any = node.inputs
+    if not create_graph:
+        return [Spec(*v) if type(v) is tuple else v for v in values]
+    inputs: list[Any] = []
+    for value, parent, slot in zip(values, node.parents, node.slots, strict=True):
+        if type(value) is tuple:
+            inputs.append(Spec(*value))
+        elif type(value) not in NAMESPACES:
+            inputs.append(value)
+        elif isinstance(parent, Node):
+            inputs.append(wrap(value, parent, slot))
+        else:
+            inputs.append(parent if isinstance(parent, Tensor) else wrap(value))
+    return inputs
+
+
+def fit(op: Op, grad: Any, x: Any) -> Any:
+    """A rule's result in the argument's shape and dtype."""
+    if grad is None:
+        return None
+    shape = x.shape
+    if grad.shape != shape:
+        if not op.elementwise:
+            raise GradError(
+                f"{op.name}: a derivative rule returned shape {grad.shape} "
+                f"for an argument of shape {shape}"
+            )
+        grad = ops.sum_to(grad, shape)
+    if grad.dtype != x.dtype:
+        grad = grad.astype(x.dtype)
+    return np.asarray(grad) if isinstance(grad, np.generic) else grad
+
+
+def pull_composite(
+    node: Node, composite: Callable[..., Any], gs: list[Any], wanted: int
+) -> list[Any]:
+    """Gradients that can be differentiated again: those of the composite, recorded."""
+    inputs = saved_inputs(node, True)
+    start = tick()
+    with enable_grad():
+        # An alias per argument: each gets its own gradient, also if two are the same Tensor.
+        inputs = [ops.alias(x) if node.mask >> i & 1 else x for i, x in enumerate(inputs)]
+        out = composite(*inputs, **node.params)
+    outs = out if isinstance(out, tuple) else (out,)
+    roots = [
+        (edge(o), g)
+        for o, g in zip(outs, gs, strict=True)
+        if g is not None and o.requires_grad
+    ]
+    keys = {i: edge(x) for i, x in enumerate(inputs) if wanted >> i & 1}
+    found = pull(
+        roots, targets=set(keys.values()), retain_graph=True, create_graph=True, since=start
+    )
+    return [found.get(keys[i]) if i in keys else None for i in range(len(inputs))]
+
+
+def _zeros(node: Node, i: int, gs: list[Any]) -> Any:
+    """A zero cotangent for output `i`, of the kind and on the device of the others."""
+    g = next(g for g in gs if g is not None)
+    data = g.data if isinstance(g, Tensor) else g
+    shape, dtype = node.specs[i]
+    zeros = NAMESPACES[type(data)].zeros(shape, dtype=dtype)
+    return wrap(zeros) if isinstance(g, Tensor) else zeros
