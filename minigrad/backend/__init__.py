@@ -24,6 +24,7 @@ from minigrad.backend.device import (
     register,
     use_device,
 )
+from minigrad.backend.dlpack import from_dlpack
 from minigrad.backend.gemm import matmul
 from minigrad.backend.random import get_rng_state, initial_seed, manual_seed, set_rng_state
 
@@ -33,6 +34,7 @@ __all__ = [
     "Device",
     "device",
     "device_of",
+    "from_dlpack",
     "get_rng_state",
     "initial_seed",
     "manual_seed",

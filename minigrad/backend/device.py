@@ -28,7 +28,8 @@ NAMESPACES: dict[type, Any] = {}
 """Array type → array namespace (numpy, cupy, …)."""
 
 PROVIDERS = {"cuda": "minigrad.backend.cuda", "strict": "minigrad.testing.strict"}
-"""Device kind → the module whose `open_device(index)` opens it, imported when asked for."""
+"""Device kind → its module, imported when asked for: `open_device(index)`, and `install()` which
+makes its array types known."""
 
 _FOREIGN = {"cupy": "cuda"}  # package of an array type nobody registered yet → its provider
 _DEVICE_OF: dict[type, Callable[[Array], Device]] = {}
@@ -57,7 +58,7 @@ class Device:
         raise NotImplementedError
 
     def to_host(self, array: Array) -> np.ndarray[Any, Any]:
-        """`array` as a NumPy array: itself on the CPU, elsewhere a copy, waiting for the device."""
+        """`array` as a NumPy array: itself on the CPU, elsewhere a copy that waits for it."""
         raise NotImplementedError
 
     def make_stream(self, seed: int) -> _random.Stream:
@@ -141,7 +142,7 @@ def _adopt(array_type: type) -> type:
     """Register a subclass of a known type, or a library met for the first time."""
     provider = _FOREIGN.get(array_type.__module__.partition(".")[0])
     if provider is not None:
-        importlib.import_module(PROVIDERS[provider])
+        importlib.import_module(PROVIDERS[provider]).install()
     for base in array_type.__mro__:
         if base in NAMESPACES:
             if base is not array_type:
@@ -184,7 +185,7 @@ def _open(spec: str) -> Device:
     kind, colon, number = spec.partition(":")
     if kind not in PROVIDERS or (colon and not number.isdecimal()):  # "cpu" is open already
         raise DeviceError(
-            f"no device {spec!r}; devices are 'cpu', 'cuda' (the current GPU), 'cuda:0', 'cuda:1', …"
+            f"no device {spec!r}; there are 'cpu', 'cuda' (the current GPU), 'cuda:0', 'cuda:1', …"
         )
     provider = importlib.import_module(PROVIDERS[kind])
     found: Device = provider.open_device(int(number) if colon else None)
