@@ -104,7 +104,7 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
     node.slots = (*slots, *(slot for _, slot in outside))
     node.inputs = [a.data if isinstance(a, Tensor) else a for a in args] + [None] * len(outside)
     node.versions = [
-        (version, version.count, i)
+        (version, i)
         for i, a in enumerate(args)
         if isinstance(a, Tensor) and (version := a.shared_version()) is not None
     ]

@@ -6,6 +6,7 @@ each other's settings, and every context manager restores the old value even whe
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections.abc import Iterator
@@ -92,6 +93,8 @@ def is_grad_enabled() -> bool:
     """Whether ops record in this context."""
     return MODES.get().grad
 
+
+tick = itertools.count(1).__next__  # the tape's clock; atomic under the GIL
 
 Place = tuple[str, int]  # file name, line number
 

@@ -173,16 +173,18 @@ class Op:
         versions = None
         for i, a in enumerate(args):
             if isinstance(a, Tensor):
-                made_by = a.node
                 slots.append(a.index)
-                parents.append((made_by or a) if a.requires_grad else weakref.ref(a))
+                if a.requires_grad:
+                    parents.append(a.node or a)
+                else:
+                    parents.append(weakref.ref(a))
                 if not keeps[i]:
                     values[i] = (values[i].shape, values[i].dtype)
-                elif made_by is None or a.version is not None:
+                elif not a.requires_grad or (a.version is not None and a.node is not None):
                     version = a.shared_version()
                     if version is not None:
                         versions = versions or []
-                        versions.append((version, version.count, i))
+                        versions.append((version, i))
             else:
                 parents.append(None)
                 slots.append(0)

@@ -8,7 +8,6 @@ of ids is an order of evaluation, and backward needs a heap, no recursion.
 from __future__ import annotations
 
 import heapq
-import itertools
 from collections.abc import Callable, Iterable, Sequence
 from types import CodeType
 from typing import TYPE_CHECKING, Any
@@ -23,14 +22,11 @@ from ..errors import (
     InPlaceError,
     ShapeError,
 )
-from .modes import MODES, Place, place, show, switched
+from .modes import MODES, Place, place, show, switched, tick
 from .tensor import Tensor, Version, wrap
 
 if TYPE_CHECKING:
     from .op import Op
-
-tick = itertools.count(1).__next__  # the tape's clock; atomic under the GIL
-
 
 class Node:
     """A line on the tape: which op, from what, with what saved.
@@ -81,7 +77,7 @@ class Node:
     specs: tuple[tuple[tuple[int, ...], Any], ...]
     labels: dict[int, str | None] | None
     hooks: dict[int, dict[int, Callable[[Tensor], Tensor | None]]] | None
-    versions: list[tuple[Version, int, int]] | None
+    versions: list[tuple[Version, int]] | None  # of views and constants that were kept
     id: int
     scope: tuple[str, ...]
     at: tuple[CodeType, int] | None
@@ -115,13 +111,20 @@ class Node:
                 f"backward: the values saved by {self.op.name} were freed by an earlier backward "
                 "pass; call backward(retain_graph=True) the first time to run it again"
             )
-        for version, count, argument in self.versions or ():
-            if version.count != count:
-                raise InPlaceError(
-                    f"backward: argument {argument} of {self.op.name}, recorded at "
-                    f"{show(self.place)}, was overwritten by assign_ at {show(version.place)}; "
-                    "run backward first, or compute from a .copy()"
-                )
+        for i, parent in enumerate(self.parents):
+            if isinstance(parent, Tensor) and parent.version is not None:
+                self._check_written(parent.version, i)
+        for version, i in self.versions or ():
+            self._check_written(version, i)
+
+    def _check_written(self, version: Version, i: int) -> None:
+        assert self.inputs is not None
+        if version.written > self.id and type(self.inputs[i]) is not tuple:
+            raise InPlaceError(
+                f"backward: argument {i} of {self.op.name}, recorded at {show(self.place)}, was "
+                f"overwritten by assign_ at {show(version.place)}; run backward first, or compute "
+                "from a .copy()"
+            )
 
     def __repr__(self) -> str:
         shapes = ", ".join(str(shape) for shape, _ in self.specs)
@@ -212,8 +215,7 @@ def pull(
                 for i, parent, slot in node.tracked():
                     if parent not in needed and (parent, slot) not in targets:
                         wanted &= ~(1 << i)
-            if node.inputs is None or node.versions is not None:
-                node.check_saved()
+            node.check_saved()
             grads = node.op.pull(node, gs, wanted, create_graph)
             for g, parent, slot in zip(grads, node.parents, node.slots, strict=True):
                 if g is not None:

@@ -14,7 +14,7 @@ import numpy as np
 from ..backend import NAMESPACES, Array, Device, device_of
 from ..backend import device as get_device
 from ..errors import DTypeError, GradError, ShapeError
-from .modes import MODES, Place, user_place
+from .modes import MODES, Place, tick, user_place
 from .operators import Operators, ops
 
 if TYPE_CHECKING:
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 class Version:
-    """Counts the writes into a leaf's memory, shared by all views of it."""
+    """When and where a leaf's memory was last written to; shared by all views of it."""
 
-    __slots__ = ("count", "place")
+    __slots__ = ("place", "written")
 
     def __init__(self) -> None:
-        self.count = 0
+        self.written = 0  # on the tape's clock
         self.place: Place | None = None
 
 
@@ -278,7 +278,7 @@ class Tensor(Operators):
         return Hook(owner, hook)
 
     def shared_version(self) -> Version | None:
-        """The write counter of this memory; None if nothing may write into it."""
+        """The write stamp of this memory; None if nothing may write into it."""
         if self.version is None and self.node is None:
             self.version = Version()
         return self.version
@@ -302,9 +302,9 @@ class Tensor(Operators):
         if type(value) is not type(self.data) and type(value) in NAMESPACES and shape:
             value = self.device.asarray(value)
         self.data[...] = value
-        if self.version is not None:
-            self.version.count += 1
-            self.version.place = user_place()
+        if self.version is None:
+            self.version = Version()
+        self.version.written, self.version.place = tick(), user_place()
         return self
 
     def zero_grad(self) -> None:
