@@ -108,9 +108,7 @@ def pull_composite(
         out = composite(*inputs, **node.params)
     outs = out if isinstance(out, tuple) else (out,)
     roots = [
-        (edge(o), g)
-        for o, g in zip(outs, gs, strict=True)
-        if g is not None and o.requires_grad
+        (edge(o), g) for o, g in zip(outs, gs, strict=True) if g is not None and o.requires_grad
     ]
     keys = {i: edge(x) for i, x in enumerate(inputs) if wanted >> i & 1}
     found = pull(

@@ -49,9 +49,7 @@ class Op:
         self.__signature__ = inspect.Signature(parameters)
         slash = any(p.kind is p.POSITIONAL_ONLY for p in parameters)
         kind = (
-            inspect.Parameter.POSITIONAL_ONLY
-            if slash
-            else inspect.Parameter.POSITIONAL_OR_KEYWORD
+            inspect.Parameter.POSITIONAL_ONLY if slash else inspect.Parameter.POSITIONAL_OR_KEYWORD
         )
         self.arrays = {p.name: p.default for p in parameters if p.kind is kind}
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
@@ -91,7 +89,9 @@ class Op:
             raise TypeError(f"{self.name}.defvjp: one rule per array argument, {self.arity} in all")
         for rule in rules:
             names = list(inspect.signature(rule).parameters) if rule else []
-            self._reads.append(tuple(not n.startswith("_") for n in names[1 : 2 + len(self.arrays)]))
+            self._reads.append(
+                tuple(not n.startswith("_") for n in names[1 : 2 + len(self.arrays)])
+            )
         self.rules = rules
 
     def composite(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -256,7 +256,9 @@ class Op:
             else:
                 raise TypeError(f"{self.name}{self.__signature__}: argument {name!r} is missing")
         if len(rest) > len(self.static):
-            raise TypeError(f"{self.name}{self.__signature__}: got {len(args)} positional arguments")
+            raise TypeError(
+                f"{self.name}{self.__signature__}: got {len(args)} positional arguments"
+            )
         for name, value in zip(self.static, rest, strict=False):
             if name in params:
                 raise TypeError(f"{self.name}: argument {name!r} is given twice")

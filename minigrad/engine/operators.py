@@ -27,7 +27,6 @@ class Operators:
     shape: Any
     ndim: Any
 
-
     def __add__(self, other: Any) -> Tensor:
         return ops.add(self, other)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
-from ..backend import NAMESPACES, Array, device_of
+from ..backend import NAMESPACES, device_of
 from ..errors import (
     AnomalyError,
     DeviceError,
@@ -22,11 +22,12 @@ from ..errors import (
     InPlaceError,
     ShapeError,
 )
-from .modes import MODES, Place, place, show, switched, tick
+from .modes import MODES, Place, place, show, switched
 from .tensor import Tensor, Version, wrap
 
 if TYPE_CHECKING:
     from .op import Op
+
 
 class Node:
     """A line on the tape: which op, from what, with what saved.

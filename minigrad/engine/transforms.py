@@ -58,7 +58,9 @@ def grad(
         raise ShapeError(f"grad: {len(outs)} outputs, but {len(grad_outputs)} grad_outputs")
     for i, x in enumerate(ins):
         if not x.requires_grad:
-            raise GradError(f"grad: input {i} does not require grad, so nothing was recorded for it")
+            raise GradError(
+                f"grad: input {i} does not require grad, so nothing was recorded for it"
+            )
     roots = []
     for out, given in zip(outs, grad_outputs, strict=True):
         if out.requires_grad:
@@ -113,7 +115,10 @@ def _call(f: Callable[..., Any], xs: Sequence[Tensor], what: str) -> Any:
 
 
 def value_and_grad(
-    f: Callable[..., Tensor], argnums: int | tuple[int, ...] = 0, *, create_graph: bool | None = None
+    f: Callable[..., Tensor],
+    argnums: int | tuple[int, ...] = 0,
+    *,
+    create_graph: bool | None = None,
 ) -> Callable[..., tuple[Tensor, Any]]:
     """A function that returns f(*args) and its gradient with respect to the arguments `argnums`.
 
@@ -159,9 +164,7 @@ def vjp(
     out = _call(f, xs, "vjp")
 
     def pullback(*cotangents: Any) -> tuple[Tensor, ...]:
-        grads = grad(
-            out, xs, cotangents, create_graph=record, retain_graph=True, allow_unused=True
-        )
+        grads = grad(out, xs, cotangents, create_graph=record, retain_graph=True, allow_unused=True)
         return tuple(_zeros_like(x) if g is None else g for g, x in zip(grads, xs, strict=True))
 
     if record:

@@ -1,0 +1,91 @@
+"""Lookup tables: from ids to vectors."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from .. import ops
+from ..backend import device as find_device
+from ..engine import Tensor
+from ..errors import IndexRangeError, ShapeError
+from . import init
+from .module import Module, Parameter, new_parameter
+
+
+class Embedding(Module):
+    """y = weight[ids]: one row of a table per id.
+
+    Shapes: ids (...) integers → y (..., embedding_dim); weight (num_embeddings, embedding_dim).
+    Init: N(0, 1), and zeros in the row `padding_idx`, as in PyTorch.
+
+    Args:
+        padding_idx: the row of this id starts at zero and gets no gradient.
+        sparse: the gradient is a `RowSparse` of the rows that were read; optimisers update only
+            those rows, so a step costs the batch, not the vocabulary.
+
+    Raises: IndexRangeError for an id outside [0, num_embeddings).
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        *,
+        sparse: bool = False,
+        dtype: Any = None,
+        device: Any = None,
+    ) -> None:
+        super().__init__()
+        if padding_idx is not None:
+            if not -num_embeddings <= padding_idx < num_embeddings:
+                raise IndexRangeError(
+                    f"Embedding: padding_idx {padding_idx} is outside the {num_embeddings} rows"
+                )
+            padding_idx %= num_embeddings
+        self.num_embeddings = num_embeddings
+        self.embedding_dim = embedding_dim
+        self.padding_idx = padding_idx
+        self.sparse = sparse
+        self.weight = new_parameter(num_embeddings, embedding_dim, dtype=dtype, device=device)
+        self.reset_parameters()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        embeddings: Any,
+        freeze: bool = True,
+        padding_idx: int | None = None,
+        *,
+        sparse: bool = False,
+        device: Any = None,
+    ) -> Self:
+        """A table with given vectors (num_embeddings, embedding_dim), frozen unless `freeze=False`."""
+        values = embeddings if isinstance(embeddings, Tensor) else Tensor(embeddings)
+        if values.ndim != 2:
+            raise ShapeError(f"Embedding.from_pretrained: expected 2 axes, got {values.shape}")
+        layer = cls.__new__(cls)
+        Module.__init__(layer)
+        layer.num_embeddings, layer.embedding_dim = values.shape
+        layer.padding_idx = None if padding_idx is None else padding_idx % values.shape[0]
+        layer.sparse = sparse
+        array = find_device(device).asarray(values.numpy()).copy()
+        layer.weight = Parameter(array, requires_grad=not freeze)
+        return layer
+
+    def reset_parameters(self) -> None:
+        """Draw fresh values."""
+        init.normal_(self.weight)
+        if self.padding_idx is not None:
+            values = self.weight.numpy().copy()
+            values[self.padding_idx] = 0
+            self.weight.assign_(self.weight.device.asarray(values))
+
+    def forward(self, ids: Any) -> Tensor:
+        if not isinstance(ids, Tensor):
+            ids = Tensor(self.weight.device.asarray(ids))
+        return ops.embedding(self.weight, ids, padding_idx=self.padding_idx, sparse=self.sparse)
+
+    def extra_repr(self) -> str:
+        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        return f"{self.num_embeddings}, {self.embedding_dim}{padding}{', sparse' * self.sparse}"

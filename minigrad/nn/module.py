@@ -1,0 +1,297 @@
+"""`Module` and `Parameter`: a tree of layers whose parameters can be listed, saved and moved.
+
+A module is an ordinary object: its parameters are the `Parameter` attributes, its children the
+modules among its attributes (also inside lists, tuples and dicts), in the order of definition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self
+
+import numpy as np
+
+from ..backend import NAMESPACES, Device, device_of
+from ..backend import device as find_device
+from ..engine import MODES, Tensor
+from ..errors import CheckpointError, DTypeError
+from ..ops.creation import get_default_dtype
+
+
+class Parameter(Tensor):
+    """A Tensor that a Module owns and an optimiser updates. Requires grad unless told otherwise."""
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, *, requires_grad: bool = True, name: str | None = None) -> None:
+        super().__init__(data, requires_grad=requires_grad, name=name)
+
+
+class Module:
+    """Base class of all layers and models: the constructor declares, `forward` computes.
+
+    >>> import minigrad as mg
+    >>> from minigrad import nn
+    >>> class Classifier(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.hidden = nn.Linear(4, 8)
+    ...         self.out = nn.Linear(8, 2)
+    ...
+    ...     def forward(self, x):
+    ...         return self.out(mg.relu(self.hidden(x)))
+    >>> model = Classifier()
+    >>> model(mg.zeros((3, 4))).shape
+    (3, 2)
+    >>> model
+    Classifier(  # 58 parameters
+      (hidden): Linear(4, 8)  # 40
+      (out): Linear(8, 2)  # 18
+    )
+    """
+
+    training: bool
+
+    def __init__(self) -> None:
+        self.training = True
+        self._buffers: dict[str, bool] = {}  # name → is it part of the state dict?
+        self._name = ""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The layer's function. Call the module itself, not this."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward method")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        modes = MODES.get()
+        token = MODES.set(modes._replace(scope=(*modes.scope, self._name or type(self).__name__)))
+        try:
+            return self.forward(*args, **kwargs)
+        finally:
+            MODES.reset(token)
+
+    # -- the tree ------------------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Tensor | Module) and "training" not in self.__dict__:
+            raise TypeError(f"{type(self).__name__}: call super().__init__() before setting {name}")
+        old = self.__dict__.get(name)
+        if isinstance(old, Parameter) and not isinstance(value, Parameter) and value is not None:
+            raise TypeError(
+                f"{type(self).__name__}.{name} is a Parameter and would stop being one; write into "
+                f"it with .assign_(value), or set it to nn.Parameter(value)"
+            )
+        object.__setattr__(self, name, value)
+        for path, child in _modules_in(name, value):
+            child._name = path
+
+    def register_buffer(self, name: str, value: Tensor | None, *, persistent: bool = True) -> None:
+        """A Tensor that belongs to the state but is not trained, such as a running mean."""
+        setattr(self, name, value)
+        self._buffers[name] = persistent
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """(name, module) of the direct children."""
+        for name, value in list(vars(self).items()):
+            yield from _modules_in(name, value)
+
+    def children(self) -> Iterator[Module]:
+        return (child for _, child in self.named_children())
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """(path, module) of this module and all below it; a shared module once."""
+        seen: set[int] = set()
+        for path, module in self._walk(prefix):
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield path, module
+
+    def modules(self) -> Iterator[Module]:
+        return (module for _, module in self.named_modules())
+
+    def _walk(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        yield prefix, self
+        for name, child in self.named_children():
+            yield from child._walk(f"{prefix}.{name}" if prefix else name)
+
+    def _all_tensors(self) -> Iterator[tuple[str, Module, str, Tensor]]:
+        """(path, owner, attribute, tensor) of each parameter and buffer, repeats included."""
+        for path, module in self._walk():
+            for name, value in list(vars(module).items()):
+                if isinstance(value, Parameter) or (
+                    name in module._buffers and isinstance(value, Tensor)
+                ):
+                    yield (f"{path}.{name}" if path else name), module, name, value
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """(path, parameter) in order of definition; a shared parameter once, by its first path."""
+        seen: set[int] = set()
+        for path, _, _, value in self._all_tensors():
+            if isinstance(value, Parameter) and id(value) not in seen:
+                seen.add(id(value))
+                yield path, value
+
+    def parameters(self) -> Iterator[Parameter]:
+        return (p for _, p in self.named_parameters())
+
+    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        for path, _, _, value in self._all_tensors():
+            if not isinstance(value, Parameter):
+                yield path, value
+
+    def num_parameters(self) -> int:
+        """How many numbers are trained; shared ones count once."""
+        return sum(p.size for p in self.parameters())
+
+    # -- modes -----------------------------------------------------------------------------------
+
+    def train(self, mode: bool = True) -> Self:
+        """Training behaviour (dropout on) for this module and all below; returns it."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Evaluation behaviour (dropout off); returns the module."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Train these parameters, or freeze them."""
+        for p in self.parameters():
+            p.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for p in self.parameters():
+            p.grad = None
+
+    def apply(self, f: Callable[[Module], Any]) -> Self:
+        """Call `f` on each module, children first."""
+        for module in reversed(list(self.modules())):
+            f(module)
+        return self
+
+    def to(self, target: Any) -> Self:
+        """Move to a device, or cast the floating tensors to a dtype; in place, returns the module.
+
+        Parameters keep their identity, so an optimiser made before keeps working; gradients go.
+        """
+        to_device = isinstance(target, Device) or (
+            isinstance(target, str) and not _is_dtype(target)
+        )
+        for _, _, _, t in self._all_tensors():
+            if to_device:
+                t.data = find_device(target).asarray(t.data)
+            elif t.dtype.kind == "f":
+                t.data = t.data.astype(np.dtype(target))
+            t.grad = None
+        return self
+
+    # -- state -------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """A copy of every parameter and persistent buffer, by path."""
+        return {
+            path: Tensor(t.data.copy())
+            for path, module, name, t in self._all_tensors()
+            if module._buffers.get(name, True)
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any], *, strict: bool = True) -> None:
+        """Copy values in by path. All names, shapes and kinds are checked before anything changes.
+
+        Accepts Tensors, NumPy arrays and PyTorch tensors, so `torch_module.state_dict()` works.
+
+        Raises:
+            CheckpointError: a name is missing or unknown (with `strict`), or a shape differs.
+        """
+        own = {
+            path: t
+            for path, module, name, t in self._all_tensors()
+            if module._buffers.get(name, True)
+        }
+        problems = []
+        if strict:
+            problems += [f"{path} is missing" for path in own if path not in state]
+            problems += [f"{path} is unknown" for path in state if path not in own]
+        values = {}
+        for path, t in own.items():
+            if path not in state:
+                continue
+            values[path] = value = _host(state[path])
+            if value.shape != t.shape:
+                problems.append(f"{path} has shape {value.shape}, expected {t.shape}")
+            elif value.dtype.kind not in _LOADABLE.get(t.dtype.kind, t.dtype.kind):
+                problems.append(f"{path} has dtype {value.dtype}, expected {t.dtype}")
+        if problems:
+            raise CheckpointError(
+                f"load_state_dict: {type(self).__name__} is unchanged, the state does not fit: "
+                + "; ".join(problems)
+            )
+        for path, value in values.items():
+            own[path].assign_(device_of(own[path].data).asarray(value.astype(own[path].dtype)))
+
+    # -- showing -----------------------------------------------------------------------------------
+
+    def extra_repr(self) -> str:
+        """What stands between the parentheses of a layer without children."""
+        return ""
+
+    def __repr__(self) -> str:
+        return self._lines("", set())
+
+    def _lines(self, indent: str, seen: set[int]) -> str:
+        count = f"{self.num_parameters():,}"
+        children = list(self.named_children())
+        head = f"{type(self).__name__}({self.extra_repr()}"
+        if id(self) in seen:
+            return f"{head})  # shared, counted above"
+        seen.add(id(self))
+        note = f"  # {count} parameters" if not indent else f"  # {count}"
+        if not children:
+            return f"{head}){note if count != '0' else ''}"
+        body = "".join(
+            f"\n{indent}  ({name}): {child._lines(indent + '  ', seen)}" for name, child in children
+        )
+        return f"{head}{note}{body}\n{indent})"
+
+
+def _modules_in(name: str, value: Any) -> Iterator[tuple[str, Module]]:
+    if isinstance(value, Module):
+        yield name, value
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            yield from _modules_in(f"{name}.{i}", item)
+    elif isinstance(value, dict) and name != "_buffers":
+        for key, item in value.items():
+            yield from _modules_in(f"{name}.{key}", item)
+
+
+_LOADABLE = {"f": "fV", "V": "fV", "i": "iu", "u": "iu"}  # kinds that may be cast into a kind
+
+
+def _host(value: Any) -> np.ndarray[Any, Any]:
+    if isinstance(value, Tensor):
+        return value.numpy()
+    if type(value) in NAMESPACES:
+        return device_of(value).to_host(value)
+    if hasattr(value, "detach"):  # a PyTorch tensor
+        value = value.detach().cpu()
+    try:
+        return np.asarray(value)
+    except Exception as error:
+        raise DTypeError(f"load_state_dict: cannot read a {type(value).__name__}") from error
+
+
+def _is_dtype(name: str) -> bool:
+    try:
+        np.dtype(name)
+    except TypeError:
+        return False
+    return True
+
+
+def new_parameter(*shape: int, dtype: Any = None, device: Any = None) -> Parameter:
+    """A zero Parameter of the default dtype on the default device; layers then initialise it."""
+    zeros = np.zeros(shape, dtype=dtype or get_default_dtype())
+    return Parameter(find_device(device).asarray(zeros))

@@ -1,0 +1,213 @@
+"""Learning-rate schedules: call `step()` after each epoch (or each batch, if you count in batches).
+
+A schedule is a factor of the base rate as a function of the step count, so it can be restored from
+one number. `ReduceLROnPlateau` alone looks at a metric.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..errors import ConfigError
+from .optimizer import Optimizer
+
+
+class Schedule:
+    """Base class: sets each group's rate to base_lr · factor(step)."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer = optimizer
+        self.base_lrs = [group["lr"] for group in optimizer.param_groups]
+        self.last_step = 0
+        self._apply()
+
+    def factor(self, step: int) -> float:
+        """What the base rate is multiplied by after `step` steps."""
+        raise NotImplementedError
+
+    def rate(self, base: float, step: int) -> float:
+        return base * self.factor(step)
+
+    def step(self) -> None:
+        """Go on by one."""
+        self.last_step += 1
+        self._apply()
+
+    def _apply(self) -> None:
+        for group, base in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
+            group["lr"] = self.rate(base, self.last_step)
+
+    @property
+    def lrs(self) -> list[float]:
+        """The present rates, one per group."""
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is needed to continue: data only."""
+        return {"last_step": self.last_step, "base_lrs": list(self.base_lrs)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state_dict()`."""
+        self.last_step = int(state["last_step"])
+        self.base_lrs = list(state["base_lrs"])
+        self._apply()
+
+
+class LambdaLR(Schedule):
+    """factor(step) = f(step)."""
+
+    def __init__(self, optimizer: Optimizer, f: Callable[[int], float]) -> None:
+        self.f = f
+        super().__init__(optimizer)
+
+    def factor(self, step: int) -> float:
+        return self.f(step)
+
+
+class StepLR(Schedule):
+    """factor = gamma^⌊step / step_size⌋."""
+
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
+        if step_size < 1:
+            raise ConfigError(f"StepLR: step_size is at least 1, got {step_size}")
+        self.step_size, self.gamma = step_size, gamma
+        super().__init__(optimizer)
+
+    def factor(self, step: int) -> float:
+        return self.gamma ** (step // self.step_size)
+
+
+class ExponentialLR(Schedule):
+    """factor = gamma^step."""
+
+    def __init__(self, optimizer: Optimizer, gamma: float) -> None:
+        self.gamma = gamma
+        super().__init__(optimizer)
+
+    def factor(self, step: int) -> float:
+        return self.gamma**step
+
+
+class CosineAnnealingLR(Schedule):
+    """rate = η_min + ½ (base - η_min) (1 + cos(π step / T_max)) (Loshchilov & Hutter 2017)."""
+
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
+        if T_max < 1:
+            raise ConfigError(f"CosineAnnealingLR: T_max is at least 1, got {T_max}")
+        self.T_max, self.eta_min = T_max, eta_min
+        super().__init__(optimizer)
+
+    def rate(self, base: float, step: int) -> float:
+        cosine = math.cos(math.pi * step / self.T_max)
+        return self.eta_min + (base - self.eta_min) * (1 + cosine) / 2
+
+
+class LinearLR(Schedule):
+    """Warm-up: the factor goes linearly from start_factor to end_factor in total_iters steps."""
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        start_factor: float = 1 / 3,
+        end_factor: float = 1.0,
+        total_iters: int = 5,
+    ) -> None:
+        if total_iters < 1:
+            raise ConfigError(f"LinearLR: total_iters is at least 1, got {total_iters}")
+        self.start, self.end, self.total = start_factor, end_factor, total_iters
+        super().__init__(optimizer)
+
+    def factor(self, step: int) -> float:
+        return self.start + (self.end - self.start) * min(step / self.total, 1.0)
+
+
+class WarmupCosine(Schedule):
+    """Linear from 0 to the base rate in `warmup` steps, then cosine down to `final` · base.
+
+    The usual schedule of language models, counted in batches.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, *, warmup: int, total: int, final: float = 0.0
+    ) -> None:
+        if not 0 <= warmup < total:
+            raise ConfigError(f"WarmupCosine: needs 0 ≤ warmup < total, got {warmup} and {total}")
+        self.warmup, self.total, self.final = warmup, total, final
+        super().__init__(optimizer)
+
+    def factor(self, step: int) -> float:
+        if step < self.warmup:
+            return (step + 1) / (self.warmup + 1)
+        done = min((step - self.warmup) / (self.total - self.warmup), 1.0)
+        return self.final + (1 - self.final) * (1 + math.cos(math.pi * done)) / 2
+
+
+class ReduceLROnPlateau:
+    """Multiply the rate by `factor` when `patience` steps have passed without improvement.
+
+    An improvement is a metric below best · (1 - threshold) (mode "min"), or above
+    best · (1 + threshold) (mode "max").
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+    ) -> None:
+        if mode not in ("min", "max"):
+            raise ConfigError(f"ReduceLROnPlateau: mode is 'min' or 'max', got {mode!r}")
+        if not 0 <= factor < 1:
+            raise ConfigError(f"ReduceLROnPlateau: factor is in [0, 1), got {factor}")
+        self.optimizer, self.mode, self.factor = optimizer, mode, factor
+        self.patience, self.threshold = patience, threshold
+        self.cooldown, self.min_lr = cooldown, min_lr
+        self.best = math.inf if mode == "min" else -math.inf
+        self.bad_steps = self.cooldown_left = 0
+
+    def step(self, metric: float) -> None:
+        """Take note of the metric; lower the rate if it has stopped improving."""
+        metric = float(metric)
+        sign = 1 - self.threshold if self.mode == "min" else 1 + self.threshold
+        better = metric < self.best * sign if self.mode == "min" else metric > self.best * sign
+        if better:
+            self.best, self.bad_steps = metric, 0
+        else:
+            self.bad_steps += 1
+        if self.cooldown_left > 0:
+            self.cooldown_left, self.bad_steps = self.cooldown_left - 1, 0
+        if self.bad_steps > self.patience:
+            for group in self.optimizer.param_groups:
+                new = max(group["lr"] * self.factor, self.min_lr)
+                if group["lr"] - new > 1e-8:
+                    group["lr"] = new
+            self.cooldown_left, self.bad_steps = self.cooldown, 0
+
+    @property
+    def lrs(self) -> list[float]:
+        """The present rates, one per group."""
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is needed to continue: data only."""
+        best = self.best if math.isfinite(self.best) else None
+        return {
+            "best": best,
+            "bad_steps": self.bad_steps,
+            "cooldown_left": self.cooldown_left,
+            "lrs": self.lrs,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state_dict()`."""
+        unset = math.inf if self.mode == "min" else -math.inf
+        self.best = unset if state["best"] is None else float(state["best"])
+        self.bad_steps, self.cooldown_left = int(state["bad_steps"]), int(state["cooldown_left"])
+        for group, lr in zip(self.optimizer.param_groups, state["lrs"], strict=True):
+            group["lr"] = lr
