@@ -7,9 +7,9 @@
 >>> x.grad
 tensor([2., 4., 6.])
 
-The functions carry the names and signatures of the Python Array API standard. Layers are in `mg.nn`,
-optimisers in `mg.optim`, data sets in `mg.data`, checkpoints in `mg.io`, the training loop in
-`mg.training`, pictures in `mg.viz`, gradient checks in `mg.testing`; these are imported when used.
+The functions carry the names and signatures of the Python Array API standard. Layers are in
+`mg.nn`, optimisers in `mg.optim`, data sets in `mg.data`, checkpoints in `mg.io`, the training loop
+in `mg.training`, pictures in `mg.viz`, gradient checks in `mg.testing`: imported when used.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ from typing import Any
 
 from ..backend import NAMESPACES, get_rng_state, set_rng_state
 from .derive import saved_inputs
-from .modes import MODES, enable_grad, no_grad, user_frame
+from .modes import MODES, enable_grad, no_grad, tick, user_frame
 from .op import Op, alias
-from .tape import Edge, Node, edge, pull, tick
+from .tape import Edge, Node, edge, pull
 from .tensor import Tensor, wrap
 
 

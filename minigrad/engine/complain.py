@@ -36,6 +36,7 @@ def _operand(op: Op, value: Any, args: tuple[Any, ...], kind: type) -> Any:
 
 
 def mixed_devices(op: Op, args: tuple[Any, ...]) -> DeviceError:
+    """The error for arguments that do not live on one device."""
     where = [
         str(a.device) if isinstance(a, Tensor) else type(a).__name__
         for a in args

@@ -9,9 +9,9 @@ import numpy as np
 
 from ..backend import NAMESPACES
 from ..errors import GradError
-from .modes import enable_grad
+from .modes import enable_grad, tick
 from .operators import ops
-from .tape import Node, edge, pull, tick
+from .tape import Node, edge, pull
 from .tensor import Tensor, wrap
 
 if TYPE_CHECKING:

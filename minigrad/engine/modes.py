@@ -12,10 +12,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from types import CodeType
 from typing import Any, NamedTuple
 
-PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
 
 
 class Modes(NamedTuple):
@@ -26,7 +27,7 @@ class Modes(NamedTuple):
     scope: tuple[str, ...] = ()  # names of the modules being called, outermost first
 
 
-MODES: ContextVar[Modes] = ContextVar("minigrad.modes", default=Modes())
+MODES: ContextVar[Modes] = ContextVar("minigrad.modes", default=Modes())  # noqa: B039 (a tuple)
 
 
 @contextmanager

@@ -18,9 +18,9 @@ from ..backend import NAMESPACES, Array
 from ..errors import MinigradError
 from .complain import check_nan, explain, mixed_devices, operands
 from .derive import fit, pull_composite, pull_rules
-from .modes import MODES, Modes, user_frame
+from .modes import MODES, Modes, tick, user_frame
 from .operators import ops
-from .tape import Node, tick
+from .tape import Node
 from .tensor import Tensor, wrap
 
 OPS: dict[str, Op] = {}  # every op by name: the table that tests and docs walk
@@ -284,23 +284,22 @@ class FusedOp(Op):
 
     def pull(self, node: Node, gs: list[Any], wanted: int, create_graph: bool) -> list[Any]:
         if create_graph:
-            assert self.plain is not None, f"{self.name} has no composite"
-            return pull_composite(node, self.plain, gs, wanted)
-        assert node.inputs is not None
+            return super().pull(node, gs, wanted, create_graph)
+        inputs: Any = node.inputs
         xp = next(NAMESPACES[type(g)] for g in gs if g is not None)
-        needs = tuple([bool(wanted >> i & 1) for i in range(len(node.inputs))])
+        needs = tuple([bool(wanted >> i & 1) for i in range(len(inputs))])
         grads = self._backward(
             xp,
             tuple(gs) if node.many else gs[0],
             node.outputs,
-            tuple(node.inputs),
+            tuple(inputs),
             node.residual,
             needs,
             **node.params,
         )
         return [
             fit(self, grad, x) if need else None
-            for grad, x, need in zip(grads, node.inputs, needs, strict=True)
+            for grad, x, need in zip(grads, inputs, needs, strict=True)
         ]
 
     def _keep(self, mask: int, n: int) -> tuple[bool, tuple[bool, ...]]:

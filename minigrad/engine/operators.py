@@ -23,6 +23,7 @@ class Operators:
     """What a Tensor inherits: arithmetic, comparisons and the usual methods."""
 
     __slots__ = ()
+    __hash__ = object.__hash__
 
     shape: Any
     ndim: Any

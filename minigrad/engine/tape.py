@@ -119,8 +119,8 @@ class Node:
             self._check_written(version, i)
 
     def _check_written(self, version: Version, i: int) -> None:
-        assert self.inputs is not None
-        if version.written > self.id and type(self.inputs[i]) is not tuple:
+        inputs: Any = self.inputs
+        if version.written > self.id and type(inputs[i]) is not tuple:
             raise InPlaceError(
                 f"backward: argument {i} of {self.op.name}, recorded at {show(self.place)}, was "
                 f"overwritten by assign_ at {show(version.place)}; run backward first, or compute "
@@ -261,7 +261,7 @@ def _check_nan(g: Any, node: Node) -> None:
     data = getattr(data, "values", data)  # RowSparse
     if bool((data != data).any()):
         raise AnomalyError(
-            f"backward of {node.op.name} made the first NaN; the op was called at {show(node.place)}"
+            f"backward of {node.op.name}, called at {show(node.place)}, made the first NaN"
         )
 
 

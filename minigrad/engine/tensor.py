@@ -344,8 +344,8 @@ class Tensor(Operators):
         if self.node is None and self.requires_grad:
             if MODES.get().grad:
                 raise GradError(
-                    "x[i] = v: x is a leaf that requires grad, so its gradient would be lost; write "
-                    "x = x.copy() first to build a function of x, or use no_grad() to edit it"
+                    "x[i] = v: x is a leaf that requires grad, so its gradient would be lost; "
+                    "use x = x.copy() first to build a function of x, or no_grad() to edit it"
                 )
             self.assign_(ops.setitem(self.detach(), value, key=key))
             return

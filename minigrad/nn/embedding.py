@@ -60,7 +60,7 @@ class Embedding(Module):
         sparse: bool = False,
         device: Any = None,
     ) -> Self:
-        """A table with given vectors (num_embeddings, embedding_dim), frozen unless `freeze=False`."""
+        """A table of given vectors (num_embeddings, embedding_dim); frozen by default."""
         values = embeddings if isinstance(embeddings, Tensor) else Tensor(embeddings)
         if values.ndim != 2:
             raise ShapeError(f"Embedding.from_pretrained: expected 2 axes, got {values.shape}")

@@ -1,4 +1,4 @@
-"""Initialisation of parameters, in place. Numbers are drawn on the host: the same on each device."""
+"""Initialisation of parameters, in place; drawn on the host, so the same on each device."""
 
 from __future__ import annotations
 

@@ -144,8 +144,8 @@ class AdamW(Adam):
 class RMSprop(Optimizer):
     """v ← α v + (1 - α) g²;  θ ← θ - η g / (√v + ε) (Tieleman & Hinton 2012).
 
-    `centered` subtracts the squared mean gradient from v; `momentum` μ accumulates the quotient in b
-    and moves by η b.
+    `centered` subtracts the squared mean gradient from v; `momentum` μ accumulates the quotient in
+    b and moves by η b.
     """
 
     def __init__(
