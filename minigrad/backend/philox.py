@@ -22,7 +22,7 @@ from minigrad.errors import CheckpointError
 
 KIND = "philox4x32-10"
 
-# n is the index of a 32-bit word; the functions that read several words take n a multiple of as many.
+# n is the index of a 32-bit word; who reads several words takes n a multiple of as many.
 SOURCE = r"""
 typedef unsigned long long mg_u64;
 __device__ __forceinline__ void mg_block(mg_u64 key, mg_u64 block, unsigned* c) {
@@ -75,7 +75,7 @@ DRAWS: dict[str, tuple[str, str, int]] = {
 }  # fmt: skip
 
 Fill = Callable[..., Any]
-"""fill(draw, shape, dtype, key, start, *parameters) → array: how a device computes one of `DRAWS`."""
+"""fill(draw, shape, dtype, key, start, *parameters) → array: how a device computes a draw."""
 
 
 class PhiloxStream(Stream):
@@ -181,7 +181,7 @@ def words(key: int, start: int, count: int) -> np.ndarray[Any, np.dtype[np.uint3
 def numpy_fill(
     draw: str, shape: tuple[int, ...], dtype: Any, key: int, start: int, *parameters: float
 ) -> Any:
-    """`Fill` in NumPy: what the kernels must compute, bit for bit but for the normals' last bits."""
+    """`Fill` in NumPy: what the kernels compute, bit for bit but for the normals' last bits."""
     size = math.prod(shape)
     each = DRAWS[draw][2]
     w = words(key, start, size * each).reshape(size, each).astype(np.uint64)
