@@ -42,7 +42,8 @@ from .engine import (
     vjp,
 )
 from .ops import *  # noqa: F403
-from .ops import __all__ as _op_names
+from . import ops as _ops
+_op_names = getattr(_ops, '__all__', [])
 
 if TYPE_CHECKING:
     from . import data, io, nn, optim, testing, training, viz

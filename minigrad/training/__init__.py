@@ -1,0 +1,7 @@
+"""The training loop: `Trainer`, its history, and metrics."""
+
+from .history import History
+from .metrics import Mean, accuracy, class_report, format_report
+from .trainer import Trainer
+
+__all__ = ["History", "Mean", "Trainer", "accuracy", "class_report", "format_report"]

@@ -1,0 +1,55 @@
+"""`History`: one row of numbers per epoch, written down as it happens."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+Row = dict[str, Any]
+
+
+class History:
+    """The rows of a run, in memory and as history.jsonl and history.csv.
+
+    `write(name, text)` replaces a file as a whole, so both files are complete at any time.
+
+    >>> h = History()
+    >>> h.append({"epoch": 1, "train_loss": 2.5, "valid_loss": 2.0})
+    >>> h.append({"epoch": 2, "train_loss": 2.0, "valid_loss": 1.5})
+    >>> h["valid_loss"]
+    [2.0, 1.5]
+    """
+
+    def __init__(self, write: Callable[[str, str], Any] | None = None) -> None:
+        self._write = write
+        self.rows: list[Row] = []
+
+    def append(self, row: Row) -> None:
+        """Add an epoch and write the files."""
+        self.rows.append(row)
+        self.write()
+
+    def write(self) -> None:
+        """Replace the files by the rows."""
+        if self._write is None:
+            return
+        self._write("history.jsonl", "".join(json.dumps(row) + "\n" for row in self.rows))
+        table = io.StringIO(newline="")
+        columns = list(dict.fromkeys(name for row in self.rows for name in row))
+        writer = csv.DictWriter(table, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        self._write("history.csv", table.getvalue())
+
+    def __getitem__(self, name: str) -> list[Any]:
+        """A column, without the epochs that lack it."""
+        return [row[name] for row in self.rows if name in row]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
