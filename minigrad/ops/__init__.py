@@ -1,1 +1,220 @@
-from . import elementwise
+"""The public functions, named and called as the Python Array API standard has them."""
+
+# ruff: noqa: F401
+# Names are public through the `__all__` of the module that defines them.
+
+from __future__ import annotations
+
+from . import (
+    activation,
+    broadcasting,
+    classification,
+    comparison,
+    creation,
+    dtypes,
+    elementwise,
+    interop,
+    joining,
+    loss,
+    random,
+    reduction,
+    shape,
+    transcendental,
+)
+from .activation import (
+    dropout,
+    elu,
+    gelu,
+    hardtanh,
+    leaky_relu,
+    log_softmax,
+    logsumexp,
+    relu,
+    sigmoid,
+    silu,
+    softmax,
+    softplus,
+)
+from .broadcasting import broadcast_to, sum_to
+from .classification import cross_entropy, nll_loss
+from .comparison import (
+    allclose,
+    array_equal,
+    bitwise_and,
+    bitwise_invert,
+    bitwise_left_shift,
+    bitwise_or,
+    bitwise_right_shift,
+    bitwise_xor,
+    equal,
+    greater,
+    greater_equal,
+    isfinite,
+    isinf,
+    isnan,
+    less,
+    less_equal,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    not_equal,
+    signbit,
+)
+from .creation import (
+    arange,
+    asarray,
+    empty,
+    empty_like,
+    eye,
+    from_dlpack,
+    from_numpy,
+    full,
+    full_like,
+    linspace,
+    meshgrid,
+    ones,
+    ones_like,
+    tensor,
+    tril,
+    triu,
+    zeros,
+    zeros_like,
+)
+from .dtypes import (
+    bool,
+    can_cast,
+    e,
+    finfo,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    iinfo,
+    inf,
+    int8,
+    int16,
+    int32,
+    int64,
+    isdtype,
+    nan,
+    newaxis,
+    pi,
+    result_type,
+    set_default_dtype,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
+from .elementwise import (
+    abs,
+    add,
+    ceil,
+    clip,
+    copysign,
+    divide,
+    floor,
+    floor_divide,
+    maximum,
+    minimum,
+    multiply,
+    negative,
+    nextafter,
+    positive,
+    pow,
+    reciprocal,
+    remainder,
+    round,
+    sign,
+    sqrt,
+    square,
+    subtract,
+    trunc,
+    where,
+)
+from .interop import astype, copy, to_device
+from .joining import chunk, concat, split, stack, unstack
+from .loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    smooth_l1_loss,
+)
+from .random import bernoulli, normal, rand, randint, randn, randperm, uniform
+from .reduction import (
+    all,
+    any,
+    argmax,
+    argmin,
+    count_nonzero,
+    cumulative_sum,
+    max,
+    mean,
+    min,
+    norm,
+    prod,
+    std,
+    sum,
+    var,
+)
+from .shape import (
+    broadcast_arrays,
+    diag,
+    diagonal,
+    expand_dims,
+    flatten,
+    flip,
+    matrix_transpose,
+    moveaxis,
+    pad,
+    permute_dims,
+    repeat,
+    reshape,
+    roll,
+    squeeze,
+    tile,
+)
+from .transcendental import (
+    acos,
+    acosh,
+    asin,
+    asinh,
+    atan,
+    atan2,
+    atanh,
+    cos,
+    cosh,
+    erf,
+    exp,
+    expm1,
+    hypot,
+    log,
+    log1p,
+    log2,
+    log10,
+    logaddexp,
+    sin,
+    sinh,
+    tan,
+    tanh,
+)
+
+__all__: list[str] = []
+__all__ += activation.__all__
+__all__ += broadcasting.__all__
+__all__ += classification.__all__
+__all__ += comparison.__all__
+__all__ += creation.__all__
+__all__ += dtypes.__all__
+__all__ += elementwise.__all__
+__all__ += interop.__all__
+__all__ += joining.__all__
+__all__ += loss.__all__
+__all__ += random.__all__
+__all__ += reduction.__all__
+__all__ += shape.__all__
+__all__ += transcendental.__all__

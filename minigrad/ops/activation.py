@@ -1,0 +1,210 @@
+"""Activation functions, softmax and its relatives, dropout."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..backend import Array, device_of
+from ..engine import Tensor, elementwise, function, fused, op
+from ..errors import ConfigError
+from .elementwise import multiply, where
+from .reduction import kept_shape, reduced_shape
+from .transcendental import erf, exp, tanh
+
+__all__ = [
+    "dropout",
+    "elu",
+    "gelu",
+    "hardtanh",
+    "leaky_relu",
+    "log_softmax",
+    "logsumexp",
+    "relu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+]
+
+_EXP_MAX = {2: 9.0, 4: 87.0, 8: 708.0}  # itemsize → an x with eˣ and e⁻ˣ both normal numbers
+
+
+@elementwise
+def sigmoid(xp: Any, x: Array) -> Array:
+    """1 / (1 + e⁻ˣ), without overflow and with full relative precision for negative x."""
+    e = xp.negative(x * 1.0)
+    e = xp.exp(xp.minimum(e, _EXP_MAX.get(e.dtype.itemsize, 708.0)))
+    e += 1
+    return xp.reciprocal(e)
+
+
+sigmoid.defvjp(lambda g, y, _x: g * (y * (1 - y)))
+
+
+@elementwise
+def relu(xp: Any, x: Array) -> Array:
+    """max(x, 0); its derivative at 0 is 0."""
+    return xp.maximum(x, 0)
+
+
+relu.defvjp(lambda g, y, _x: g * (y > 0))
+
+
+@op
+def leaky_relu(xp: Any, x: Array, /, negative_slope: float = 0.01) -> Array:
+    """x for x > 0, else negative_slope · x (Maas, Hannun & Ng 2013)."""
+    return xp.where(x > 0, x, x * negative_slope)
+
+
+leaky_relu.defvjp(
+    lambda g, _y, x, *, negative_slope: where(x > 0, g, g * negative_slope),
+)
+
+
+@op
+def elu(xp: Any, x: Array, /, alpha: float = 1.0) -> Array:
+    """x for x > 0, else alpha · (eˣ - 1) (Clevert, Unterthiner & Hochreiter 2016, eq. 15)."""
+    return xp.where(x > 0, x, alpha * xp.expm1(xp.minimum(x, 0)))
+
+
+elu.defvjp(lambda g, y, x, *, alpha: where(x > 0, g, g * (y + alpha)))
+
+
+@elementwise
+def silu(xp: Any, x: Array) -> Array:
+    """x · sigmoid(x), also called swish (Elfwing, Uchibe & Doya 2018)."""
+    return x * sigmoid(x)
+
+
+def _dsilu(g: Any, _y: Any, x: Any) -> Any:
+    s = sigmoid(x)
+    return g * (s * (1 + x * (1 - s)))
+
+
+silu.defvjp(_dsilu)
+
+
+@op
+def hardtanh(xp: Any, x: Array, /, min_val: float = -1.0, max_val: float = 1.0) -> Array:
+    """x limited to [min_val, max_val]; its derivative on the limits is 0."""
+    return xp.minimum(xp.maximum(x, min_val), max_val)
+
+
+hardtanh.defvjp(lambda g, _y, x, *, min_val, max_val: g * ((x > min_val) & (x < max_val)))
+
+
+@op
+def softplus(xp: Any, x: Array, /, beta: float = 1.0) -> Array:
+    """log(1 + exp(beta · x)) / beta, without overflow: a smooth relu."""
+    z = x * float(beta)
+    return (xp.maximum(z, 0) + xp.log1p(xp.exp(-xp.abs(z)))) / float(beta)
+
+
+softplus.defvjp(lambda g, _y, x, *, beta: g * sigmoid(x * beta))
+
+_TANH_SLOPE, _TANH_CUBIC = math.sqrt(2 / math.pi), 0.044715
+
+
+@fused
+def gelu(xp: Any, x: Array, /, approximate: str = "none", *, keep: bool) -> Any:
+    """x · Φ(x), Φ the normal distribution function (Hendrycks & Gimpel 2016).
+
+    approximate="tanh": Φ(x) ≈ (1 + tanh(√(2/π) · (x + 0.044715 x³))) / 2, as in GPT-2.
+    """
+    if approximate == "tanh":
+        t = xp.tanh(_TANH_SLOPE * (x + _TANH_CUBIC * x * x * x))
+        share = 0.5 * (1 + t)
+        if keep:
+            density = share * (1 - t) * (_TANH_SLOPE + 3 * _TANH_SLOPE * _TANH_CUBIC * x * x)
+    elif approximate == "none":
+        share = 0.5 * (1 + erf(x * math.sqrt(0.5)))
+        if keep:
+            density = xp.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
+    else:
+        raise ConfigError(f"gelu: approximate is {approximate!r}; give 'none' or 'tanh'")
+    return x * share, (share + x * density if keep else None)
+
+
+@gelu.backward
+def _dgelu(
+    xp: Any, g: Array, y: Array, inputs: Any, slope: Any, needs: Any, *, approximate: str
+) -> Any:
+    return (g * slope,)
+
+
+@gelu.composite
+def _plain_gelu(x: Any, *, approximate: str) -> Any:
+    if approximate == "tanh":
+        return x * (0.5 * (1 + tanh(_TANH_SLOPE * (x + _TANH_CUBIC * x * x * x))))
+    return x * (0.5 * (1 + erf(x * math.sqrt(0.5))))
+
+
+# -- along an axis -----------------------------------------------------------------------------
+
+
+@op
+def softmax(xp: Any, x: Array, /, *, axis: int = -1) -> Array:
+    """exp(x) / Σ exp(x) along `axis`."""
+    e = xp.exp(x - x.max(axis=axis, keepdims=True))  # shifted: exp cannot overflow
+    e /= e.sum(axis=axis, keepdims=True)
+    return e
+
+
+softmax.defvjp(lambda g, y, _x, *, axis: y * (g - (g * y).sum(axis=axis, keepdims=True)))
+
+
+@op
+def log_softmax(xp: Any, x: Array, /, *, axis: int = -1) -> Array:
+    """log(softmax(x)) along `axis`, without underflow."""
+    x = x - x.max(axis=axis, keepdims=True)
+    return x - xp.log(xp.exp(x).sum(axis=axis, keepdims=True))
+
+
+log_softmax.defvjp(lambda g, y, _x, *, axis: g - exp(y) * g.sum(axis=axis, keepdims=True))
+
+
+@op
+def logsumexp(xp: Any, x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Array:
+    """log Σ exp(x) along `axis`, without overflow.
+
+    Where all x are -inf the result is -inf and the gradient 0.
+    """
+    top = x.max(axis=axis, keepdims=True)
+    shift = xp.where(xp.isfinite(top), top, 0)
+    total = xp.exp(x - shift).sum(axis=axis, keepdims=True)
+    y = xp.log(xp.where(total == 0, 1, total)) + top
+    return y if keepdims else y.reshape(reduced_shape(x.shape, axis))
+
+
+def _dlogsumexp(g: Any, y: Any, x: Any, *, axis: Any, keepdims: bool) -> Any:
+    shape = kept_shape(x.shape, axis)
+    y = where(y == -math.inf, 0, y).reshape(shape)
+    return g.reshape(shape) * exp(x - y)
+
+
+logsumexp.defvjp(_dlogsumexp)
+
+
+# -- dropout -----------------------------------------------------------------------------------
+
+
+@function
+def dropout(x: Any, p: float = 0.5, training: bool = True) -> Any:
+    """x with each element zeroed with probability p and the others scaled by 1 / (1 - p).
+
+    The expectation stays that of x (inverted dropout; Srivastava et al. 2014). The mask is drawn
+    from the random stream of x's device: `manual_seed` repeats it. Returns x itself if not
+    `training`.
+
+    Raises: ConfigError unless 0 ≤ p ≤ 1.
+    """
+    if not 0 <= p <= 1:
+        raise ConfigError(f"dropout: p is {p}, expected a probability between 0 and 1")
+    if not training or p == 0:
+        return x
+    device = x.device if isinstance(x, Tensor) else device_of(x)
+    mask = device.rng.bernoulli(1 - p, x.shape, x.dtype)
+    if p < 1:
+        mask *= 1 / (1 - p)
+    return multiply(x, mask)

@@ -1,0 +1,336 @@
+"""Losses over classes. Cross entropy is one op, whose gradient takes one pass over the logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..backend import Array, device_of
+from ..engine import Tensor, function, fused, ops
+from ..errors import ConfigError, DataError, DTypeError, IndexRangeError, ShapeError
+
+__all__ = ["cross_entropy", "nll_loss"]
+
+_BLOCK = 1 << 16  # elements of logits worked on at a time on the CPU: they stay in the L2 cache
+
+
+@function
+def cross_entropy(
+    logits: Any,
+    target: Any,
+    *,
+    weight: Any = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+    axis: int = -1,
+) -> Any:
+    """-Σ_c q_c log softmax(logits)_c: how surprising the target classes are, in nats.
+
+    For class ids q is (1 - ε) at the target and ε/C more everywhere, ε = `label_smoothing`; for
+    target probabilities t it is (1 - ε) t + ε/C. `weight` multiplies the terms of its class.
+
+    Shapes: logits (..., C), or C at `axis`: **PyTorch's layout (N, C, d1, …) is axis=1**. target:
+    integer ids with the shape of logits without that axis, or probabilities with the shape of
+    logits. weight (C,).
+
+    Args:
+        logits: scores, any real numbers.
+        target: class ids, or a probability per class.
+        weight: a factor per class; a constant, no gradient flows to it.
+        ignore_index: ids of this value count for nothing.
+        label_smoothing: ε, from 0 to 1.
+        reduction: "mean": over ids, Σ loss / Σ weight[target] of those that count, and 0 if none
+            does (PyTorch: NaN); over probabilities, the average. "sum". "none": one loss each.
+        axis: where the classes are.
+
+    Raises: ShapeError, DTypeError or ConfigError for arguments that do not fit; on the CPU also
+        IndexRangeError for an id that is no class, and DataError for NaN in target probabilities.
+
+    >>> import minigrad as mg
+    >>> mg.cross_entropy(mg.tensor([[2.0, 0.0, 0.0]]), mg.tensor([0]))
+    tensor(0.23954...)
+    """
+    target, weight = as_operand(target, logits), as_operand(weight, logits)
+    if logits.dtype.kind not in "fV":
+        raise DTypeError(f"cross_entropy: logits have dtype {logits.dtype}; give floating scores")
+    if not logits.ndim or not -logits.ndim <= axis < logits.ndim:
+        raise ShapeError(f"cross_entropy: logits of shape {logits.shape} have no axis {axis}")
+    axis %= logits.ndim
+    check_reduction("cross_entropy", reduction)
+    if not 0 <= label_smoothing <= 1:
+        raise ConfigError(f"cross_entropy: label_smoothing is {label_smoothing}, expected 0 to 1")
+    check_classes("cross_entropy", logits, target, weight, ignore_index, axis, soft=True)
+    if isinstance(weight, Tensor):
+        weight = weight.detach()
+    return _cross_entropy(
+        logits,
+        target,
+        weight,
+        ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
+        reduction=reduction,
+        axis=axis,
+    )
+
+
+@function
+def nll_loss(
+    log_probs: Any,
+    target: Any,
+    *,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    axis: int = -1,
+) -> Any:
+    """-log_probs[target]: `cross_entropy` for scores that are log probabilities already.
+
+    Shapes, `weight`, `ignore_index`, `reduction` and `axis` as in `cross_entropy` with ids.
+    """
+    check_reduction("nll_loss", reduction)
+    target, weight = as_operand(target, log_probs), as_operand(weight, log_probs)
+    if not -log_probs.ndim <= axis < log_probs.ndim:
+        raise ShapeError(f"nll_loss: scores of shape {log_probs.shape} have no axis {axis}")
+    axis %= log_probs.ndim
+    check_classes("nll_loss", log_probs, target, weight, ignore_index, axis, soft=False)
+    counts = target != ignore_index
+    ids = ops.where(counts, target, 0)
+    chosen = ops.squeeze(
+        ops.take_along_axis(log_probs, ops.expand_dims(ids, axis), axis=axis), axis
+    )
+    scale = counts.astype(log_probs.dtype)
+    if weight is not None:
+        scale = scale * ops.take(weight.detach() if isinstance(weight, Tensor) else weight, ids)
+    losses = ops.where(counts, -chosen * scale, 0)
+    if reduction != "mean":
+        return losses if reduction == "none" else losses.sum()
+    divisor = scale.sum()
+    return losses.sum() / ops.where(divisor == 0, 1, divisor)
+
+
+# -- checks ------------------------------------------------------------------------------------
+
+
+def as_operand(x: Any, beside: Any) -> Any:
+    """Lists and numbers as a tensor on the device of `beside`; anything else as it is."""
+    if x is None or hasattr(x, "dtype"):
+        return x
+    return ops.asarray(x, device=beside.device if isinstance(beside, Tensor) else device_of(beside))
+
+
+def check_reduction(name: str, reduction: str) -> None:
+    """Raise ConfigError for a reduction that is none."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ConfigError(f"{name}: reduction is {reduction!r}; give 'mean', 'sum' or 'none'")
+
+
+def check_classes(
+    name: str, x: Any, target: Any, weight: Any, ignore_index: int, axis: int, *, soft: bool
+) -> None:
+    """Raise for targets that are no classes of x, or a weight that has not one factor per class."""
+    classes = x.shape[axis]
+    expected = x.shape[:axis] + x.shape[axis + 1 :]
+    if target.dtype.kind in "iu":
+        if target.shape != expected:
+            raise ShapeError(
+                f"{name}: scores of shape {x.shape} with {classes} classes along axis {axis} "
+                f"need ids of shape {expected}, got {target.shape}; for the layout (N, C, d1, …) "
+                "pass axis=1"
+            )
+        ids = host_visible(target)
+        if ids is not None and ids.size and not 0 <= ids.min() <= ids.max() < classes:
+            wrong = ids[((ids < 0) | (ids >= classes)) & (ids != ignore_index)]
+            if wrong.size:
+                raise IndexRangeError(
+                    f"{name}: target {int(wrong[0])} is no class; ids run from 0 to {classes - 1}, "
+                    f"and {ignore_index} is ignored"
+                )
+    elif not soft or target.dtype.kind != "f":
+        raise DTypeError(f"{name}: target has dtype {target.dtype}; give integer class ids")
+    elif target.shape != x.shape:
+        raise ShapeError(
+            f"{name}: target is {target.dtype}{target.shape}; give integer ids of shape {expected} "
+            f"or probabilities of shape {x.shape}"
+        )
+    else:
+        check_labels(name, target)
+    if weight is not None and weight.shape != (classes,):
+        raise ShapeError(f"{name}: weight has shape {weight.shape}, expected ({classes},)")
+
+
+def check_labels(name: str, target: Any) -> None:
+    """Raise DataError if a constant target on the CPU has a NaN."""
+    if isinstance(target, Tensor) and target.requires_grad:
+        return
+    labels = host_visible(target)
+    if labels is not None and labels.dtype.kind == "f" and (labels != labels).any():
+        raise DataError(f"{name}: target has NaN; clean the data or mask those positions out")
+
+
+def host_visible(x: Any) -> Any:
+    """The array of x if it can be looked at without waiting for a device, else None."""
+    data = x.data if isinstance(x, Tensor) else x
+    return data if device_of(data).kind == "cpu" else None
+
+
+# -- the fused op ------------------------------------------------------------------------------
+
+
+@fused
+def _cross_entropy(
+    xp: Any,
+    logits: Array,
+    target: Array,
+    weight: Array | None,
+    /,
+    *,
+    ignore_index: int,
+    label_smoothing: float,
+    reduction: str,
+    axis: int,
+    keep: bool,
+) -> Any:
+    """-Σ q log softmax(logits): softmax, logarithm and choice of class in one."""
+    x = _rows(xp, logits, axis)
+    n, classes = x.shape
+    exps = xp.empty_like(x) if keep else None
+    sums = xp.empty((n, 1), dtype=x.dtype)
+    tops = xp.empty((n, 1), dtype=x.dtype)
+    step = max(1, _BLOCK // max(1, classes)) if device_of(x).kind == "cpu" else max(1, n)
+    for start in range(0, n, step):
+        rows = slice(start, start + step)
+        tops[rows] = x[rows].max(axis=1, keepdims=True)
+        e = xp.subtract(x[rows], tops[rows], out=None if exps is None else exps[rows])
+        e = xp.exp(e, out=e)
+        sums[rows] = e.sum(axis=1, keepdims=True)
+    surprise = (xp.log(sums) + tops)[:, 0]  # -log softmax is this less x
+    if target.dtype.kind == "f":
+        q = _mixed(_rows(xp, target, axis), weight, label_smoothing)
+        loss = (q * (surprise[:, None] - x)).sum(axis=1)
+        parts: Any = (q.sum(axis=1),)
+        divisor: Any = max(1, n)
+    else:
+        counts = target.reshape(-1) != ignore_index
+        ids = xp.where(counts, target.reshape(-1), 0)
+        scale = counts.astype(x.dtype)
+        if weight is not None:
+            scale *= weight[ids]
+        divisor = scale.sum()
+        divisor = xp.where(divisor == 0, 1, divisor)
+        scale *= 1 - label_smoothing
+        loss = scale * (surprise - x[xp.arange(n), ids])
+        parts = (scale, ids, scale, None)
+        if label_smoothing:
+            w = xp.ones(classes, dtype=x.dtype) if weight is None else weight
+            even = counts.astype(x.dtype) * (label_smoothing / classes)
+            loss += even * (w * (surprise[:, None] - x)).sum(axis=1)
+            parts = (scale + even * w.sum(), ids, scale, (even, w))
+    if reduction == "none":
+        divisor = 1
+        loss = loss.reshape(target.shape if target.dtype.kind != "f" else _without(logits, axis))
+    else:
+        divisor = divisor if reduction == "mean" else 1
+        loss = loss.sum() / divisor
+    return loss.astype(logits.dtype), (exps, sums, surprise, parts, divisor)
+
+
+@_cross_entropy.backward
+def _dcross_entropy(
+    xp: Any,
+    g: Array,
+    y: Array,
+    inputs: tuple[Array, ...],
+    residual: Any,
+    needs: tuple[bool, ...],
+    *,
+    ignore_index: int,
+    label_smoothing: float,
+    reduction: str,
+    axis: int,
+) -> tuple[Array | None, ...]:
+    """softmax · Σ q - q, by rows."""
+    logits, target, weight = inputs
+    exps, sums, surprise, (total, *hard), divisor = residual
+    g = (g.reshape(-1) if reduction == "none" else g) / divisor
+    dlogits = dtarget = None
+    if needs[0]:
+        dlogits = exps * ((g * total)[:, None] / sums)
+        if hard:
+            ids, scale, even = hard
+            if even is not None:
+                dlogits -= (g * even[0])[:, None] * even[1]
+            dlogits[xp.arange(len(ids)), ids] -= g * scale
+        else:
+            dlogits -= _column(g) * _mixed(_rows(xp, target, axis), weight, label_smoothing)
+        dlogits = _unrows(xp, dlogits, logits, axis)
+    if needs[1]:
+        dtarget = _column(g) * (surprise[:, None] - _rows(xp, logits, axis))
+        dtarget *= 1 - label_smoothing
+        if weight is not None:
+            dtarget *= weight
+        dtarget = _unrows(xp, dtarget, target, axis)
+    return dlogits, dtarget, None
+
+
+@_cross_entropy.composite
+def _plain_cross_entropy(
+    logits: Any,
+    target: Any,
+    weight: Any,
+    *,
+    ignore_index: int,
+    label_smoothing: float,
+    reduction: str,
+    axis: int,
+) -> Any:
+    classes = logits.shape[axis]
+    along = tuple([classes if i == axis else 1 for i in range(logits.ndim)])
+    w = 1.0 if weight is None else ops.reshape(weight, along)
+    divisor: Any
+    if target.dtype.kind == "f":
+        q = (target * (1 - label_smoothing) + label_smoothing / classes) * w
+        divisor = max(1, logits.size // max(1, classes))
+    else:
+        ids = ops.expand_dims(target, axis)
+        chosen = ids == ops.arange(classes, device=target.device).reshape(along)
+        q = chosen.astype(logits.dtype) * w
+        divisor = ops.where(ids == ignore_index, 0, q).sum()
+        divisor = ops.where(divisor == 0, 1, divisor)
+        q = q * (1 - label_smoothing) + w * (label_smoothing / classes)
+        q = ops.where(ids == ignore_index, 0, q)
+    surprise = -ops.log_softmax(logits, axis=axis)
+    loss = ops.where(q == 0, 0, q * surprise).sum(axis=axis)
+    if reduction == "none":
+        return loss
+    return loss.sum() / divisor if reduction == "mean" else loss.sum()
+
+
+def _mixed(target: Array, weight: Array | None, label_smoothing: float) -> Array:
+    """Target probabilities (n, C) smoothed and weighted."""
+    if label_smoothing:
+        target = target * (1 - label_smoothing) + label_smoothing / target.shape[1]
+    return target if weight is None else target * weight
+
+
+def _rows(xp: Any, x: Array, axis: int) -> Array:
+    """x as (n, C), in single precision at least."""
+    if axis != x.ndim - 1:
+        x = xp.moveaxis(x, axis, -1)
+    n = x.size // max(1, x.shape[-1])
+    x = x.reshape(n, x.shape[-1])
+    return x if x.dtype.itemsize >= 4 else x.astype("float32")
+
+
+def _unrows(xp: Any, rows: Array, like: Array, axis: int) -> Array:
+    """(n, C) in the shape of `like`."""
+    rows = rows.reshape((*_without(like, axis), rows.shape[1]))
+    return rows if axis == like.ndim - 1 else xp.moveaxis(rows, -1, axis)
+
+
+def _without(x: Array, axis: int) -> tuple[int, ...]:
+    return tuple(x.shape[:axis] + x.shape[axis + 1 :])
+
+
+def _column(g: Array) -> Array:
+    """A cotangent per row as a column; a single one as it is."""
+    return g[:, None] if g.ndim else g
