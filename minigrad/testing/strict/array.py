@@ -216,7 +216,7 @@ def checked(name: str, arguments: dict[str, Any]) -> None:
             if isinstance(value, StrictArray) or _holds(value, StrictArray):
                 raise TypeError(f"cupy.{name}: {parameter} is read on the host, got a device array")
         elif _holds(value, (int, float, complex)) and parameter not in ("args", "kwargs"):
-            raise TypeError(f"Unsupported type {type(value)}: cupy.{name}: {parameter} is host data")
+            raise TypeError(f"Unsupported type {type(value)} of {parameter}: cupy.{name}")
 
 
 def _holds(value: Any, kinds: Any) -> bool:

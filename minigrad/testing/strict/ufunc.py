@@ -13,7 +13,6 @@ from minigrad.testing.cupy_api import api, method_parameters
 from minigrad.testing.strict.array import StrictArray, checked, host_array, index_key, unwrap, wrap
 from minigrad.testing.strict.events import call, event
 
-
 AT = {
     "add": {"i4", "i8", "u4", "u8", "f2", "f4", "f8"},
     "subtract": {"i4", "u4"},
@@ -213,7 +212,6 @@ def _furnish() -> None:
         "negative": "neg", "positive": "pos", "absolute": "abs", "invert": "invert"
     }.items():  # fmt: skip
         setattr(StrictArray, f"__{short}__", _unary(name, getattr(operator, short)))
-    StrictArray.__divmod__ = _binary("divmod", divmod)  # type: ignore[attr-defined]
     for name in set(api().methods) - _NOT_NEUTRAL:
         setattr(StrictArray, name, _method(name))
 
