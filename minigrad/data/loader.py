@@ -177,7 +177,11 @@ class DataLoader:
         self.dataset = dataset
         self.single = batch_size is None and sampler is None
         self.sampler: Sampler = sampler or BatchSampler(
-            len(dataset), batch_size or 1, shuffle=shuffle, drop_last=drop_last, seed=seed
+            len(dataset),
+            1 if batch_size is None else batch_size,
+            shuffle=shuffle,
+            drop_last=drop_last,
+            seed=seed,
         )
         self.collate_fn = collate_fn or collate
         # Stacked arrays hand out a whole batch by one index

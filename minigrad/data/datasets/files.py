@@ -98,9 +98,8 @@ def _download(file: RemoteFile) -> Path:
         raise missing_extra("pooch", extra="data") from error
     folder = cache_dir() / file.folder
     found, reasons = None, {}
-    for url in (
-        file.urls * 2
-    ):  # the second round goes on where the first broke off, or starts afresh
+    # The second round goes on where the first broke off, or starts afresh
+    for url in file.urls * 2:
         downloader = _Resuming(folder / f"{file.name}.part")
         try:
             path: str = pooch.retrieve(

@@ -45,6 +45,7 @@ def ud_english_ewt(split: str = "train", *, tags: str = "upos") -> list[TaggedSe
     `tags`: "upos", the 17 universal tags, or "xpos", the Penn Treebank's.
     """
     file: RemoteFile = choose("split", split, _EWT)
+    choose("tags", tags, _COLUMNS)  # before anything is downloaded
     return list(read_conllu(fetch(file), tags=tags))
 
 

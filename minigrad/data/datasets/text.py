@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from minigrad.data.datasets.files import RemoteFile, choose, fetch
 from minigrad.data.text import strip_accents
@@ -79,8 +80,8 @@ def tiny_shakespeare(split: str = "all") -> str:
 
     `split`: "all", "train" (the first 90 %) or "valid" (the last 10 %).
     """
-    text = fetch(_SHAKESPEARE).read_text(encoding="utf-8")
-    return _tail(text, split)
+    part = _part(split)
+    return part(fetch(_SHAKESPEARE).read_text(encoding="utf-8"))
 
 
 def python_reference(split: str = "all") -> str:
@@ -91,6 +92,7 @@ def python_reference(split: str = "all") -> str:
 
     Raises: DataError if this Python was packaged without `pydoc_data`.
     """
+    part = _part(split)
     try:
         from pydoc_data.topics import topics
     except ImportError as error:
@@ -98,7 +100,7 @@ def python_reference(split: str = "all") -> str:
             "python_reference: this Python was packaged without pydoc_data; use tiny_shakespeare()"
         ) from error
     blocks = [block for name in sorted(topics) for block in _prose(topics[name])]
-    return _tail("\n".join(dict.fromkeys(blocks)) + "\n", split)
+    return part("\n".join(dict.fromkeys(blocks)) + "\n")
 
 
 def names() -> list[str]:
@@ -112,10 +114,10 @@ def names_by_language() -> list[tuple[str, str]]:
     The classes are very unequal: 9,384 are Russian, 74 Portuguese.
     """
     return [
-        (name, language)
+        (name.strip(), language)  # a blank at its end would tell some languages
         for language, file in _LANGUAGES.items()
         for name in fetch(file).read_text(encoding="utf-8").split("\n")
-        if name
+        if name.strip()
     ]
 
 
@@ -130,12 +132,10 @@ def wikitext2(split: str = "train") -> list[str]:
         return [word for line in lines for word in (*line.split(), "<eos>")]
 
 
-def _tail(text: str, split: str) -> str:
-    cut = len(text) * 9 // 10
-    part: slice = choose(
-        "split", split, {"all": slice(None), "train": slice(cut), "valid": slice(cut, None)}
-    )
-    return text[part]
+def _part(split: str) -> Callable[[str], str]:
+    """Cuts the text that it is given: "train" is the first 90 %, "valid" the rest."""
+    first, last = choose("split", split, {"all": (0, 10), "train": (0, 9), "valid": (9, 10)})
+    return lambda text: text[len(text) * first // 10 : len(text) * last // 10]
 
 
 _ASCII = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "…": "..."})

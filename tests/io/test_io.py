@@ -1,0 +1,372 @@
+import json
+import os
+import pickle
+import signal
+import struct
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import minigrad as mg
+from minigrad.errors import CheckpointError, DTypeError
+from minigrad.io import (
+    atomic_write,
+    load_checkpoint,
+    load_safetensors,
+    read_metadata,
+    save_checkpoint,
+    save_safetensors,
+)
+
+DTYPES = ["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?"]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.safetensors"
+
+
+def same_bits(a, b):
+    assert a.dtype == b.dtype
+    assert a.shape == b.shape
+    assert a.tobytes() == b.tobytes()
+
+
+# -- arrays ---------------------------------------------------------------------------------------
+
+
+@given(
+    array=st.sampled_from(DTYPES).flatmap(
+        lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0))
+    )
+)
+def test_every_bit_comes_back(array, tmp_path_factory):
+    path = tmp_path_factory.mktemp("io") / "a.safetensors"
+    save_safetensors(path, {"x": array})
+    loaded = load_safetensors(path)["x"]
+    same_bits(loaded, array)
+    assert loaded.flags.writeable
+
+
+def test_layout_does_not_matter(path):
+    base = np.arange(24, dtype=np.float64).reshape(4, 6)
+    views = {
+        "transposed": base.T,
+        "strided": base[::2, ::-1],
+        "broadcast": np.broadcast_to(np.float32(3), (2, 2)),
+        "big": base.astype(">f8"),
+        "fortran": np.asfortranarray(base),
+        "scalar": np.float32(2.5),
+    }
+    save_safetensors(path, views)
+    for name, loaded in load_safetensors(path).items():
+        np.testing.assert_array_equal(loaded, views[name])
+        assert loaded.dtype.isnative
+
+
+def test_nan_payloads_and_signed_zeros(path):
+    bits = np.array([0x7FF8_0000_0000_1234, 0x8000_0000_0000_0000], np.uint64)
+    save_safetensors(path, {"x": bits.view(np.float64)})
+    np.testing.assert_array_equal(load_safetensors(path)["x"].view(np.uint64), bits)
+
+
+def test_tensors_and_metadata(path):
+    weight = mg.tensor([[1.0, 2.0]], requires_grad=True)
+    save_safetensors(path, {"weight": weight}, {"note": "naïve ✓"})
+    np.testing.assert_array_equal(load_safetensors(path)["weight"], [[1, 2]])
+    assert read_metadata(path) == {"note": "naïve ✓"}
+    save_safetensors(path, {})
+    assert load_safetensors(path) == {}
+    assert read_metadata(path) == {}
+
+
+def test_pytorch_reads_and_writes_the_same_files(path):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import load_file, save_file
+
+    layer = torch.nn.LSTM(3, 4, bidirectional=True, dtype=torch.float64)
+    save_file(layer.state_dict(), path)
+    arrays = load_safetensors(path)
+    assert set(arrays) == set(layer.state_dict())
+    save_safetensors(path, arrays)
+    for name, value in load_file(path).items():
+        assert torch.equal(value, layer.state_dict()[name])
+    save_safetensors(path, layer.state_dict())
+    np.testing.assert_array_equal(load_safetensors(path)["bias_hh_l0"], arrays["bias_hh_l0"])
+
+
+def test_bfloat16_keeps_its_values(path):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    values = torch.tensor([[1.5, -2.0, 3e38]]).bfloat16()
+    save_file({"half": values, "one": torch.ones(1)}, path)
+    loaded = load_safetensors(path)
+    np.testing.assert_array_equal(loaded["half"].astype("f4"), values.float().numpy())
+    assert loaded["half"].shape == (1, 3)
+    assert loaded["one"].dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"x": np.array(["text"])},
+        {"x": np.array([object()])},
+        {"x": np.zeros(2, np.complex128)},
+        {"x": np.zeros(2, np.longdouble)},
+        {"x": [1.0, 2.0]},
+        {"x": None},
+        {3: np.zeros(2)},
+        {"__metadata__": np.zeros(2)},
+    ],
+)
+def test_what_cannot_be_stored_leaves_no_file(tensors, path):
+    with pytest.raises(DTypeError, match=r"x|name"):
+        save_safetensors(path, {"fine": np.ones(2), **tensors})
+    assert list(path.parent.iterdir()) == []
+    with pytest.raises(DTypeError, match="metadata"):
+        save_safetensors(path, {}, {"epoch": 3})
+
+
+# -- broken and hostile files ---------------------------------------------------------------------
+
+
+def header(content, data=b""):
+    text = json.dumps(content).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def spec(dtype="F32", shape=(2,), offsets=(0, 8)):
+    return {"dtype": dtype, "shape": list(shape), "data_offsets": list(offsets)}
+
+
+HOSTILE = {
+    "empty": b"",
+    "short": b"\x01\x02",
+    "huge header": struct.pack("<Q", 2**62) + b"{}",
+    "negative header": b"\xff" * 16,
+    "not json": struct.pack("<Q", 4) + b"oops",
+    "list": header([1, 2]),
+    "no data": header({"x": spec()}),
+    "too much data": header({"x": spec()}, b"\0" * 9),
+    "overlap": header({"x": spec(), "y": spec(offsets=(4, 12))}, b"\0" * 12),
+    "hole": header({"x": spec(), "y": spec(offsets=(16, 24))}, b"\0" * 24),
+    "backwards": header({"x": spec(offsets=(8, 0))}, b"\0" * 8),
+    "wrong size": header({"x": spec(shape=(3,))}, b"\0" * 8),
+    "overflow": header({"x": spec(shape=(2**40, 2**40))}, b"\0" * 8),
+    "negative": header({"x": spec(shape=(-2, -1))}, b"\0" * 8),
+    "unknown dtype": header({"x": spec(dtype="F99")}, b"\0" * 8),
+    "dtype numpy lacks": header({"x": spec(dtype="F8_E4M3", shape=(8,))}, b"\0" * 8),
+    "pickle": pickle.dumps({"x": 1}),
+    "zip": b"PK\x03\x04" + b"\0" * 60,
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.mark.parametrize("load", [load_safetensors, load_checkpoint])
+def test_hostile_files(content, load, path):
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors"):
+        load(path)
+
+
+def test_a_pickle_is_named_and_never_run(path):
+    class Bomb:
+        def __reduce__(self):
+            return os.mkdir, (str(path.parent / "ran"),)
+
+    path.write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(CheckpointError, match="never unpickles"):
+        load_checkpoint(path)
+    assert not (path.parent / "ran").exists()
+
+
+def test_truncation_anywhere_is_found(path):
+    save_checkpoint(path, {"w": np.arange(3.0), "n": [1, {"a": None}]})
+    content = path.read_bytes()
+    for size in range(len(content)):
+        path.write_bytes(content[:size])
+        with pytest.raises(CheckpointError):
+            load_checkpoint(path)
+
+
+@pytest.mark.parametrize("load", [load_safetensors, load_checkpoint, read_metadata])
+def test_absent_files_and_folders(load, tmp_path):
+    with pytest.raises(CheckpointError, match="no such file"):
+        load(tmp_path / "absent")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        load(tmp_path)
+
+
+# -- checkpoints ----------------------------------------------------------------------------------
+
+leaves = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.sampled_from([np.arange(6.0).reshape(2, 3), np.array(True), np.zeros((0, 2), np.int64)])
+)
+keys = st.text() | st.integers() | st.booleans() | st.tuples(st.integers(), st.text())
+states = st.recursive(
+    leaves,
+    lambda inner: st.lists(inner)
+    | st.lists(inner).map(tuple)
+    | st.dictionaries(keys, inner)
+    | st.dictionaries(st.sampled_from(["$array", "$tuple", "__metadata__", "a.b", "a"]), inner),
+    max_leaves=12,
+)
+
+
+def assert_same(a, b):
+    assert type(a) is type(b)
+    if isinstance(a, dict):
+        assert [(type(k), k) for k in a] == [(type(k), k) for k in b]
+        for key in a:
+            assert_same(a[key], b[key])
+    elif isinstance(a, (list, tuple)):
+        assert len(a) == len(b)
+        for x, y in zip(a, b, strict=True):
+            assert_same(x, y)
+    elif isinstance(a, (np.ndarray, np.generic)):
+        same_bits(a, b)
+    else:
+        assert a == b
+
+
+@given(state=states)
+def test_any_state_comes_back(state, tmp_path_factory):
+    path = tmp_path_factory.mktemp("io") / "a.safetensors"
+    save_checkpoint(path, state)
+    assert_same(load_checkpoint(path), state)
+
+
+def test_a_training_state(path):
+    generator = np.random.Generator(np.random.Philox(0))
+    generator.normal(size=3)
+    state = {
+        "model": {"lstm.weight_ih_l0": np.ones((8, 3), np.float32)},
+        "optim": {"step": 10**30, "lr": 0.1 + 0.2, "moments": [(np.zeros(3), np.ones(3))], 3: None},
+        "numpy": generator.bit_generator.state,
+        "scores": {"best": float("-inf"), "scalar": np.float32(1.1), "text": np.str_("x")},
+    }
+    save_checkpoint(path, state)
+    loaded = load_checkpoint(path)
+    state["scores"]["text"] = "x"
+    assert_same(loaded, state)
+    assert np.isnan(_roundtrip(path, float("nan")))
+    again = np.random.Generator(np.random.Philox(1))
+    again.bit_generator.state = loaded["numpy"]
+    np.testing.assert_array_equal(again.normal(size=5), generator.normal(size=5))
+
+
+def _roundtrip(path, state):
+    save_checkpoint(path, state)
+    return load_checkpoint(path)
+
+
+def test_tensors_are_saved_by_their_place(path):
+    state = {"model": {"w": mg.tensor([1.0, 2.0])}, "more": [np.ones(1)], "model.w": np.zeros(1)}
+    loaded = _roundtrip(path, state)
+    np.testing.assert_array_equal(loaded["model"]["w"], [1, 2])
+    np.testing.assert_array_equal(loaded["model.w"], [0])
+    assert set(load_safetensors(path)) == {"model.w", "more.0", "model.w#2"}
+
+
+def test_what_cannot_be_saved_is_named_by_its_place(path):
+    with pytest.raises(DTypeError, match=r"optim\.groups\.0\.fn is a function"):
+        save_checkpoint(path, {"optim": {"groups": [{"fn": test_a_training_state}]}})
+    with pytest.raises(DTypeError, match=r"a\.b: dtype object"):
+        save_checkpoint(path, {"a": {"b": np.array([None])}})
+    loop = []
+    loop.append(loop)
+    with pytest.raises(DTypeError, match="in itself"):
+        save_checkpoint(path, loop)
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "damaged"),
+        ("[]", "damaged"),
+        ('{"format": 1}', "damaged"),
+        ('{"format": 2, "state": 0}', "format 2"),
+        ('{"format": 1, "state": {"$array": "absent"}}', "damaged"),
+        ('{"format": 1, "state": {"$array": ["x"]}}', "damaged"),
+        ('{"format": 1, "state": {"$tuple": 3}}', "damaged"),
+        ('{"format": 1, "state": {"$dict": [[1]]}}', "damaged"),
+        ('{"format": 1, "state": {"$dict": [[[1], 2]]}}', "damaged"),
+        ('{"format": 1, "state": {"$eval": "1"}}', "damaged"),
+        ('{"format": 1, "state": {"$tuple": [], "b": 1}}', "damaged"),
+        ('{"format": 1, "state": ' + "[" * 100_000 + "]" * 100_000 + "}", "damaged"),
+    ],
+)
+def test_damaged_states(text, message, path):
+    save_safetensors(path, {"x": np.ones(1)}, {"minigrad.state": text})
+    with pytest.raises(CheckpointError, match=rf"model\.safetensors.*{message}"):
+        load_checkpoint(path)
+
+
+def test_arrays_without_a_state_are_no_checkpoint(path):
+    save_safetensors(path, {"x": np.ones(1)})
+    with pytest.raises(CheckpointError, match="load_safetensors reads it"):
+        load_checkpoint(path)
+
+
+# -- atomic ---------------------------------------------------------------------------------------
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(KeyError), atomic_write(target) as temporary:  # noqa: PT012
+        temporary.write_text("half of the n")
+        raise KeyError
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX permissions and links")
+def test_permissions_and_links(tmp_path):
+    (tmp_path / "real").mkdir()
+    plain = tmp_path / "plain"
+    plain.touch()
+    link = tmp_path / "link.safetensors"
+    link.symlink_to(tmp_path / "real" / "model.safetensors")
+    save_safetensors(link, {"x": np.ones(1)})
+    assert link.is_symlink()
+    assert link.stat().st_mode == plain.stat().st_mode  # readable by whom the umask allows
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
+def test_kill_9_while_saving_leaves_a_whole_checkpoint(path):
+    code = """
+        import sys
+        import numpy as np
+        from minigrad.io import save_checkpoint
+        n = 0
+        while True:
+            save_checkpoint(sys.argv[1], {"w": np.full(300_000, n), "n": n})
+            print(n, flush=True)
+            n += 1
+    """
+    for _ in range(3):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(code), str(path)],
+            stdout=subprocess.PIPE,
+            cwd=os.getcwd(),  # noqa: PTH109
+        )
+        while int(writer.stdout.readline()) < 3:
+            pass
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.communicate()
+        state = load_checkpoint(path)
+        assert (state["w"] == state["n"]).all()
