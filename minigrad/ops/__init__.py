@@ -13,8 +13,11 @@ from . import (
     creation,
     dtypes,
     elementwise,
+    gathering,
+    indexing,
     interop,
     joining,
+    lookup,
     loss,
     random,
     reduction,
@@ -133,8 +136,11 @@ from .elementwise import (
     trunc,
     where,
 )
+from .gathering import masked_fill, nonzero, put, scatter_add, take, take_along_axis
+from .indexing import getitem, setitem
 from .interop import astype, copy, to_device
 from .joining import chunk, concat, split, stack, unstack
+from .lookup import embedding, one_hot
 from .loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -211,8 +217,11 @@ __all__ += comparison.__all__
 __all__ += creation.__all__
 __all__ += dtypes.__all__
 __all__ += elementwise.__all__
+__all__ += gathering.__all__
+__all__ += indexing.__all__
 __all__ += interop.__all__
 __all__ += joining.__all__
+__all__ += lookup.__all__
 __all__ += loss.__all__
 __all__ += random.__all__
 __all__ += reduction.__all__
