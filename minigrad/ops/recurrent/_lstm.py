@@ -1,0 +1,199 @@
+"""The LSTM over whole sequences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...backend import Array
+from ...engine import Tensor, fused, ops
+from ._check import check
+from ._products import product
+from ._scan import scan
+from ._schedule import Lengths, schedule
+from ._shared import GateGradients, InputProjection, arrange, total
+
+# The forward loop keeps its gates in the order g o f i: the sigmoids, and the factors of each product,
+# are then neighbours in memory. σ(x) = ½ + ½ tanh(x/2), and the inner ½ is folded into the weights.
+HALVED = ((2, 1.0), (3, 0.5), (1, 0.5), (0, 0.5))  # (place in PyTorch's i f g o, factor)
+REVERSED = ((3, 1.0), (2, 1.0), (1, 1.0), (0, 1.0))  # the backward loop: o g f i
+
+
+@fused
+def lstm(
+    xp: Any,
+    x: Array,
+    h0: Array,
+    c0: Array,
+    w_ih: Array,
+    w_hh: Array,
+    b_ih: Array | None = None,
+    b_hh: Array | None = None,
+    w_hr: Array | None = None,
+    *,
+    lengths: Lengths = None,
+    reverse: bool = False,
+    keep: bool,
+) -> tuple[tuple[Array, Array, Array], Any]:
+    """One layer of long short-term memory, one direction, over whole sequences.
+
+        i, f, o = σ(W xₜ + U hₜ₋₁ + b)        g = tanh(W xₜ + U hₜ₋₁ + b)
+        cₜ = f ∘ cₜ₋₁ + i ∘ g                  hₜ = o ∘ tanh(cₜ)       [hₜ = W_hr (o ∘ tanh(cₜ))]
+
+    Shapes: x (T, B, I), h0 (B, P), c0 (B, H), w_ih (4H, I), w_hh (4H, P), b_ih and b_hh (4H,), with
+    the gates in the order i f g o; w_hr (P, H) projects the hidden state, else P = H. Returns
+    y (T, B, P), h_T (B, P), c_T (B, H).
+
+    `lengths`: how many steps of each sequence exist; outputs beyond are 0, the final state is each
+    sequence's own, and what stands in x there is never read. `reverse`: each sequence is read from
+    its last element to its first; outputs stay in clock order.
+
+    Raises: ShapeError, DTypeError if the arguments do not fit.
+    Papers: Hochreiter & Schmidhuber 1997; Gers et al. 2000; projection: Sak et al. 2014.
+    """
+    lengths = check("lstm", 4, x, {"h0": h0, "c0": c0}, w_ih, w_hh, b_ih, b_hh, lengths, w_hr)
+    (T, B, _), H, dtype = x.shape, c0.shape[1], x.dtype
+    batch = schedule(T, B, lengths, reverse)
+    rows = batch.pack(xp, x)
+    project_input = InputProjection(xp, arrange(xp, w_ih, HALVED, total(b_ih, b_hh)), rows)
+    recurrent = arrange(xp, w_hh, HALVED)
+    out, previous = batch.outputs(xp, h0)
+    hidden, cell = batch.columns(xp, h0), batch.columns(xp, c0)
+    unprojected = xp.empty((batch.size, H), dtype=dtype) if w_hr is not None else None
+    saved = []
+    half = xp.asarray(0.5, dtype=dtype)
+    add, multiply, tanh, copyto = xp.add, xp.multiply, xp.tanh, xp.copyto
+
+    for n, starts in batch.runs:
+        # A step's block: tanh cₜ, cₜ₋₁, g, o, f, i. The next block takes cₜ.
+        blocks = xp.empty((len(starts) + 1 if keep else 2, 6, H, n), dtype=dtype)
+        gates = xp.empty((4 * H, n), dtype=dtype)
+        fc, ig = fc_ig = xp.empty((2, H, n), dtype=dtype)
+        m = xp.empty((H, n), dtype=dtype)
+        h = m if w_hr is None else xp.empty((w_hr.shape[0], n), dtype=dtype)
+        recur = product(xp, recurrent, h, gates)
+        project = None if w_hr is None else product(xp, w_hr, m, h)
+        h[...], blocks[0, 1] = hidden[:, :n], cell[:, :n]
+
+        for step, (start, projected) in enumerate(project_input(n, starts)):
+            block, after = blocks[step % len(blocks)], blocks[(step + 1) % len(blocks)]
+            activations, sigmoids = block[2:].reshape(4 * H, n), block[3:]
+            recur()
+            add(gates, projected, activations)
+            tanh(activations, activations)
+            multiply(sigmoids, half, sigmoids)
+            add(sigmoids, half, sigmoids)
+            multiply(block[4:], block[1:3], fc_ig)
+            add(fc, ig, after[1])
+            tanh(after[1], block[0])
+            multiply(block[3], block[0], m)
+            if project is not None:
+                copyto(unprojected[start : start + n], m.T)
+                project()
+            copyto(out[start : start + n], h.T)
+        hidden[:, :n], cell[:, :n] = h, after[1]
+        saved.append(blocks)
+
+    ys = batch.unpack(xp, out), batch.states(xp, hidden), batch.states(xp, cell)
+    return ys, (batch, rows, previous, saved, unprojected) if keep else None
+
+
+@lstm.backward
+def _(
+    xp: Any,
+    gs: tuple[Array | None, ...],
+    ys: tuple[Array, ...],
+    inputs: tuple[Any, ...],
+    residual: Any,
+    needs: tuple[bool, ...],
+    *,
+    lengths: Lengths,
+    reverse: bool,
+) -> tuple[Array | None, ...]:
+    _, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr = inputs
+    batch, rows, previous, saved, unprojected = residual
+    P, H, dtype = h0.shape[1], c0.shape[1], c0.dtype
+    if previous is None:
+        previous = batch.previous(xp, ys[0], h0)
+    dy = None if gs[0] is None else batch.pack(xp, gs[0])
+    dhidden = batch.columns(xp, xp.zeros_like(h0) if gs[1] is None else gs[1])
+    dcell = batch.columns(xp, xp.zeros_like(c0) if gs[2] is None else gs[2])
+
+    every = slice(None)
+    sums = GateGradients(xp, batch, 4, H, max(w_ih.size, w_hh.size), dtype)
+    dx = sums.for_inputs(every, w_ih) if needs[0] else None
+    dw_ih = sums.for_weight(every, rows) if needs[3] else None
+    dw_hh = sums.for_weight(every, previous) if needs[4] else None
+    db = sums.for_bias(every) if needs[5] or needs[6] else None
+    dw_hr = None
+    if w_hr is not None:
+        projection_sums = GateGradients(xp, batch, 1, P, w_hr.size, dtype)
+        dw_hr = projection_sums.for_weight(every, unprojected)
+    recurrent = arrange(xp, w_hh, REVERSED).T
+    add, multiply, subtract, copyto = xp.add, xp.multiply, xp.subtract, xp.copyto
+
+    for (n, starts), blocks in zip(reversed(batch.runs), reversed(saved), strict=True):
+        work = xp.empty((5, H, n), dtype=dtype)
+        d, do, dg, dfi = work[1:], work[1], work[2], work[3:]  # o, g, f, i
+        through, through_do = work[0], work[:2]
+        wf, wi = w = xp.empty((2, H, n), dtype=dtype)
+        v = xp.empty((2, H, n), dtype=dtype)
+        t, u = tu = xp.empty((2, H, n), dtype=dtype)
+        dm, dc = xp.empty((2, H, n), dtype=dtype)
+        dh = dm if w_hr is None else xp.empty((P, n), dtype=dtype)
+        recur = product(xp, recurrent, d.reshape(4 * H, n), dh)
+        project = None if w_hr is None else product(xp, w_hr.T, dh, dm)
+        dh[...], wf[...] = dhidden[:, :n], dcell[:, :n]
+
+        for step in range(len(starts) - 1, -1, -1):
+            start, block = starts[step], blocks[step]  # tanh cₜ, cₜ₋₁, g, o, f, i
+            if dy is not None:
+                add(dh, dy[start : start + n].T, dh)
+            if project is not None:
+                copyto(projection_sums.columns(start, n)[0], dh)
+                project()
+            multiply(dm, block[3], t)  # dm ∘ o
+            multiply(t, block[0], u)  # dm ∘ o ∘ tanh c
+            multiply(u, block[:4:3], through_do)
+            subtract(tu, through_do, through_do)  # t ∘ (1 - tanh² c), and u ∘ (1 - o)
+            add(wf, through, dc)
+            multiply(dc, block[4:], w)  # dc ∘ f, which is the step before's dc, and dc ∘ i
+            multiply(w, block[1:3], v)  # dc ∘ f ∘ cₜ₋₁ and dc ∘ i ∘ g
+            multiply(v, block[4:], dfi)
+            subtract(v, dfi, dfi)
+            multiply(v[1], block[2], dg)
+            subtract(wi, dg, dg)
+            copyto(sums.columns(start, n)[::-1], d)
+            recur()
+        dhidden[:, :n], dcell[:, :n] = dh, wf
+
+    sums.flush()
+    if w_hr is not None:
+        projection_sums.flush()
+    dx = None if dx is None else batch.unpack(xp, dx)
+    return dx, batch.states(xp, dhidden), batch.states(xp, dcell), dw_ih, dw_hh, db, db, dw_hr
+
+
+@lstm.composite
+def _(
+    x: Tensor,
+    h0: Tensor,
+    c0: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None,
+    b_hh: Tensor | None,
+    w_hr: Tensor | None,
+    *,
+    lengths: Lengths,
+    reverse: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    H = c0.shape[1]
+
+    def step(x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        gates = ops.linear(x, w_ih, b_ih) + ops.linear(h, w_hh, b_hh)
+        i, f, g, o = (gates[:, k * H : (k + 1) * H] for k in range(4))
+        c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
+        h = ops.sigmoid(o) * ops.tanh(c)
+        return (h if w_hr is None else ops.linear(h, w_hr)), c
+
+    return scan(step, x, (h0, c0), lengths, reverse)

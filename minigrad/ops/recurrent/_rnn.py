@@ -1,0 +1,139 @@
+"""The plain recurrent layer over whole sequences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...backend import Array
+from ...engine import Tensor, fused, ops
+from ...errors import ConfigError
+from ._check import check
+from ._products import product
+from ._scan import scan
+from ._schedule import Lengths, schedule
+from ._shared import GateGradients, InputProjection, arrange, total
+
+
+@fused
+def rnn(
+    xp: Any,
+    x: Array,
+    h0: Array,
+    w_ih: Array,
+    w_hh: Array,
+    b_ih: Array | None = None,
+    b_hh: Array | None = None,
+    *,
+    nonlinearity: str = "tanh",
+    lengths: Lengths = None,
+    reverse: bool = False,
+    keep: bool,
+) -> tuple[tuple[Array, Array], Any]:
+    """One plain recurrent layer, one direction, over whole sequences: hₜ = φ(W xₜ + U hₜ₋₁ + b).
+
+    Shapes: x (T, B, I), h0 (B, H), w_ih (H, I), w_hh (H, H), b_ih and b_hh (H,); φ is tanh or relu.
+    Returns y (T, B, H), h_T (B, H). `lengths` and `reverse` as in `lstm`.
+
+    Raises: ShapeError, DTypeError if the arguments do not fit; ConfigError for another φ.
+    Paper: Elman 1990.
+    """
+    lengths = check("rnn", 1, x, {"h0": h0}, w_ih, w_hh, b_ih, b_hh, lengths)
+    if nonlinearity not in {"tanh", "relu"}:
+        raise ConfigError(f"rnn: nonlinearity is {nonlinearity!r}, expected 'tanh' or 'relu'")
+    (T, B, _), H, dtype = x.shape, h0.shape[1], x.dtype
+    batch = schedule(T, B, lengths, reverse)
+    rows = batch.pack(xp, x)
+    weight = arrange(xp, w_ih, [(0, 1.0)], total(b_ih, b_hh))
+    project_input = InputProjection(xp, weight, rows)
+    out, previous = batch.outputs(xp, h0)
+    hidden = batch.columns(xp, h0)
+    zero = xp.zeros((), dtype=dtype)
+
+    for n, starts in batch.runs:
+        h, gate = xp.empty((2, H, n), dtype=dtype)
+        recur = product(xp, w_hh, h, gate)
+        h[...] = hidden[:, :n]
+        for start, projected in project_input(n, starts):
+            recur()
+            xp.add(gate, projected, gate)
+            if nonlinearity == "tanh":
+                xp.tanh(gate, h)
+            else:
+                xp.maximum(gate, zero, h)
+            xp.copyto(out[start : start + n], h.T)
+        hidden[:, :n] = h
+
+    ys = batch.unpack(xp, out), batch.states(xp, hidden)
+    return ys, (batch, rows, previous, out) if keep else None
+
+
+@rnn.backward
+def _(
+    xp: Any,
+    gs: tuple[Array | None, ...],
+    ys: tuple[Array, ...],
+    inputs: tuple[Any, ...],
+    residual: Any,
+    needs: tuple[bool, ...],
+    *,
+    nonlinearity: str,
+    lengths: Lengths,
+    reverse: bool,
+) -> tuple[Array | None, ...]:
+    _, h0, w_ih, w_hh, b_ih, b_hh = inputs
+    batch, rows, previous, out = residual
+    H, dtype = h0.shape[1], h0.dtype
+    if previous is None:
+        previous = batch.previous(xp, ys[0], h0)
+    dy = None if gs[0] is None else batch.pack(xp, gs[0])
+    dhidden = batch.columns(xp, xp.zeros_like(h0) if gs[1] is None else gs[1])
+    every = slice(None)
+    sums = GateGradients(xp, batch, 1, H, max(w_ih.size, w_hh.size), dtype)
+    dx = sums.for_inputs(every, w_ih) if needs[0] else None
+    dw_ih = sums.for_weight(every, rows) if needs[2] else None
+    dw_hh = sums.for_weight(every, previous) if needs[3] else None
+    db = sums.for_bias(every) if needs[4] or needs[5] else None
+    one = xp.ones((), dtype=dtype)
+
+    for n, starts in reversed(batch.runs):
+        dh, slope, d = xp.empty((3, H, n), dtype=dtype)
+        recur = product(xp, w_hh.T, d, dh)
+        dh[...] = dhidden[:, :n]
+        for start in reversed(starts):
+            if dy is not None:
+                xp.add(dh, dy[start : start + n].T, dh)
+            xp.copyto(slope, out[start : start + n].T)
+            if nonlinearity == "tanh":
+                xp.multiply(slope, slope, slope)
+                xp.subtract(one, slope, slope)
+            else:
+                xp.sign(slope, slope)
+            xp.multiply(dh, slope, d)
+            xp.copyto(sums.columns(start, n)[0], d)
+            recur()
+        dhidden[:, :n] = dh
+
+    sums.flush()
+    dx = None if dx is None else batch.unpack(xp, dx)
+    return dx, batch.states(xp, dhidden), dw_ih, dw_hh, db, db
+
+
+@rnn.composite
+def _(
+    x: Tensor,
+    h0: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None,
+    b_hh: Tensor | None,
+    *,
+    nonlinearity: str,
+    lengths: Lengths,
+    reverse: bool,
+) -> tuple[Tensor, Tensor]:
+    activation = ops.tanh if nonlinearity == "tanh" else ops.relu
+
+    def step(x: Tensor, h: Tensor) -> tuple[Tensor]:
+        return (activation(ops.linear(x, w_ih, b_ih) + ops.linear(h, w_hh, b_hh)),)
+
+    return scan(step, x, (h0,), lengths, reverse)

@@ -1,0 +1,41 @@
+"""The loop of the composites: recurrent layers in plain ops, as they are defined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...backend import device_of
+from ...engine import Tensor, ops
+from ._check import as_lengths
+from ._schedule import Lengths
+
+
+def scan(
+    step: Callable[..., tuple[Tensor, ...]],
+    x: Tensor,
+    states: tuple[Tensor, ...],
+    lengths: Lengths,
+    reverse: bool,
+) -> Any:
+    """(y, *final states) of `states = step(x[t], *states)`, whose first state is the output y[t].
+
+    A sequence that has ended, or, read backward, not begun, keeps its state and puts out zeros.
+    """
+    T, B = x.shape[:2]
+    lengths = as_lengths("scan", lengths, T, B)
+    if lengths is not None:
+        clock = np.arange(T)[:, None, None]
+        running = Tensor(device_of(x.data).asarray(clock < np.array(lengths)[:, None]))
+        x = ops.where(running, x, 0.0)  # before anything else: a NaN times a zero is a NaN
+    y: list[Any] = [None] * T
+    for t in reversed(range(T)) if reverse else range(T):
+        new = step(x[t], *states)
+        y[t] = new[0]
+        if lengths is not None:
+            y[t] = ops.where(running[t], new[0], 0.0)
+            new = tuple(ops.where(running[t], a, b) for a, b in zip(new, states, strict=True))
+        states = new
+    return ops.stack(y) if T else x[:, :, :0] @ states[0][:0], *states

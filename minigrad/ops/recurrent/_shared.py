@@ -1,0 +1,144 @@
+"""What the steps of a recurrent loop share: the inputs' product before it, the gradients' behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...backend import Array
+from ._products import product
+from ._schedule import Schedule
+
+COLUMNS = 32  # narrower steps are projected several at a time
+CACHED = 256  # columns of gate gradients that stay in cache until they are multiplied
+SMALL = 1 << 17  # elements up to which a weight's gradient is summed part by part
+
+
+def arrange(
+    xp: Any, w: Array, gates: Sequence[tuple[int, float]], bias: Array | None = None
+) -> Array:
+    """The gates' rows of `w` (G·H, K), reordered and scaled; `bias` (G·H,) becomes a last column.
+
+    `gates` lists, in the new order, (position in PyTorch's order, factor).
+    """
+    G = len(gates)
+    H, K = w.shape[0] // G, w.shape[1]
+    new = xp.empty((G, H, K if bias is None else K + 1), dtype=w.dtype)
+    for place, (gate, factor) in enumerate(gates):
+        rows = slice(gate * H, (gate + 1) * H)
+        xp.multiply(w[rows], factor, out=new[place, :, :K])
+        if bias is not None:
+            xp.multiply(bias[rows], factor, out=new[place, :, K])
+    return new.reshape(G * H, new.shape[2])
+
+
+def total(b_ih: Array | None, b_hh: Array | None) -> Array | None:
+    """The sum of the two biases, either of which may be absent."""
+    if b_ih is None or b_hh is None:
+        return b_hh if b_ih is None else b_ih
+    return b_ih + b_hh
+
+
+class InputProjection:
+    """W_ih xₜ + b of each step: `weight` is (M, I), or (M, I + 1) with the bias as last column.
+
+    On the CPU step by step, right before its use, so that it is still in cache; on a GPU each run in
+    one product.
+    """
+
+    def __init__(self, xp: Any, weight: Array, rows: Array) -> None:
+        self.xp, self.weight, self.rows = xp, weight, rows
+
+    def __call__(self, n: int, starts: Sequence[int]) -> Iterator[tuple[int, Array]]:
+        """(start, W_ih xₜ + b) of each step of a run, (M, n); the next step may overwrite it."""
+        xp, rows, (M, K) = self.xp, self.rows, self.weight.shape
+        steps = max(1, COLUMNS // n) if xp is np else len(starts)
+        width = 0
+        for first in range(0, len(starts), steps):
+            chunk = starts[first : first + steps]
+            if len(chunk) * n != width:
+                width = len(chunk) * n
+                inputs = xp.ones((K, width), dtype=rows.dtype)  # xₜ, and ones for the bias
+                projected = xp.empty((M, width), dtype=rows.dtype)
+                project = product(xp, self.weight, inputs, projected)
+            low = min(chunk)
+            inputs[: rows.shape[1]] = rows[low : low + width].T
+            project()
+            for start in chunk:
+                yield start, projected[:, start - low : start - low + n]
+
+
+class GateGradients:
+    """The gradients (G, H, size) of the gates, and what follows: Σ d xᵀ, Σ d and Wᵀ d.
+
+    The loop asks for the room of each step with `columns` and writes there. Small weights' gradients
+    are summed over parts that are still in cache; large ones, and all on a GPU, take one product.
+    """
+
+    def __init__(
+        self, xp: Any, batch: Schedule, gates: int, hidden: int, largest: int, dtype: Any
+    ) -> None:
+        self.xp = xp
+        self.size = batch.size
+        in_parts = xp is np and largest <= SMALL
+        self.width = min(self.size, CACHED) if in_parts else self.size
+        room = xp.empty((gates, hidden, self.width + 16), dtype=dtype)  # rows end off 1 KB borders
+        self.room = room[:, :, : self.width]
+        self.flat = room.reshape(gates * hidden, self.width + 16)
+        self.ascending = batch.reverse  # backward reads against the forward pass
+        self.low = self.high = self.origin = 0
+        self.started = False
+        self.weights: list[tuple[slice, Array, Array]] = []
+        self.biases: list[tuple[slice, Array]] = []
+        self.inputs: list[tuple[slice, Array, Array]] = []
+
+    def for_weight(self, gates: slice, operand: Array, out: Array | None = None) -> Array:
+        """Register Σ d xᵀ over the gates' rows `gates`, `operand` the rows x (size, K)."""
+        if out is None:
+            shape = (len(range(*gates.indices(self.flat.shape[0]))), operand.shape[1])
+            out = self.xp.zeros(shape, dtype=operand.dtype)
+        self.weights.append((gates, operand, out))
+        return out
+
+    def for_bias(self, gates: slice, out: Array | None = None) -> Array:
+        """Register Σ d over the rows `gates`."""
+        if out is None:
+            out = self.xp.zeros(self.flat[gates].shape[:1], dtype=self.flat.dtype)
+        self.biases.append((gates, out))
+        return out
+
+    def for_inputs(self, gates: slice, weight: Array) -> Array:
+        """Register Wᵀ d for every row: (size, K)."""
+        out = self.xp.empty((self.size, weight.shape[1]), dtype=weight.dtype)
+        self.inputs.append((gates, weight, out))
+        return out
+
+    def columns(self, start: int, n: int) -> Array:
+        """Room (G, H, n) for the packed rows from `start`; the steps come in the loop's order."""
+        low, high = min(self.low, start), max(self.high, start + n)
+        if self.low == self.high or high - low > self.width:
+            self.flush()
+            low, high = start, start + n
+            self.origin = low if self.ascending else high - self.width
+        self.low, self.high = low, high
+        return self.room[:, :, start - self.origin : start - self.origin + n]
+
+    def flush(self) -> None:
+        """Multiply what was written. The loop calls it once more at its end."""
+        low, high, xp = self.low, self.high, self.xp
+        if low == high:
+            return
+        d = self.flat[:, low - self.origin : high - self.origin]
+        for gates, operand, out in self.weights:
+            part = xp.empty_like(out) if self.started else out
+            product(xp, d[gates], operand[low:high], part)()
+            if self.started:
+                xp.add(out, part, out)
+        for gates, out in self.biases:
+            xp.add(out, d[gates].sum(axis=1), out)
+        for gates, weight, out in self.inputs:
+            product(xp, d[gates].T, weight, out[low:high])()
+        self.started = True
+        self.low = self.high
