@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import weakref
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from .derive import fit, pull_composite, pull_rules
 from .modes import MODES, Modes, tick, user_frame
 from .operators import ops
 from .tape import Node
-from .tensor import Tensor, wrap
+from .tensor import TAPE, Tensor, wrap
 
 OPS: dict[str, Op] = {}  # every op by name: the table that tests and docs walk
 _EVERYTHING = (True, (True,) * 64)  # values to keep: the result, and each argument
@@ -182,7 +182,7 @@ class Op:
                     values[i] = (values[i].shape, values[i].dtype)
                 elif not a.requires_grad or (a.version is not None and a.node is not None):
                     version = a.shared_version()
-                    if version is not None:
+                    if version is not TAPE:
                         versions = versions or []
                         versions.append((version, i))
             else:
@@ -318,6 +318,10 @@ def _register(new: Op) -> Op:
     return new
 
 
+@overload
+def op(kernel: Callable[..., Any], *, view: bool = False) -> Op: ...
+@overload
+def op(kernel: None = None, *, view: bool = False) -> Callable[[Callable[..., Any]], Op]: ...
 def op(kernel: Callable[..., Any] | None = None, *, view: bool = False) -> Any:
     """Decorator: make an op of a kernel `kernel(xp, *arrays, **params)`.
 

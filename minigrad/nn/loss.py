@@ -28,6 +28,8 @@ class CrossEntropyLoss(_Loss):
         reduction: "mean" (over what counts), "sum" or "none".
     """
 
+    weight: Tensor | None
+
     def __init__(
         self,
         weight: Any = None,
@@ -54,6 +56,8 @@ class CrossEntropyLoss(_Loss):
 class NLLLoss(_Loss):
     """`ops.nll_loss`: negative log likelihood of given log probabilities."""
 
+    weight: Tensor | None
+
     def __init__(
         self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"
     ) -> None:
@@ -73,6 +77,8 @@ class NLLLoss(_Loss):
 
 class BCEWithLogitsLoss(_Loss):
     """`ops.binary_cross_entropy_with_logits`; `pos_weight` is a factor for positive targets."""
+
+    pos_weight: Tensor | None
 
     def __init__(self, pos_weight: Any = None, reduction: str = "mean") -> None:
         super().__init__(reduction)

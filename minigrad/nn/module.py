@@ -15,7 +15,7 @@ from ..backend import NAMESPACES, Device, device_of
 from ..backend import device as find_device
 from ..engine import MODES, Tensor
 from ..errors import CheckpointError, DTypeError
-from ..ops.creation import get_default_dtype
+from ..ops import get_default_dtype
 
 
 class Parameter(Tensor):
