@@ -1,0 +1,25 @@
+"""Pictures of the tape: `draw_graph(loss)`, heat maps, attention, curves.
+
+A neutral graph is made from the tape (`tape`, `build`), made smaller (`fold`, `group`, `overview`),
+and written (`dot`, `mermaid`, JSON). The engine knows nothing of drawing; the writers know nothing
+of the engine.
+"""
+
+from .attention import attention_svg, heatmap
+from .chart import line_chart_svg
+from .draw import draw_graph, make_dot
+from .graph import Graph
+from .ir import Box, GraphIR, Item, Link
+
+__all__ = [
+    "Box",
+    "Graph",
+    "GraphIR",
+    "Item",
+    "Link",
+    "attention_svg",
+    "draw_graph",
+    "heatmap",
+    "line_chart_svg",
+    "make_dot",
+]

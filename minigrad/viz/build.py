@@ -1,0 +1,225 @@
+"""From the tape to the neutral graph: one item per line and per leaf, named and classified."""
+
+from __future__ import annotations
+
+import re
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+from ..backend import NAMESPACES
+from ..engine import Node, Tensor
+from .escape import clean
+from .ir import GraphIR, Item, Link, Specs
+from .style import SYMBOLS, number
+from .tape import Tape
+
+# Ops whose static parameters say *which* element: two steps of a loop differ there and nowhere else.
+INDEXING = frozenset({"getitem", "take", "select", "unstack", "split", "slice"})
+_DIGITS = re.compile(r"\d+")
+Names = dict[int, str]  # id of a leaf Tensor → its name; alive only while reading
+
+
+def parameter_names(model: Any, params: Mapping[str, Tensor] | None) -> Names:
+    """Names of leaves, from `model.named_parameters()` and from a dict of Tensors."""
+    names: Names = {}
+    if params:
+        names.update((id(t), str(name)) for name, t in params.items())
+    if model is not None:
+        for find in ("named_parameters", "named_buffers"):
+            for name, t in getattr(model, find, tuple)():
+                names.setdefault(id(t), str(name))
+    return names
+
+
+def build(tape: Tape, names: Names) -> tuple[GraphIR, dict[str, Tensor]]:
+    """The graph of a tape, unfolded: every line, every leaf, every output; and the leaves by id."""
+    ir = GraphIR(lines=len(tape.lines))
+    ids = _line_ids(tape)
+    leaves = _Leaves(ir, names)
+    specs: dict[Any, Specs] = {}
+    lines: list[Item] = []
+    before: Any = None
+    for at, node in enumerate(tape.lines):
+        item = _line(node, ids[node], at, tape.path_of(node), specs)
+        item.jump = _goes_back(before, node.at)
+        before = node.at
+        lines.append(item)
+        operands: list[str] = []
+        for arg, (of, slot) in enumerate(tape.sources(node)):
+            if of is None:
+                value = node.inputs[arg] if node.inputs is not None else None
+                operands.append(number(value) if isinstance(value, int | float) else "")
+                continue
+            operands.append("")
+            if type(of) is Node:
+                src = ids[of]
+            else:
+                src = leaves.item(of, node, arg, slot)
+            ir.links.append(Link(src, item.id, slot, arg, bool(node.mask >> arg & 1)))
+        if any(operands):
+            item.title = _with_numbers(node.op.name, operands)
+    for item in lines:
+        ir.items[item.id] = item
+    _outputs(ir, tape, ids, leaves)
+    return ir, leaves.tensors
+
+
+def _goes_back(before: Any, now: Any) -> bool:
+    """Whether the user's code jumped backwards between two lines: the turn of a loop."""
+    return bool(before and now and before[0] is now[0] and now[1] < before[1])
+
+
+def _line_ids(tape: Tape) -> dict[Node, str]:
+    """Positions: "12" for a line, "12.3" for the third line inside an opened line 12."""
+    ids: dict[Node, str] = {}
+    position: dict[Node | None, int] = {}
+    for node in sorted(tape.keys, key=tape.keys.__getitem__):
+        outer = tape.inside.get(node)
+        position[outer] = at = position.get(outer, 0) + 1
+        ids[node] = f"{ids[outer]}.{at}" if outer is not None else str(at)
+    return ids
+
+
+def _line(node: Node, id: str, at: int, path: tuple[str, ...], cache: dict[Any, Specs]) -> Item:
+    specs = cache.get(node.specs)
+    if specs is None:
+        specs = tuple((tuple(shape), str(dtype)) for shape, dtype in node.specs)
+        cache[node.specs] = specs
+    op = node.op.name
+    item = Item(
+        id,
+        "elementwise" if op in SYMBOLS else "op",
+        op=op,
+        specs=specs,
+        path=path,
+        lines=(at,),
+        token=(op, specs, len(node.parents), _general(path)),
+    )
+    if node.labels:
+        item.name = ", ".join(str(name) for name in node.labels.values() if name)
+    if node.params:
+        item.params = _params_text(node)
+        if op == "getitem" and "key" in node.params:
+            item.title, item.params = f"[{_value_text(node.params['key']).strip('()')}]", ""
+        same = op if op in INDEXING else item.params
+        item.token = (*item.token, same)  # type: ignore[misc]
+    return item
+
+
+_GENERAL: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+
+def _general(path: tuple[str, ...]) -> tuple[str, ...]:
+    """A path with its numbers taken out, so that layers.0 and layers.1 may be repeats."""
+    if not path:
+        return path
+    return tuple(_DIGITS.sub("#", part) for part in path)
+
+
+def _params_text(node: Node) -> str:
+    defaults = node.op.defaults
+    parts = [
+        f"{key}={_value_text(value)}"
+        for key, value in node.params.items()
+        if not (key in defaults and _same(defaults[key], value))
+    ]
+    return ", ".join(parts)
+
+
+def _same(a: Any, b: Any) -> bool:
+    return a is b or (type(a) is type(b) and isinstance(a, int | float | str | tuple) and a == b)
+
+
+def _value_text(value: Any) -> str:
+    """A static parameter: short, and without addresses or data."""
+    if isinstance(value, Tensor) or type(value) in NAMESPACES:
+        return f"array{tuple(value.shape)}"
+    if isinstance(value, slice):
+        ends = ["" if v is None else str(v) for v in (value.start, value.stop, value.step)]
+        return ":".join(ends if ends[2] else ends[:2])
+    if value is Ellipsis:
+        return "…"
+    if isinstance(value, tuple | list):
+        inner = ", ".join(map(_value_text, value[:8])) + (", …" if len(value) > 8 else "")
+        return f"({inner})" if isinstance(value, tuple) else f"[{inner}]"
+    if isinstance(value, float):
+        return number(value)
+    if value is None or isinstance(value, bool | int | str):
+        return clean(value, 40)
+    return clean(getattr(value, "__name__", None) or getattr(value, "name", type(value).__name__), 40)
+
+
+def _with_numbers(op: str, operands: list[str]) -> str:
+    """`1 −` or `× 0.5`: an elementwise op of which one side is a plain number."""
+    if op not in SYMBOLS or len(operands) != 2:
+        return ""
+    left, right = operands
+    if op == "pow" and right:
+        return f"x^{right}"
+    return f"{left} {SYMBOLS[op]} {right}".strip()
+
+
+class _Leaves:
+    """Items of the leaves, made at first use and then shared."""
+
+    def __init__(self, ir: GraphIR, names: Names) -> None:
+        self.ir, self.names = ir, names
+        self.ids: dict[int, str] = {}
+        self.tensors: dict[str, Tensor] = {}
+
+    def item(self, of: Any, node: Node | None, arg: int, slot: int) -> str:
+        tensor = of() if isinstance(of, weakref.ref) else of
+        key = id(of) if tensor is None else id(tensor)
+        if key not in self.ids:
+            self.ids[key] = self._make(tensor, node, arg)
+        return self.ids[key]
+
+    def _make(self, tensor: Tensor | None, node: Node | None, arg: int) -> str:
+        name = self.names.get(id(tensor), "") if tensor is not None else ""
+        if not name and tensor is not None and tensor.name:
+            name = str(tensor.name)
+        trained = tensor is not None and tensor.requires_grad
+        owned = id(tensor) in self.names if self.names else trained
+        kind = "parameter" if owned or (trained and bool(name)) else "input"
+        id_ = f"{kind[0]}{sum(1 for v in self.ids.values() if v[0] == kind[0])}"
+        item = Item(id_, kind, name=name)
+        if tensor is not None:
+            self.tensors[id_] = tensor
+            item.specs = ((tuple(tensor.shape), str(tensor.dtype)),)
+        elif node is not None and node.inputs is not None and type(node.inputs[arg]) is tuple:
+            shape, dtype = node.inputs[arg]
+            item.specs = ((tuple(shape), str(dtype)),)
+        elif node is not None and node.inputs is not None and node.inputs[arg] is not None:
+            array = node.inputs[arg]
+            item.specs = ((tuple(array.shape), str(array.dtype)),)
+        if not name:
+            item.title = _role(node, arg) or ("parameter" if kind == "parameter" else "input")
+        if kind == "parameter" and not trained:
+            item.notes.append("frozen")
+        if kind == "input" and trained:
+            item.notes.append("requires grad")
+        self.ir.items[id_] = item
+        return id_
+
+
+def _role(node: Node | None, arg: int) -> str:
+    """What the op calls the argument, where that says something: `targets`, `h0`, not `a` or `x`."""
+    if node is None or arg >= len(node.op.arrays):
+        return ""
+    role = list(node.op.arrays)[arg]
+    return "" if len(role) < 2 else role
+
+
+def _outputs(ir: GraphIR, tape: Tape, ids: dict[Node, str], leaves: _Leaves) -> None:
+    many = len(tape.outputs) > 1
+    for i, (name, t) in enumerate(tape.outputs):
+        of, slot = tape.source(t.node, t.index) if t.node is not None else (t, 0)
+        src = ids[of] if isinstance(of, Node) else leaves.item(of, None, 0, 0)
+        scalar = t.shape == () and t.dtype.kind == "f"
+        item = Item(f"o{i}", "loss" if scalar and not many else "output")
+        item.name = name or str(t.name or "")
+        item.title = item.name or ("loss" if item.kind == "loss" else f"output {i}" if many else "output")
+        item.specs = ((tuple(t.shape), str(t.dtype)),)
+        ir.items[item.id] = item
+        ir.links.append(Link(src, item.id, slot, 0, t.node is not None))

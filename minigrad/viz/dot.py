@@ -1,0 +1,296 @@
+"""Writer: `GraphIR` → DOT, the language of Graphviz. Sorted attributes, no addresses, no times."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from typing import Any
+
+from .escape import quoted
+from .ir import Box, GraphIR, Item, Link, Path
+from .labels import Show, badge, card, font, scale_cells, table, title_of, tooltip
+from .style import CIVIDIS, FONT, SHAPES, SYMBOLS, VERMILION, Theme, number
+
+ENDS = ("parameter", "input", "output", "loss")
+_ID = re.compile(r"[^0-9A-Za-z]+")
+
+
+def to_dot(ir: GraphIR, look: Theme, show: Show) -> str:
+    """The DOT text of a graph."""
+    if show.detail == "tape":
+        return _Writer(ir, look, show).listing()
+    return _Writer(ir, look, show).picture()
+
+
+def _attributes(values: dict[str, Any]) -> str:
+    """`[a="1" b=<...>]`, sorted; a value in angle brackets is an HTML-like label."""
+    parts = [
+        f"{k}={v if isinstance(v, str) and v.startswith('<<') else v if _is_quoted(v) else quoted(v)}"
+        for k, v in sorted(values.items())
+        if v is not None
+    ]
+    return f"[{' '.join(parts)}]"
+
+
+def _is_quoted(value: Any) -> bool:
+    return isinstance(value, str) and len(value) > 1 and value[0] == value[-1] == '"'
+
+
+class _Writer:
+    def __init__(self, ir: GraphIR, look: Theme, show: Show) -> None:
+        self.ir, self.look, self.show = ir, look, show
+        self.names: dict[str, str] = {}
+        taken: set[str] = set()
+        for id_ in ir.items:
+            base = name = "n" + _ID.sub("_", id_)
+            while name in taken:
+                name += "x"
+            taken.add(name)
+            self.names[id_] = name
+        self.groups, self.heavy = self._state_lines()
+
+    # -- the whole --------------------------------------------------------------------------------
+
+    def picture(self) -> str:
+        look = self.look
+        graph = {
+            "bgcolor": look.paper, "compound": "true", "fontcolor": look.ink, "fontname": FONT,
+            "fontsize": 12, "label": self._heading(), "labeljust": "l", "labelloc": "t",
+            "newrank": "true", "nodesep": 0.24, "outputorder": "edgesfirst", "pad": 0.35,
+            "rankdir": self.show.rankdir, "ranksep": 0.42, "splines": "spline",
+        }  # fmt: skip
+        node = {
+            "fontcolor": look.ink, "fontname": FONT, "fontsize": 12, "margin": "0.09,0.05",
+            "penwidth": 1.3, "style": "filled",
+        }  # fmt: skip
+        edge = {
+            "arrowsize": 0.62, "color": look.forward, "fontcolor": look.muted, "fontname": FONT,
+            "fontsize": 9.5, "penwidth": 1.25,
+        }  # fmt: skip
+        out = [
+            "digraph minigrad {",
+            f"  graph {_attributes(graph)}",
+            f"  node {_attributes(node)}",
+            f"  edge {_attributes(edge)}",
+        ]
+        out += self._boxes()
+        out += self._ranks()
+        out += [self._edge(e) for e in self.ir.links if e.src in self.names and e.dst in self.names]
+        out.append("}\n")
+        return "\n".join(out)
+
+    def _boxes(self) -> list[str]:
+        """Items inside nested clusters, each cluster where its first item stands."""
+        children: dict[Path, list[Any]] = {(): []}
+        for item in self.ir.items.values():
+            for depth in range(1, len(item.path) + 1):
+                path = item.path[:depth]
+                if path not in children:
+                    children[path] = []
+                    children[path[:-1]].append(path)
+            children[item.path].append(item)
+        out: list[str] = []
+        stack: list[tuple[int, Any]] = [(1, c) for c in reversed(children[()])]
+        number_of = {path: i for i, path in enumerate(children)}
+        while stack:
+            depth, child = stack.pop()
+            pad = "  " * depth
+            if child is None:
+                out.append(f"{pad}}}")
+            elif isinstance(child, Item):
+                out.append(pad + self._node(child))
+            else:
+                out.append(f"{pad}subgraph cluster_{number_of[child]} {{")
+                out.append(f"{pad}  graph {self._cluster(child, number_of[child])}")
+                stack.append((depth, None))
+                stack += [(depth + 1, c) for c in reversed(children[child])]
+        return out
+
+    def _cluster(self, path: Path, at: int) -> str:
+        look = self.look
+        box = self.ir.boxes.get(path) or Box("module", path[-1])
+        cells = [
+            f'<TD ALIGN="LEFT">{font(box.title, 13.5, look.ink, bold=True)}</TD>',
+            f'<TD ALIGN="LEFT">{font(box.detail, 10.5, look.muted)}</TD>' if box.detail else "",
+        ]
+        repeated = box.kind in ("steps", "layers", "repeats")
+        if repeated:
+            unit = "" if box.kind == "repeats" else f" {box.kind}"
+            cells.append(badge(f"×{box.count:,}{unit}", look, 10.5))
+        nested = sum(1 for i in range(len(path)) if path[: i + 1] in self.ir.boxes)
+        values = {
+            "id": f"m-{at}",
+            "label": table(["".join(cells)], spacing=4, padding=2),
+            "labeljust": "l",
+            "margin": 14,
+            "style": "rounded,filled" if box.kind != "opened" else "rounded,dashed,filled",
+            "color": look.line if repeated or box.kind == "opened" else look.box_line,
+            "fillcolor": look.box_fill if nested % 2 else look.paper,
+            "penwidth": 1.6 if repeated else 1.2,
+        }
+        return _attributes(values)
+
+    # -- nodes ----------------------------------------------------------------------------------
+
+    def _node(self, item: Item) -> str:
+        look, show = self.look, self.show
+        stroke, fill = look.kind(item.kind)
+        values: dict[str, Any] = {
+            "color": stroke,
+            "fillcolor": fill,
+            "group": self.groups.get(item.id),
+            "id": f"n-{self.names[item.id][1:]}",
+            "shape": SHAPES.get(item.kind, "box"),
+            "tooltip": tooltip(item, show),
+        }
+        title = title_of(item)
+        plain = show.detail == "symbols" and not item.name and not item.badge
+        if item.kind == "elementwise" and plain and title in SYMBOLS.values() and not item.notes:
+            values |= {
+                "fixedsize": "true", "fontsize": 17 if len(title) == 1 else 11, "height": 0.42,
+                "label": title, "width": 0.42,
+            }  # fmt: skip
+            return f"{self.names[item.id]} {_attributes(values)}"
+        if item.kind == "elementwise" and plain and not item.notes:
+            values |= {
+                "shape": "box", "style": "rounded,filled", "fontsize": 13, "height": 0.36,
+                "width": 0.36, "margin": "0.1,0.03", "label": title,
+            }  # fmt: skip
+            return f"{self.names[item.id]} {_attributes(values)}"
+        values["label"] = card(item, look, show)
+        if values["shape"] in ("box", "circle"):
+            values |= {"shape": "box", "style": "rounded,filled"}
+        if item.kind == "input":
+            values["margin"] = "-0.12,0"
+        elif item.kind == "state":
+            values["margin"] = "0.16,0.09"
+        elif item.kind in ("loss", "output"):
+            values |= {"margin": "0.02,0.02", "penwidth": 2.2 if item.kind == "loss" else 1.3}
+        elif item.kind == "module":
+            values |= {"shape": "box", "style": "rounded,filled", "penwidth": 2.0}
+        if "bad" in item.facts:
+            values |= {"color": look.warn, "penwidth": 2.4}
+        return f"{self.names[item.id]} {_attributes(values)}"
+
+    def _edge(self, e: Link) -> str:
+        look, values = self.look, {}  # type: Theme, dict[str, Any]
+        back = e.grad and self.show.grads and self.show.direction != "forward"
+        if self.show.direction == "backward":
+            values = {"color": look.gradient if back else look.box_line, "dir": "back"}
+            values |= {"arrowtail": "normal" if back else "none"}
+        elif back:
+            values = {
+                "color": f"{look.forward}:{look.gradient}", "dir": "both",
+                "arrowhead": "normal", "arrowtail": "normal",
+            }  # fmt: skip
+        if e.label:
+            values["label"] = f" {e.label} "
+        if (e.src, e.dst) in self.heavy:
+            values["weight"] = self.heavy[e.src, e.dst]
+        elif self.ir.items[e.dst].kind in ENDS:
+            values["weight"] = 4
+        text = f" {_attributes(values)}" if values else ""
+        return f"  {self.names[e.src]} -> {self.names[e.dst]}{text}"
+
+    # -- layout hints ----------------------------------------------------------------------------
+
+    def _state_lines(self) -> tuple[dict[str, str], dict[tuple[str, str], int]]:
+        """Short ways from h [t−1] to h [t] are drawn straight: the conveyor belt of an LSTM."""
+        out: dict[str, list[str]] = {}
+        for e in self.ir.links:
+            out.setdefault(e.src, []).append(e.dst)
+        groups: dict[str, str] = {}
+        heavy: dict[tuple[str, str], int] = {}
+        for id_ in self.ir.items:
+            if not id_.endswith("in") or self.ir.items[id_].kind != "state":
+                continue
+            end = id_[:-2] + "out"
+            way = _shortest(out, id_, end)
+            if way and len(way) <= 6:
+                groups.update((step, f"g-{self.names[id_]}") for step in way if step not in groups)
+                heavy.update(((a, b), 14) for a, b in zip(way, way[1:], strict=False))
+            elif way:
+                heavy[way[-2], end] = 8
+        return groups, heavy
+
+    def _ranks(self) -> list[str]:
+        """States that enter a loop stand in one column, and so do those that leave it."""
+        columns: dict[tuple[Any, str], list[str]] = {}
+        for item in self.ir.items.values():
+            if item.kind == "state" and isinstance(item.token, tuple):
+                columns.setdefault((item.token[1], item.token[3]), []).append(self.names[item.id])
+        return [
+            f"  {{rank=same; {'; '.join(names)}}}" for names in columns.values() if len(names) > 1
+        ]
+
+    # -- heading ----------------------------------------------------------------------------------
+
+    def _heading(self) -> str:
+        look, ir = self.look, self.ir
+        rows = []
+        if ir.title:
+            rows.append(f'<TD ALIGN="LEFT">{font(ir.title, 17, look.ink, bold=True)}</TD>')
+        if ir.notes:
+            text = "  ·  ".join(ir.notes)
+            rows.append(f'<TD ALIGN="LEFT">{font(text, 11, look.muted)}</TD>')
+        legend = self._legend()
+        if legend:
+            rows.append(f'<TD ALIGN="LEFT">{legend}</TD>')
+        if not rows:
+            return '""'
+        rows.append("<TD> </TD>")
+        return table(rows, spacing=0, padding=2)
+
+    def _legend(self) -> str:
+        look, show = self.look, self.show
+        cells = []
+        both = show.grads and show.direction == "both" and any(e.grad for e in self.ir.links)
+        if both:
+            cells.append(f"<TD>{font('forward →', 10, look.muted, bold=True)}</TD>")
+            cells.append(f"<TD>{font('  ← gradient', 10, look.gradient_text, bold=True)}</TD>")
+        every = [item.facts for item in self.ir.items.values()]
+        if show.values and any("heat" in f or "values" in f for f in every):
+            cells.append(f"<TD>{font('    value  min ', 10, look.muted)}</TD>")
+            cells.append(f"<TD>{scale_cells(CIVIDIS, look)}</TD>")
+            cells.append(f"<TD>{font(' max', 10, look.muted)}</TD>")
+        ends = next((f["grad_scale"] for f in every if "grad_scale" in f), None)
+        if show.grads and ends:
+            low, high = number(ends[0], 2), number(ends[1], 2)
+            cells.append(f"<TD>{font(f'    |gradient|  {low} ', 10, look.muted)}</TD>")
+            cells.append(f"<TD>{scale_cells(VERMILION, look)}</TD>")
+            cells.append(f"<TD>{font(f' {high}  (log, one scale for the whole graph)', 10, look.muted)}</TD>")
+        if self.ir.banner and show.grads:
+            cells.append(f"<TD>{font('    ' + self.ir.banner, 10, look.gradient_text)}</TD>")
+        if not cells:
+            return ""
+        return (
+            '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="3" CELLPADDING="0">'
+            f"<TR>{''.join(cells)}</TR></TABLE>"
+        )
+
+    # -- the tape as a listing ----------------------------------------------------------------------
+
+    def listing(self) -> str:
+        """detail="tape": one column of lines in the order of evaluation."""
+        self.show = Show(**{**self.show.__dict__, "rankdir": "TB"})
+        text = self.picture().rstrip().rstrip("}").rstrip()
+        order = [self.names[i.id] for i in self.ir.sequence()]
+        chain = [f"  {a} -> {b} [style=invis weight=50]" for a, b in zip(order, order[1:], strict=False)]
+        return "\n".join([text, *chain, "}\n"])
+
+
+def _shortest(out: dict[str, list[str]], start: str, end: str) -> list[str]:
+    before: dict[str, str] = {start: ""}
+    queue = deque([start])
+    while queue and len(before) < 2000:
+        at = queue.popleft()
+        if at == end:
+            way = [end]
+            while before[way[-1]]:
+                way.append(before[way[-1]])
+            return way[::-1]
+        for nxt in out.get(at, ()):
+            if nxt not in before:
+                before[nxt] = at
+                queue.append(nxt)
+    return []

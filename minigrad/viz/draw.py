@@ -1,0 +1,270 @@
+"""`draw_graph`: from output Tensors to a `Graph`; and `make_dot`, torchviz's twin."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import PurePath
+from typing import Any
+
+from ..engine import Node, Tensor
+from ..errors import ConfigError
+from .build import build, parameter_names
+from .fold import fold as fold_repeats
+from .graph import Graph
+from .group import group
+from .ir import GraphIR
+from .labels import Show
+from .overview import overview
+from .roles import mark_gates
+from .rules import rule_text
+from .style import number, theme as get_theme
+from .tape import Tape, saved_bytes
+
+DETAILS = ("auto", "symbols", "cards", "tape")
+
+
+def draw_graph(
+    outputs: Any,
+    *,
+    model: Any = None,
+    params: Mapping[str, Tensor] | None = None,
+    depth: int = 2,
+    expand: Iterable[str] | str | bool = (),
+    fold: bool | str = "auto",
+    detail: str = "auto",
+    direction: str = "both",
+    show_shapes: bool = True,
+    show_dtype: bool = False,
+    show_values: bool = False,
+    show_grads: bool | str = "auto",
+    show_places: bool = False,
+    title: str | None = None,
+    rankdir: str = "LR",
+    theme: str = "light",
+    max_nodes: int = 400,
+    engine: str = "auto",
+) -> Graph:
+    """Draw the computation behind `outputs`, from the real tape.
+
+    Works before and after `backward()`: the tape keeps its lines when the values are freed. The
+    result shows itself in Jupyter; `.render("graph.svg")` writes a file, `.source` is DOT.
+
+    Args:
+        outputs: a Tensor, or a list, tuple or dict of Tensors, e.g. the loss.
+        model: an object with `named_parameters()`; names the parameters and describes its modules.
+        params: names of further leaf Tensors, `{"x": x}`.
+        depth: how many levels of modules are boxes; a deeper one is collapsed to a node.
+        expand: what to open: names of fused ops ("lstm": its gates and sums) or module paths
+            ("encoder.attention"); True opens every fused op.
+        fold: repeated steps and layers become one cell "×20 steps". True: whatever repeats, "auto":
+            where it helps, False: never.
+        detail: "symbols" (elementwise ops are circles), "cards" (with docs and derivative rules) or
+            "tape" (a column of lines in order of evaluation).
+        direction: "both", "forward" or "backward" arrows.
+        show_shapes, show_dtype, show_values, show_places: shapes, dtypes, values of leaves and
+            outputs, and the line of code behind each node.
+        show_grads: the way of gradients and, once `backward()` ran, their norms at the leaves.
+        title: heading; None makes one of the model's and the output's name.
+        rankdir: "LR", "TB", "RL" or "BT".
+        theme: "light" or "dark".
+        max_nodes: above this many nodes the graph is drawn coarser, and says so.
+        engine: "auto", "dot" (the program) or "pygraphviz".
+
+    Raises:
+        ConfigError: no Tensors, or an option outside its range.
+
+    >>> import minigrad as mg
+    >>> w = mg.tensor([1.0, 2.0], requires_grad=True)
+    >>> graph = mg.viz.draw_graph((w * w).sum(), params={"w": w})
+    >>> graph
+    <Graph: 2 tape lines as 4 nodes, 4 edges, 0 boxes>
+    >>> print(graph.to_mermaid().splitlines()[0])
+    flowchart LR
+    """
+    _check(detail, direction, rankdir, fold, depth, max_nodes)
+    wanted = (expand,) if isinstance(expand, str) else () if isinstance(expand, bool) else tuple(expand)
+    tape = Tape(outputs, _opener(expand, wanted))
+    full, leaves = build(tape, parameter_names(model, params))
+    full.title = _title(tape, model) if title is None else title
+    has_grads = _leaf_facts(full, leaves)
+    if show_values:
+        _output_values(full, tape)
+    folded = fold_repeats(full, fold)
+    _annotate(folded, tape, detail)
+    mark_gates(folded)
+    grads = show_grads is not False
+
+    def at_depth(levels: int) -> GraphIR:
+        ir = group(folded, levels, model, wanted)
+        ir.notes = [*_notes(full, ir), *ir.notes]
+        return ir
+
+    ir = at_depth(depth)
+    levels = depth
+    while len(ir.items) > max_nodes and levels > 0:
+        levels -= 1
+        ir = at_depth(levels)
+        ir.notes.append(f"depth {levels} to stay within {max_nodes:,} nodes")
+    if len(ir.items) > max_nodes:
+        ir = overview(ir, min(40, max_nodes))
+    ir.banner = _banner(tape, has_grads) if grads else ""
+    show = Show(
+        detail="symbols" if detail == "auto" else detail,
+        shapes=show_shapes,
+        dtype=show_dtype,
+        values=show_values,
+        grads=grads,
+        places=show_places,
+        direction=direction,
+        rankdir=rankdir,
+    )
+
+    def coarser() -> GraphIR | None:
+        return overview(ir) if len(ir.items) > 60 else None
+
+    return Graph(ir, get_theme(theme), show, engine=engine, coarser=coarser)
+
+
+def make_dot(
+    var: Any,
+    params: Mapping[str, Tensor] | None = None,
+    show_attrs: bool = False,
+    show_saved: bool = False,
+) -> Graph:
+    """The twin of `torchviz.make_dot`: every line of the tape, nothing folded, top to bottom.
+
+    Args:
+        var: the output Tensor, or a tuple of them.
+        params: names of leaves, e.g. `dict(model.named_parameters())`.
+        show_attrs: static parameters and derivative rules of each op.
+        show_saved: bytes that each line keeps for the backward pass.
+    """
+    graph = draw_graph(
+        var,
+        params=params,
+        depth=99,
+        fold=False,
+        detail="cards" if show_attrs else "symbols",
+        rankdir="TB",
+    )
+    if show_saved:
+        for item in graph.ir.items.values():
+            if item.saved:
+                item.notes.append(f"keeps {item.saved:,} bytes")
+        graph = Graph(graph.ir, graph.theme, graph.show)
+    return graph
+
+
+def _check(
+    detail: str, direction: str, rankdir: str, fold: bool | str, depth: int, max_nodes: int
+) -> None:
+    for name, value, known in (
+        ("detail", detail, DETAILS),
+        ("direction", direction, ("both", "forward", "backward")),
+        ("rankdir", rankdir, ("LR", "TB", "RL", "BT")),
+        ("fold", fold, ("auto", True, False)),
+    ):
+        if value not in known:
+            options = ", ".join(map(repr, known))
+            raise ConfigError(f"draw_graph: {name}={value!r} is not one of {options}")
+    if depth < 0 or max_nodes < 10:
+        raise ConfigError(
+            f"draw_graph: depth is {depth}, max_nodes {max_nodes}; expected at least 0 and 10"
+        )
+
+
+def _opener(
+    expand: Iterable[str] | str | bool, wanted: tuple[str, ...]
+) -> Callable[[Node], bool] | None:
+    if expand is True:
+        return lambda node: node.op.plain is not None
+    if not wanted:
+        return None
+    names = set(wanted)
+    return lambda node: node.op.plain is not None and (
+        node.op.name in names or ".".join(node.scope) in names or ".".join(node.scope[1:]) in names
+    )
+
+
+def _title(tape: Tape, model: Any) -> str:
+    names = [name or str(t.name or "") for name, t in tape.outputs]
+    named = ", ".join(n for n in names[:3] if n)
+    if not named and len(names) == 1 and tape.outputs[0][1].shape == ():
+        named = "loss"
+    if model is not None:
+        return f"{type(model).__name__}  —  {named}" if named else type(model).__name__
+    return named or "computation graph"
+
+
+def _notes(full: GraphIR, shown: GraphIR) -> list[str]:
+    lines = f"{full.lines:,} tape line{'s' if full.lines != 1 else ''}"
+    notes = [lines]
+    nodes = sum(1 for i in shown.items.values() if i.ordered and i.kind != "state")
+    if nodes < full.lines:
+        notes = [f"{lines} shown as {len(shown.items):,} nodes"]
+    for path in shown.shown_boxes():
+        box = shown.boxes.get(path)
+        if box is not None and box.count > 1:
+            what = {"steps": "time steps", "layers": "layers", "repeats": "repeats"}[box.kind]
+            notes.append(f"{box.count:,} {what} as one cell")
+    return notes
+
+
+def _annotate(ir: GraphIR, tape: Tape, detail: str) -> None:
+    """Docs, rules, places and saved bytes, for the items that are shown."""
+    if len(ir.items) > 5000:
+        return
+    for item in ir.items.values():
+        if not item.lines:
+            continue
+        node = tape.lines[item.lines[0]]
+        item.doc = node.op.doc
+        item.rule = rule_text(node.op)
+        item.saved = sum(saved_bytes(tape.lines[line]) for line in item.lines)
+        place = node.place
+        if place is not None:
+            item.place = f"{PurePath(place[0]).name}:{place[1]}"
+
+
+def _leaf_facts(ir: GraphIR, leaves: Mapping[str, Tensor]) -> bool:
+    """Norms of the gradients that lie in `.grad`, on one scale; False if there are none."""
+    norms = {id_: _norm(t.grad) for id_, t in leaves.items() if t.grad is not None}
+    good = [n for n in norms.values() if math.isfinite(n) and n > 0]
+    for id_, norm in norms.items():
+        facts = ir.items[id_].facts
+        facts["grad"] = norm
+        if not math.isfinite(norm):
+            facts["bad"] = "the gradient is not finite"
+        elif len(good) > 1:
+            low, high = min(good), max(good)
+            facts["grad_scale"] = (low, high)
+            facts["grad_level"] = _level(norm, low, high)
+    return bool(norms)
+
+
+def _output_values(ir: GraphIR, tape: Tape) -> None:
+    for i, (_, t) in enumerate(tape.outputs):
+        if t.size == 1:
+            ir.items[f"o{i}"].notes.append(number(float(t.item())))
+
+
+def _norm(grad: Any) -> float:
+    """The 2-norm of a gradient, dense or row-sparse."""
+    grad = grad.to_dense() if hasattr(grad, "to_dense") else grad
+    array = grad.numpy().astype("float64")
+    return float((array * array).sum()) ** 0.5
+
+
+def _level(x: float, low: float, high: float) -> float:
+    if x <= 0:
+        return 0.0
+    if high <= low:
+        return 1.0
+    return 0.12 + 0.88 * (math.log(x) - math.log(low)) / (math.log(high) - math.log(low))
+
+
+def _banner(tape: Tape, has_grads: bool) -> str:
+    if not any(t.requires_grad for _, t in tape.outputs):
+        return "nothing here requires a gradient"
+    return "" if has_grads else "no gradients yet: call backward()"

@@ -1,0 +1,449 @@
+"""Folding: twenty steps of a loop become one cell "×20 steps", twelve layers one "×12 layers".
+
+`repeats` finds the stretches; here each becomes the items of one repetition in a box. Values that
+go from one repetition to the next become states, h [t−1] on the left and h [t] on the right, leaves
+that differ from step to step become one input x [t]. Nothing is lost: an item knows all its lines.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+
+from .ir import Box, GraphIR, Item, Link, Path
+from .repeats import NONE, WIDE, Run, Wiring, find_runs
+
+_NUMBER = re.compile(r"\d+")
+INDEX = {"steps": "t", "layers": "ℓ", "repeats": "i"}
+
+
+def fold(ir: GraphIR, mode: bool | str = "auto") -> GraphIR:
+    """`ir` with its repeats folded; `mode` True folds all, "auto" what is worth it, False nothing."""
+    if mode is False:
+        return ir
+    least, saved = (2, 2) if mode is True else (3, 12)
+    for _ in range(6):  # loops in loops: each pass sees the cells of the one before as lines
+        sequence = ir.sequence()
+        runs = find_runs(_wiring(ir, sequence), least, saved)
+        if not runs:
+            break
+        ir = _Folder(ir, sequence, runs).result()
+    return ir
+
+
+def folded(path: Path) -> bool:
+    """Whether a box on this path is a repeated body."""
+    return any(part.startswith("×") for part in path)
+
+
+def _wiring(ir: GraphIR, sequence: list[Item]) -> Wiring:
+    place = {item.id: i for i, item in enumerate(sequence)}
+    leaves: dict[str, int] = {}
+    kinds: list[int] = []
+    for item in ir.items.values():
+        if item.id not in place:
+            leaves[item.id] = -2 - len(kinds)
+            kinds.append(1 if item.kind == "parameter" else 2)
+    n = len(sequence)
+    fan = np.zeros(n, dtype=np.int64)
+    rows, sources, slots = [], [], []
+    for link in ir.links:
+        at = place.get(link.dst)
+        if at is None:
+            continue
+        rows.append(at)
+        src = place.get(link.src)
+        sources.append(leaves[link.src] if src is None else src)
+        slots.append(link.slot)
+    row = np.array(rows, dtype=np.int64)
+    fan = np.bincount(row, minlength=n) if len(row) else fan
+    order = np.argsort(row, kind="stable")
+    row = row[order]
+    first = np.concatenate(([0], np.cumsum(fan)[:-1])) if n else fan
+    column = np.arange(len(row)) - first[row] if len(row) else row
+    width = int(min(fan.max(initial=1), WIDE))
+    source = np.full((n, width), NONE, dtype=np.int64)
+    slot = np.zeros((n, width), dtype=np.int64)
+    fits = column < width
+    source[row[fits], column[fits]] = np.array(sources, dtype=np.int64)[order][fits]
+    slot[row[fits], column[fits]] = np.array(slots, dtype=np.int64)[order][fits]
+    codes: dict[object, int] = {}
+    token = np.empty(n, dtype=np.int64)
+    changed = np.ones(n, dtype=bool)
+    before: Path | None = None
+    for i, item in enumerate(sequence):
+        key = (item.token, item.count) if fan[i] <= WIDE else ("wide", i)
+        token[i] = codes.setdefault(key, len(codes))
+        changed[i] = item.jump or item.path != before
+        before = item.path
+    return Wiring(token, source, slot, np.array(kinds, dtype=np.int64), changed, _bodies(sequence))
+
+
+def _bodies(sequence: list[Item]) -> list[tuple[int, int]]:
+    """Stretches of the sequence that are bodies of folds, with the states around them."""
+    spans: dict[Path, list[int]] = {}
+    for i, item in enumerate(sequence):
+        for depth, part in enumerate(item.path, 1):
+            if part.startswith("×"):
+                spans.setdefault(item.path[:depth], []).append(i)
+        if item.kind == "state":
+            spans.setdefault(item.token[1], []).append(i)  # type: ignore[index]
+    return [(min(s), max(s) + 1) for s in spans.values()]
+
+
+class _Folder:
+    """One pass: a graph and its runs → the smaller graph."""
+
+    def __init__(self, ir: GraphIR, sequence: list[Item], runs: list[Run]) -> None:
+        self.old, self.sequence, self.runs = ir, sequence, runs
+        self.new = GraphIR(title=ir.title, notes=ir.notes, banner=ir.banner, lines=ir.lines)
+        self.new.boxes = dict(ir.boxes)
+        self.place = {item.id: i for i, item in enumerate(sequence)}
+        self.run_of = np.full(len(sequence), -1, dtype=np.int64)
+        for r, run in enumerate(runs):
+            self.run_of[run.start : run.stop] = r
+        self.into: dict[str, list[Link]] = {}
+        for link in ir.links:
+            self.into.setdefault(link.dst, []).append(link)
+        self.kinds = [self._kind(run) for run in runs]
+        self.states: dict[tuple[int, int, int], str] = {}  # (run, offset, slot) → state id
+        self.merged: dict[tuple[str, ...], str] = {}  # leaves that differ by step → one input
+        self.extra: dict[int, list[Item]] = {}
+        self.bodies: dict[int, tuple[list[Item], list[Item], list[Item]]] = {}
+
+    # -- the result ---------------------------------------------------------------------------
+
+    def result(self) -> GraphIR:
+        links: list[Link] = []
+        for r in range(len(self.runs)):
+            self._make_body(r)
+        for r in range(len(self.runs)):
+            links += self._body_links(r)
+        outside: list[Link] = []
+        for link in self.old.links:
+            at = self.place.get(link.dst)
+            if at is None or self.run_of[at] < 0:
+                outside.append(link)
+        links += self._outer_links(outside)
+        self._place_items(links)
+        self.new.links = _joined(links)
+        return self.new
+
+    def _place_items(self, links: list[Link]) -> None:
+        items = self.new.items
+        used = {link.src for link in links}
+        gone = {leaf for group in self.merged for leaf in group}
+        for item in self.old.items.values():
+            if not item.ordered and item.kind not in ("loss", "output"):
+                if item.id in used or item.id not in gone:
+                    items[item.id] = item
+        for extra in self.extra.values():
+            for item in extra:
+                items[item.id] = item
+        done: set[int] = set()
+        for i, item in enumerate(self.sequence):
+            r = int(self.run_of[i])
+            if r < 0:
+                items[item.id] = item
+            elif r not in done:
+                done.add(r)
+                before, body, after = self.bodies[r]
+                for new in (*before, *body, *after):
+                    items[new.id] = new
+        for item in self.old.items.values():
+            if item.kind in ("loss", "output"):
+                items[item.id] = item
+
+    # -- one run --------------------------------------------------------------------------------
+
+    def _row(self, run: Run, k: int) -> list[Item]:
+        start = run.start + k * run.period
+        return self.sequence[start : start + run.period]
+
+    def _kind(self, run: Run) -> str:
+        """Steps share their parameters, layers have their own."""
+        shared = own = False
+        for first, second in zip(self._row(run, 0), self._row(run, 1), strict=True):
+            pairs = zip(self.into.get(first.id, ()), self.into.get(second.id, ()), strict=True)
+            for a, b in pairs:
+                if self.old.items[a.src].kind == "parameter":
+                    shared |= a.src == b.src
+                    own |= a.src != b.src
+        if own:
+            return "layers"
+        return "steps" if shared or run.back.any() else "repeats"
+
+    def _make_body(self, r: int) -> None:
+        run, kind = self.runs[r], self.kinds[r]
+        rows = [self._row(run, k) for k in sorted({0, 1, run.count - 1})]
+        prefix = _common([item.path for row in rows for item in row])
+        key = f"×{run.count}@{rows[0][0].id}"
+        box = (*prefix, key)
+        single = run.period == 1
+        body = []
+        for o in range(run.period):
+            every = [self.sequence[run.start + k * run.period + o] for k in range(run.count)]
+            item = replace(every[min(1, run.count - 1)], notes=list(every[0].notes))
+            item.lines = [line for one in every for line in one.lines]
+            item.count = every[0].count * run.count
+            item.name = _pattern([e.name for e in every], kind)
+            item.params = _pattern([e.params for e in every], kind)
+            item.title = _pattern([e.title for e in every], kind)
+            tail = _pattern_path([e.path[len(prefix) :] for e in every], kind)
+            item.path = prefix + tail if single else box + tail
+            body.append(item)
+        if not single:
+            self._strip_layer_number(body, box, INDEX[kind])
+            self._move_boxes(run, body)
+            lines = sum(len(i.lines) for i in body) // run.count
+            last = run.count - 1
+            self.new.boxes[box] = Box(
+                kind,
+                {"steps": "step t", "layers": "layer ℓ", "repeats": "repeat i"}[kind],
+                f"{INDEX[kind]} = 0 … {last}  ·  {lines} tape line{'s' * (lines > 1)} each",
+                run.count,
+            )
+        self.bodies[r] = ([], body, [])
+        if single:
+            if run.back.any():
+                body[0].notes.append(f"a chain of {run.count:,}")
+        else:
+            self._make_states(r, prefix, box)
+
+    def _strip_layer_number(self, body: list[Item], box: Path, index: str) -> None:
+        n = len(box)
+        if all(len(i.path) > n and i.path[n] == f"[{index}]" for i in body):
+            for item in body:
+                item.path = box + item.path[n + 1 :]
+
+    def _move_boxes(self, run: Run, body: list[Item]) -> None:
+        """Boxes inside the body stand one box deeper now."""
+        old = self._row(run, min(1, run.count - 1))
+        for before, after in zip(old, body, strict=True):
+            shift = len(after.path) - len(before.path)
+            for depth in range(1, len(before.path) + 1):
+                if before.path[:depth] in self.old.boxes and before.path[depth - 1][0] in "×":
+                    moved = after.path[: depth + shift]
+                    self.new.boxes[moved] = self.old.boxes[before.path[:depth]]
+
+    def _make_states(self, r: int, prefix: Path, box: Path) -> None:
+        run = self.runs[r]
+        before, body, after = self.bodies[r]
+        index = INDEX[self.kinds[r]]
+        found: dict[tuple[int, int], str] = {}
+        model = self._row(run, min(1, run.count - 1))
+        first = self._row(run, 0)
+        for o in range(run.period):
+            for a, link in enumerate(self.into.get(model[o].id, ())):
+                if a >= run.back.shape[1] or not run.back[o, a]:
+                    continue
+                offset = int((o - run.shift[o, a]) % run.period)
+                start = self.into[first[o].id][a].src
+                hint = self.old.items[start]
+                if (offset, link.slot) not in found:
+                    found[offset, link.slot] = hint.name if hint.kind != "state" else ""
+                if hint.kind == "input" and not hint.name:
+                    hint.title = "initial state"
+        for number, ((offset, slot), hint_name) in enumerate(sorted(found.items())):
+            producer = body[offset]
+            name = producer.name.replace(f"[{index}]", "").strip() or hint_name.rstrip("0_")
+            name = name or ("state" if len(found) == 1 else f"state {number + 1}")
+            id_ = f"s{producer.id}:{slot}"
+            self.states[r, offset, slot] = id_
+            specs = producer.specs[slot : slot + 1]
+            for side, mark, place in (("in", f"{index}−1", before), ("out", index, after)):
+                place.append(
+                    Item(
+                        f"{id_}{side}", "state", title=f"{name} [{mark}]", name=name, specs=specs,
+                        path=prefix, count=run.count, token=("state", box, number, side, specs),
+                    )
+                )  # fmt: skip
+
+    # -- links ------------------------------------------------------------------------------------
+
+    def _body_links(self, r: int) -> list[Link]:
+        run = self.runs[r]
+        index = INDEX[self.kinds[r]]
+        rows = [self._row(run, k) for k in range(run.count)]
+        model = min(1, run.count - 1)
+        links: list[Link] = []
+        for o in range(run.period):
+            item = rows[model][o]
+            for a, link in enumerate(self.into.get(item.id, ())):
+                inside = a < run.inner.shape[1]
+                if inside and run.inner[o, a]:
+                    links.append(replace(link, count=run.count))
+                    continue
+                if inside and run.back[o, a]:
+                    links += self._state_links(r, o, a, link, rows)
+                    continue
+                sources = [self.into[row[o].id][a] for row in rows]
+                links += self._from_outside(item.id, sources, r, index)
+        if run.period > 1:
+            for (rr, offset, slot), id_ in self.states.items():
+                if rr == r:
+                    src = rows[model][offset].id
+                    links.append(Link(src, f"{id_}out", slot, 0, True, count=run.count))
+        return links
+
+    def _state_links(
+        self, r: int, o: int, a: int, link: Link, rows: list[list[Item]]
+    ) -> list[Link]:
+        run = self.runs[r]
+        offset = int((o - run.shift[o, a]) % run.period)
+        first = self.into[rows[0][o].id][a]
+        src, _, _ = self._from(first)
+        if run.period == 1:
+            return [replace(first, src=src, dst=rows[min(1, run.count - 1)][o].id, label="")]
+        id_ = self.states[r, offset, link.slot]
+        index = INDEX[self.kinds[r]]
+        return [
+            replace(link, src=f"{id_}in", slot=0, count=run.count),
+            Link(src, f"{id_}in", first.slot, 0, first.grad, f"{index} = 0"),
+        ]
+
+    def _from(self, link: Link) -> tuple[str, int, int]:
+        """(item, run, repetition) that a link comes from, in the new graph."""
+        at = self.place.get(link.src)
+        r = -1 if at is None else int(self.run_of[at])
+        if at is None or r < 0:
+            return link.src, -1, 0
+        run = self.runs[r]
+        k, offset = divmod(at - run.start, run.period)
+        state = self.states.get((r, offset, link.slot))
+        if state is not None:
+            return f"{state}out", r, k
+        return self.bodies[r][1][offset].id, r, k
+
+    def _from_outside(self, dst: str, sources: list[Link], r: int, index: str) -> list[Link]:
+        count = len(sources)
+        ids = tuple(s.src for s in sources)
+        kinds = {self.old.items[i].kind for i in ids}
+        if len(set(ids)) > 1 and kinds <= {"parameter", "input"}:
+            src = self._merge(ids, r)
+            return [replace(sources[0], src=src, dst=dst, count=count)]
+        by_item: dict[tuple[str, int], list[tuple[int, int, Link]]] = {}
+        for k, link in enumerate(sources):
+            src, other, kk = self._from(link)
+            by_item.setdefault((src, other), []).append((k, kk, link))
+        links = []
+        for (src, other), found in by_item.items():
+            link = found[0][2]
+            slots = [f[2].slot for f in found]
+            label = ""
+            if other >= 0:
+                label = _which([kk for _, kk, _ in found], self.runs[other].count,
+                               INDEX[self.kinds[other]], each=index)  # fmt: skip
+            elif len(set(slots)) > 1:
+                label = _which(slots, count, index, each=index)
+            elif len(by_item) > 1:
+                label = _which([k for k, _, _ in found], count, index)
+            links.append(replace(link, src=src, dst=dst, label=label, count=len(found)))
+        return links
+
+    def _merge(self, ids: tuple[str, ...], r: int) -> str:
+        """One item for the leaves that the repetitions read, each its own."""
+        if ids in self.merged:
+            return self.merged[ids]
+        kind = self.kinds[r]
+        first = self.old.items[ids[0]]
+        item = replace(first, id=f"{ids[0]}…", count=len(set(ids)), notes=list(first.notes))
+        names = [self.old.items[i].name for i in ids]
+        item.name = _pattern(names, kind)
+        item.title = item.name or f"{'parameter' if item.kind == 'parameter' else 'x'} [{INDEX[kind]}]"
+        every = [self.old.items[i].facts for i in ids]
+        item.facts = {k: v for k, v in first.facts.items() if k == "grad_scale"}
+        if any("grad" in facts for facts in every):
+            item.facts["grads"] = [facts.get("grad_level") for facts in every]
+            item.facts["grad"] = sum(f["grad"] ** 2 for f in every if "grad" in f) ** 0.5
+        self.merged[ids] = item.id
+        self.extra.setdefault(r, []).append(item)
+        return item.id
+
+    def _outer_links(self, links: list[Link]) -> list[Link]:
+        """Links into items that were not folded; those from one cell are told apart by step."""
+        grouped: dict[tuple[str, str], list[tuple[int, Link]]] = {}
+        runs: dict[tuple[str, str], int] = {}
+        out = []
+        for link in links:
+            src, r, k = self._from(link)
+            if r < 0:
+                out.append(link)
+                continue
+            grouped.setdefault((src, link.dst), []).append((k, link))
+            runs[src, link.dst] = r
+        for (src, dst), found in grouped.items():
+            run, index = self.runs[runs[src, dst]], INDEX[self.kinds[runs[src, dst]]]
+            label = _which([k for k, _ in found], run.count, index)
+            out.append(replace(found[0][1], src=src, label=label, count=len(found)))
+        return out
+
+
+def _which(picked: list[int], count: int, index: str, each: str = "") -> str:
+    """Which repetitions: "t = 19", "all t", "t = 3, 4", and for step by step "[t]", "[T−1−t]"."""
+    if each and len(picked) == count and len(set(picked)) > 1:
+        if picked == list(range(count)):
+            return f"[{index}]"
+        if picked == list(range(count - 1, -1, -1)):
+            return f"[{count - 1}−{index}]"
+    ordered = sorted(set(picked))
+    if len(ordered) == count and count > 1:
+        return f"all {index}"
+    if len(ordered) > 3 and ordered == list(range(ordered[0], ordered[-1] + 1)):
+        return f"{index} = {ordered[0]} … {ordered[-1]}"
+    text = ", ".join(map(str, ordered[:4])) + (", …" if len(ordered) > 4 else "")
+    return f"{index} = {text}"
+
+
+def _common(paths: list[Path]) -> Path:
+    """The longest path that all start with."""
+    first, last = min(paths), max(paths)
+    n = 0
+    while n < min(len(first), len(last)) and first[n] == last[n]:
+        n += 1
+    return first[:n]
+
+
+def _pattern(texts: list[str], kind: str) -> str:
+    """One text for all repetitions: what counts along becomes the index."""
+    first, last = texts[0], texts[-1]
+    if all(text == first for text in texts):
+        return first
+    parts, values = _NUMBER.split(first), [_NUMBER.findall(text) for text in texts]
+    if any(_NUMBER.split(text) != parts for text in texts):
+        return ""
+    index, out = INDEX[kind], parts[0]
+    for column, part in enumerate(parts[1:]):
+        numbers = [int(v[column]) for v in values]
+        start, step = numbers[0], numbers[1] - numbers[0]
+        if all(n == start for n in numbers):
+            shown = str(start)
+        elif all(n == start + step * k for k, n in enumerate(numbers)) and abs(step) == 1:
+            sign = "" if step == 1 else "−"
+            shown = f"{start}{sign or '+'}{index}" if start else f"{sign}{index}"
+        else:
+            shown = f"·{index}"
+        out += ("[" + shown + "]" if out and out[-1].isalpha() else shown) + part
+    return out if last != first else first
+
+
+def _pattern_path(paths: list[Path], kind: str) -> Path:
+    if all(path == paths[0] for path in paths):
+        return paths[0]
+    if len({len(path) for path in paths}) > 1:
+        return ()
+    return tuple(
+        column[0] if len(set(column)) == 1 else f"[{INDEX[kind]}]"
+        for column in zip(*paths, strict=True)
+    )
+
+
+def _joined(links: list[Link]) -> list[Link]:
+    """Each arrow once: equal ones add up."""
+    found: Counter[tuple[str, str, int, int, bool, str]] = Counter()
+    for e in links:
+        found[e.src, e.dst, e.slot, e.arg, e.grad, e.label] += e.count
+    return [Link(*key, count) for key, count in found.items()]

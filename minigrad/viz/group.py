@@ -1,0 +1,246 @@
+"""Modules as boxes: nested down to a depth, collapsed to one node below it, none around one op."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from .ir import Box, GraphIR, Item, Link, Path
+
+
+def is_module(part: str) -> bool:
+    """Whether a path element names a module, not a repeat (×20@3) or an opened op (lstm@3)."""
+    return "@" not in part
+
+
+def modules_of(path: Path) -> Path:
+    """The module names on a path."""
+    return tuple(part for part in path if is_module(part))
+
+
+def group(
+    ir: GraphIR, depth: int, model: Any = None, expand: Iterable[str] = ()
+) -> GraphIR:
+    """Collapse modules deeper than `depth`, name boxes, put leaves where they belong."""
+    opened = {tuple(e.split(".")) for e in expand}
+    ir = _collapse(ir, depth, opened)
+    _unbox_single_ops(ir)
+    _place_leaves(ir)
+    about = _modules(model)
+    for path in ir.shown_boxes():
+        if path not in ir.boxes:
+            ir.boxes[path] = _box(path, about)
+    for item in ir.items.values():
+        if item.kind == "module":
+            name = modules_of(item.path + (item.name,))
+            item.notes[:0] = [d for d in [about.get(name[1:]) or about.get(name)] if d]
+    return ir
+
+
+# -- collapsing --------------------------------------------------------------------------------
+
+
+def _collapse(ir: GraphIR, depth: int, opened: set[Path]) -> GraphIR:
+    home: dict[str, str] = {}  # item → the module node that swallows it
+    members: dict[str, list[Item]] = {}
+    last: tuple[Path, str] = ((), "")
+    for item in ir.sequence():
+        cut = _cut(item.path, depth, opened)
+        if cut is None:
+            if item.kind != "state":
+                last = ((), "")
+            continue
+        key = item.path[:cut]
+        if last[0] != key:
+            last = (key, f"m{item.id}")
+        home[item.id] = last[1]
+        members.setdefault(last[1], []).append(item)
+    for id_, items in list(members.items()):
+        if sum(1 for i in items if i.kind != "state") < 2:
+            for item in items:
+                del home[item.id]
+            del members[id_]
+    if not members:
+        return ir
+    _swallow_leaves(ir, home, members)
+    new = GraphIR({}, [], dict(ir.boxes), ir.title, ir.notes, ir.banner, ir.lines)
+    for item in ir.items.values():
+        if item.id not in home:
+            new.items[item.id] = item
+        elif home[item.id] not in new.items:
+            id_ = home[item.id]
+            new.items[id_] = _module_item(id_, members[id_], depth, opened)
+    by_kind = ("loss", "output")
+    new.items = {
+        k: v for late in (False, True) for k, v in new.items.items() if (v.kind in by_kind) is late
+    }
+    sums: Counter[tuple[str, str, int, int, bool, str]] = Counter()
+    for e in ir.links:
+        src, dst = home.get(e.src, e.src), home.get(e.dst, e.dst)
+        if src == dst and e.src in home:
+            continue
+        moved = (0 if src != e.src else e.slot), (0 if dst != e.dst else e.arg)
+        sums[src, dst, *moved, e.grad, e.label] += e.count
+    new.links = [Link(*key, count) for key, count in sums.items()]
+    _fill_outputs(ir, new, home)
+    return new
+
+
+def _cut(path: Path, depth: int, opened: set[Path]) -> int | None:
+    """Where to cut a path that is too deep; None where it stays as it is."""
+    modules = 0
+    for i, part in enumerate(path):
+        if not is_module(part):
+            if not part.startswith("×"):
+                return None  # inside an opened op: the user asked to see it
+            continue
+        modules += 1
+        if modules > depth:
+            names = modules_of(path[: i + 1])
+            if names in opened or names[1:] in opened:
+                depth += 1
+                continue
+            return i + 1
+    return None
+
+
+def _module_item(id_: str, items: list[Item], depth: int, opened: set[Path]) -> Item:
+    cut = _cut(items[0].path, depth, opened)
+    assert cut is not None
+    path = items[0].path[:cut]
+    ops = [i for i in items if i.kind not in ("state", "parameter", "input")]
+    lines = [line for i in ops for line in i.lines]
+    count = min(i.count for i in ops)
+    each = len(lines) // max(count, 1)
+    held = [i for i in items if i.kind == "parameter"]
+    item = Item(id_, "module", op="module", name=path[-1], path=path[:-1], lines=lines, count=count)
+    names = Counter(i.op for i in ops)
+    item.doc = ", ".join(f"{op} ×{n}" if n > 1 else op for op, n in names.most_common(6))
+    item.notes.append(f"{each} tape line{'s' * (each != 1)}")
+    if held:
+        size = sum(_size(i) for i in held)
+        item.notes.append(f"{size:,} parameters")
+    item.facts["members"] = [i.id for i in items]
+    return item
+
+
+def _size(item: Item) -> int:
+    total = 0
+    for shape, _ in item.specs:
+        n = 1
+        for length in shape:
+            n *= length
+        total += n
+    return total * (item.count if item.id.endswith("…") else 1)
+
+
+def _swallow_leaves(ir: GraphIR, home: dict[str, str], members: dict[str, list[Item]]) -> None:
+    """A parameter that only one collapsed module reads goes inside it."""
+    readers: dict[str, set[str]] = {}
+    for e in ir.links:
+        readers.setdefault(e.src, set()).add(home.get(e.dst, ""))
+    for item in ir.items.values():
+        if item.kind == "parameter" and len(readers.get(item.id, ())) == 1:
+            (reader,) = readers[item.id]
+            if reader:
+                home[item.id] = reader
+                members[reader].append(item)
+
+
+def _fill_outputs(old: GraphIR, new: GraphIR, home: dict[str, str]) -> None:
+    """A collapsed module shows the shapes of what leaves it."""
+    seen: set[tuple[str, int]] = set()
+    for e in old.links:
+        inside = home.get(e.src)
+        if inside is None or home.get(e.dst) == inside or (e.src, e.slot) in seen:
+            continue
+        seen.add((e.src, e.slot))
+        spec = old.items[e.src].specs[e.slot : e.slot + 1]
+        item = new.items[inside]
+        if spec and spec[0] not in item.specs:
+            item.specs += spec
+
+
+# -- boxes ---------------------------------------------------------------------------------------
+
+
+def _unbox_single_ops(ir: GraphIR) -> None:
+    """A module of one op needs no box: the op takes its name."""
+    inside: Counter[Path] = Counter()
+    for item in ir.sequence():
+        for depth in range(1, len(item.path) + 1):
+            inside[item.path[:depth]] += 1
+    for item in ir.sequence():
+        while item.path and is_module(item.path[-1]) and inside[item.path] == 1:
+            if len(item.path) == 1:
+                break
+            if not item.name:
+                item.name = item.path[-1]
+            elif item.kind == "module":
+                item.name = f"{item.path[-1]}.{item.name}"
+            item.path = item.path[:-1]
+
+
+def _place_leaves(ir: GraphIR) -> None:
+    """Parameters stand in the box of their module, outside the loops that share them."""
+    readers: dict[str, list[Path]] = {}
+    for e in ir.links:
+        if e.dst in ir.items:
+            readers.setdefault(e.src, []).append(ir.items[e.dst].path)
+    for item in ir.items.values():
+        paths = readers.get(item.id)
+        if item.kind != "parameter" or not paths:
+            continue
+        path = paths[0]
+        for other in paths[1:]:
+            n = 0
+            while n < min(len(path), len(other)) and path[n] == other[n]:
+                n += 1
+            path = path[:n]
+        for i, part in enumerate(path):
+            box = ir.boxes.get(path[: i + 1])
+            if part.startswith("×") and not (box and box.kind == "layers" and item.count > 1):
+                path = path[:i]
+                break
+        item.path = path
+        prefix = ".".join(modules_of(path))
+        for start in (prefix, prefix.partition(".")[2]):
+            if start and item.name.startswith(start + "."):
+                item.title = item.name[len(start) + 1 :]
+                break
+
+
+def _modules(model: Any) -> dict[Path, str]:
+    """Path of each module → what it is: LSTM(8, 32)  ·  5,248 parameters."""
+    about: dict[Path, str] = {}
+    if model is None or not hasattr(model, "named_modules"):
+        return about
+    for name, module in model.named_modules():
+        path = tuple(name.split(".")) if name else ()
+        kind = type(module).__name__
+        extra = getattr(module, "extra_repr", str)()
+        text = f"{kind}({extra})" if extra else kind
+        count = getattr(module, "num_parameters", None)
+        if count is not None and count():
+            text += f"  ·  {count():,} parameters"
+        about[path] = text
+    return about
+
+
+def _box(path: Path, about: dict[Path, str]) -> Box:
+    part = path[-1]
+    if not is_module(part):
+        name = part.partition("@")[0]
+        return Box("opened", name, "opened: the same function in plain ops")
+    names = modules_of(path)
+    detail = about.get(names[1:]) or about.get(names) or ""
+    if part == detail.partition("  ·  ")[0].partition("(")[0]:
+        detail = detail[len(part) :].lstrip("· ")
+    return Box("module", part, detail)
+
+
+def with_path(items: list[Item], path: Path) -> list[Item]:
+    """Copies of items in another box."""
+    return [replace(item, path=path) for item in items]

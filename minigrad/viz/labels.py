@@ -1,0 +1,212 @@
+"""HTML-like labels for DOT: titles, small text, badges, colour strips and heat maps.
+
+Text enters through `escape.markup` only. Numbers and colours are made here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .escape import markup
+from .ir import Item, shape_text
+from .style import CIVIDIS, GATES, SYMBOLS, VERMILION, Theme, number, ramp
+
+
+@dataclass(frozen=True)
+class Show:
+    """What the user asked to see."""
+
+    detail: str = "symbols"
+    shapes: bool = True
+    dtype: bool = False
+    values: bool = False
+    grads: bool = True
+    places: bool = False
+    direction: str = "both"
+    rankdir: str = "LR"
+
+
+def font(text: str, size: float, colour: str, *, bold: bool = False) -> str:
+    """A run of text."""
+    body = f"<B>{markup(text)}</B>" if bold else markup(text)
+    return f'<FONT POINT-SIZE="{size:g}" COLOR="{colour}">{body}</FONT>'
+
+
+def table(rows: Sequence[str], *, spacing: int = 1, padding: int = 1) -> str:
+    """Rows in a table without borders, as a whole label."""
+    head = f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="{spacing}" CELLPADDING="{padding}">'
+    return f"<{head}{''.join(f'<TR>{row}</TR>' for row in rows)}</TABLE>>"
+
+
+def badge(text: str, look: Theme, size: float = 10) -> str:
+    """A dark pill, as a table cell."""
+    words = font(f" {text} ", size, look.badge_ink, bold=True)
+    return f'<TD BGCOLOR="{look.badge_fill}" STYLE="ROUNDED" CELLPADDING="2">{words}</TD>'
+
+
+def title_of(item: Item) -> str:
+    """What is written large."""
+    if item.title:
+        return item.title
+    if item.name:
+        return item.name
+    if item.kind == "elementwise":
+        return SYMBOLS[item.op]
+    if item.kind == "gate":
+        return f"gate {GATES[item.op]}"
+    return item.op or item.kind
+
+
+def subtitle_of(item: Item, show: Show) -> str:
+    """Kind, or op where the title is a name, and shapes."""
+    title = title_of(item)
+    what = {"parameter": "param", "input": "input", "state": "state", "output": "output"}.get(
+        item.kind, ""
+    )
+    if what and title.startswith(what):
+        what = ""
+    if item.op and item.kind not in ("module", "overview") and title != item.op:
+        if title not in SYMBOLS.values() and not (item.kind == "gate"):
+            what = item.op
+        if item.kind == "elementwise" and item.title and not item.name:
+            what = ""
+    if item.kind in ("parameter", "input") and item.id.endswith("…"):
+        what = f"{item.count} {what or 'input'}s"
+    shapes = specs_text(item, show)
+    if item.kind == "loss" and shapes == "()":
+        shapes = ""
+    text = f"{what} {shapes}".strip()
+    return f"{text}  ↻" if item.kind == "state" else text
+
+
+def specs_text(item: Item, show: Show) -> str:
+    """The shapes of the outputs, at most three."""
+    if not show.shapes and not show.dtype:
+        return ""
+    parts = []
+    for shape, dtype in item.specs[:3]:
+        part = shape_text(shape) if show.shapes else ""
+        integer = not dtype.startswith(("float", "bfloat"))
+        if show.dtype or (integer and item.kind == "input"):
+            part = f"{part} {dtype}".strip()
+        parts.append(part)
+    if len(item.specs) > 3:
+        if len(set(item.specs)) == 1:
+            return f"{len(item.specs)} × {parts[0]}"
+        parts.append(f"… {len(item.specs)} outputs")
+    return "  ".join(parts)
+
+
+def card(item: Item, look: Theme, show: Show) -> str:
+    """The label of a box: title, small text, numbers, strips."""
+    span = 'COLSPAN="2"'
+    size = 12 if item.kind in ("parameter", "input", "state") else 13
+    head = f"{font(title_of(item), size, look.ink, bold=True)}"
+    if item.badge:
+        row = (
+            '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="3" CELLPADDING="0"><TR>'
+            f"<TD>{head}</TD>{badge(item.badge, look, 9)}</TR></TABLE>"
+        )
+        rows = [f"<TD {span}>{row}</TD>"]
+    else:
+        rows = [f"<TD {span}>{head}</TD>"]
+
+    def small(text: str, colour: str = look.muted) -> None:
+        if text:
+            rows.append(f"<TD {span}>{font(text, 9.5, colour)}</TD>")
+
+    small(subtitle_of(item, show))
+    if show.detail != "symbols":
+        small(item.params)
+        small(item.doc if item.kind != "module" else "")
+        small(item.rule)
+    elif item.params and item.kind == "op" and len(item.params) <= 26:
+        small(item.params)
+    for note in item.notes:
+        small(note)
+    if item.kind == "module":
+        small(item.doc)
+    rows += facts(item, look, show)
+    if show.places and item.place:
+        small(item.place)
+    return table(rows)
+
+
+def facts(item: Item, look: Theme, show: Show) -> list[str]:
+    """Values and gradients of an item: numbers, strips over the steps, units × time."""
+    rows = []
+    found: dict[str, Any] = item.facts
+    if show.values and "value" in found:
+        rows.append(f'<TD COLSPAN="2">{font(found["value"], 9.5, look.muted)}</TD>')
+    if "bad" in found:
+        rows.append(f'<TD COLSPAN="2">{font("⚠ " + found["bad"], 10, look.warn, bold=True)}</TD>')
+    if "heat" in found and show.values:
+        rows.append(_strip("units", found["heat"], CIVIDIS, look, height=3))
+    elif "values" in found and show.values:
+        rows.append(_strip("value", [found["values"]], CIVIDIS, look, height=8))
+    if "grads" in found and show.grads:
+        rows.append(_strip("|grad|", [found["grads"]], VERMILION, look, height=8))
+    elif "grad" in found and show.grads:
+        chip = ""
+        if "grad_level" in found:
+            colour = ramp(VERMILION, found["grad_level"])
+            chip = _cells([[colour]], 9, 9)
+        words = font(f"‖grad‖ {number(found['grad'], 3)}", 9.5, look.gradient_text)
+        rows.append(
+            '<TD COLSPAN="2"><TABLE BORDER="0" CELLBORDER="0" CELLSPACING="2" CELLPADDING="0">'
+            f"<TR>{f'<TD>{chip}</TD>' if chip else ''}<TD>{words}</TD></TR></TABLE></TD>"
+        )
+    return rows
+
+
+def _strip(
+    name: str, levels: Sequence[Sequence[float | None]], scale: tuple[str, ...], look: Theme, *,
+    height: int,
+) -> str:  # fmt: skip
+    """A labelled row of cells; levels are 0 … 1, None where nothing is known."""
+    columns = len(levels[0])
+    width = 6 if columns <= 24 else max(2, 144 // columns)
+    colours = [["#CBD5E1" if v is None else ramp(scale, v) for v in row] for row in levels]
+    cells = _cells(colours, width, height)
+    return f'<TD ALIGN="RIGHT">{font(name, 8, look.muted)}</TD><TD>{cells}</TD>'
+
+
+def _cells(colours: Sequence[Sequence[str]], width: int, height: int) -> str:
+    rows = "".join(
+        "<TR>"
+        + "".join(
+            f'<TD WIDTH="{width}" HEIGHT="{height}" FIXEDSIZE="TRUE" BGCOLOR="{c}"></TD>'
+            for c in row
+        )
+        + "</TR>"
+        for row in colours
+    )
+    return f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0">{rows}</TABLE>'
+
+
+def scale_cells(scale: tuple[str, ...], look: Theme) -> str:
+    """A ramp for the legend."""
+    return _cells([[ramp(scale, i / 15) for i in range(16)]], 6, 8)
+
+
+def tooltip(item: Item, show: Show) -> str:
+    """Everything the label leaves out, one fact per line."""
+    lines = [item.name or item.title or item.op or item.kind]
+    if item.op and item.op not in lines:
+        lines.append(item.op)
+    for shape, dtype in item.specs[:4]:
+        lines.append(f"{shape_text(shape)} {dtype}")
+    lines += [t for t in (item.params, item.doc, item.rule) if t]
+    if len(item.lines) == 1:
+        lines.append(f"tape line {item.lines[0] + 1}")
+    elif item.lines:
+        lines.append(f"{len(item.lines):,} tape lines")
+    if item.saved:
+        lines.append(f"keeps {item.saved:,} bytes for backward")
+    if "grad" in item.facts:
+        lines.append(f"‖grad‖ {number(item.facts['grad'])}")
+    if show.places and item.place:
+        lines.append(item.place)
+    return "\n".join(lines)

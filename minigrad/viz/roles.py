@@ -1,0 +1,130 @@
+"""Recognising gates: what a sigmoid is for, read from the wiring and not from names.
+
+In the cell of an LSTM (Hochreiter and Schmidhuber 1997; Gers et al. 2000) the candidate is the tanh
+multiplied by a sigmoid (the input gate), the output gate multiplies a tanh of the sum, and the
+forget gate multiplies the old cell. In a GRU (Cho et al. 2014) the reset gate multiplies what goes
+into the candidate's tanh.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from .ir import GraphIR, Item
+
+SQUASH = {"sigmoid": "σ", "hard_sigmoid": "σ"}
+THROUGH = frozenset({"getitem", "split", "reshape", "unstack", "alias", "add", "chunk"})
+
+
+def mark_gates(ir: GraphIR) -> None:
+    """Set kind "gate" on sigmoids that multiply something, and title those of LSTM and GRU cells."""
+    into: dict[str, list[str]] = {}
+    out: dict[str, list[str]] = {}
+    for e in ir.links:
+        into.setdefault(e.dst, []).append(e.src)
+        out.setdefault(e.src, []).append(e.dst)
+    items = ir.items
+    gates = [
+        item
+        for item in items.values()
+        if item.op in SQUASH
+        and item.kind == "op"
+        and any(items[d].op == "multiply" for d in out.get(item.id, ()))
+    ]
+    for gate in gates:
+        gate.kind = "gate"
+    families: Counter[str] = Counter()
+    root: dict[str, str] = {}
+    for gate in gates:
+        root[gate.id] = _root(items, into, gate.id)
+        families[root[gate.id]] += 1
+    for gate in gates:
+        if not gate.name and not gate.title:
+            role = _role(items, into, out, gate)
+            if role:
+                gate.title = f"{role} = {SQUASH[gate.op]}"
+    for gate in gates:  # the candidate belongs to the gates when it is cut from the same values
+        if gate.title.startswith("input"):
+            for other in _partners(items, into, out, gate):
+                if other.op == "tanh" and other.kind == "op":
+                    other.kind = "gate"
+                    if not other.name:
+                        other.title = "candidate  g = tanh"
+
+
+def _root(items: dict[str, Item], into: dict[str, list[str]], id_: str) -> str:
+    for _ in range(3):
+        sources = [s for s in into.get(id_, ()) if items[s].kind not in ("parameter", "input")]
+        if len(sources) != 1:
+            break
+        id_ = sources[0]
+    return id_
+
+
+def _partners(
+    items: dict[str, Item], into: dict[str, list[str]], out: dict[str, list[str]], gate: Item
+) -> list[Item]:
+    """What the gate is multiplied with."""
+    found = []
+    for d in out.get(gate.id, ()):
+        if items[d].op == "multiply":
+            found += [items[s] for s in into[d] if s != gate.id]
+    return found
+
+
+def _role(
+    items: dict[str, Item], into: dict[str, list[str]], out: dict[str, list[str]], gate: Item
+) -> str:
+    partners = _partners(items, into, out, gate)
+    sums = {
+        s
+        for d in out.get(gate.id, ())
+        if items[d].op == "multiply"
+        for s in out.get(d, ())
+        if items[s].op == "add"
+    }
+    for partner in partners:
+        if partner.op == "tanh":
+            fed_by = {items[s].op for s in into.get(partner.id, ())}
+            product = {s for s in into.get(partner.id, ()) if items[s].op == "add"}
+            if sums and not (product & sums):
+                if _adds_state(items, into, sums):
+                    return "input  i"
+            elif fed_by == {"add"} and not sums:
+                return "output  o"
+        if partner.kind == "state" and sums and _adds_candidate(items, into, sums):
+            return "forget  f"
+        if partner.kind == "state" and _leads_to_tanh(items, out, gate):
+            return "reset  r"
+    return ""
+
+
+def _adds_state(items: dict[str, Item], into: dict[str, list[str]], sums: set[str]) -> bool:
+    """Whether a sum has a term gate × state: then it is the new cell of an LSTM."""
+    return any(
+        items[factor].kind == "state"
+        for s in sums
+        for term in into[s]
+        if items[term].op == "multiply"
+        for factor in into[term]
+    )
+
+
+def _adds_candidate(items: dict[str, Item], into: dict[str, list[str]], sums: set[str]) -> bool:
+    """Whether a sum has a term gate × tanh."""
+    return any(
+        items[factor].op == "tanh"
+        for s in sums
+        for term in into[s]
+        if items[term].op == "multiply"
+        for factor in into[term]
+    )
+
+
+def _leads_to_tanh(items: dict[str, Item], out: dict[str, list[str]], gate: Item) -> bool:
+    front = [d for d in out.get(gate.id, ()) if items[d].op == "multiply"]
+    for _ in range(4):
+        front = [d for f in front for d in out.get(f, ()) if items[d].op in (*THROUGH, "matmul", "tanh")]
+        if any(items[d].op == "tanh" for d in front):
+            return True
+    return False
