@@ -185,7 +185,7 @@ def take(x: Any, indices: Any, /, *, axis: int | tuple[int, ...] | None = None) 
 
 
 @op
-def _take_along(xp: Any, x: Array, indices: Array, /, *, axis: int) -> Array:
+def _take_along_axis(xp: Any, x: Array, indices: Array, /, *, axis: int) -> Array:
     """x[…, indices[…, i, …], …] along `axis`."""
     indices = integers(indices, "take_along_axis")
     try:
@@ -195,7 +195,7 @@ def _take_along(xp: Any, x: Array, indices: Array, /, *, axis: int) -> Array:
 
 
 @op
-def _add_along(xp: Any, x: Array, indices: Array, /, *, axis: int, length: int) -> Array:
+def _add_along_axis(xp: Any, x: Array, indices: Array, /, *, axis: int, length: int) -> Array:
     """Zeros to which x is added at `indices` along `axis`: the transpose of take_along_axis."""
     shape = list(indices.shape)
     shape[axis] = length
@@ -214,12 +214,12 @@ def _along_key(xp: Any, indices: Array, axis: int) -> tuple[Array, ...]:
     return tuple(key)
 
 
-_take_along.defvjp(
-    lambda g, _y, _x, indices, *, axis: _add_along(g, indices, axis=axis, length=_x.shape[axis]),
+_take_along_axis.defvjp(
+    lambda g, _y, _x, indices, *, axis: _add_along_axis(g, indices, axis=axis, length=_x.shape[axis]),
     None,
 )
-_add_along.defvjp(
-    lambda g, _y, _x, indices, *, axis, length: _take_along(g, indices, axis=axis), None
+_add_along_axis.defvjp(
+    lambda g, _y, _x, indices, *, axis, length: _take_along_axis(g, indices, axis=axis), None
 )
 
 
@@ -243,7 +243,7 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
         ) from error
     x = broadcast_to(x, _but(rest, axis, x.shape[axis]))
     indices = broadcast_to(indices, _but(rest, axis, indices.shape[axis]))
-    return _take_along(x, indices, axis=axis)
+    return _take_along_axis(x, indices, axis=axis)
 
 
 def _but(shape: tuple[int, ...], axis: int, n: int) -> tuple[int, ...]:

@@ -72,7 +72,7 @@ _setitem.defvjp(
 
 
 @function
-def getitem(x: Any, key: Key, /) -> Any:
+def getitem(x: Any, /, key: Key) -> Any:
     """x[key], as in NumPy; a view where the key has no arrays in it.
 
     On a GPU, index arrays must be on x's device, out-of-range indices wrap around, and boolean

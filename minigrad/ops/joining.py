@@ -130,7 +130,7 @@ _split.defvjp(lambda g, _y, _x, *, bounds, axis: concat(g, axis=axis))
 
 
 @function
-def split(x: Any, indices_or_sections: int | Sequence[int], /, *, axis: int = 0) -> tuple[Any, ...]:
+def split(x: Any, /, indices_or_sections: int | Sequence[int], *, axis: int = 0) -> tuple[Any, ...]:
     """x cut along `axis` into equal sections, or before each of the given positions, as in NumPy.
 
     Raises: ShapeError if the axis does not divide into that many sections, or for positions that
@@ -154,7 +154,7 @@ def split(x: Any, indices_or_sections: int | Sequence[int], /, *, axis: int = 0)
 
 
 @function
-def chunk(x: Any, chunks: int, /, *, axis: int = 0) -> tuple[Any, ...]:
+def chunk(x: Any, /, chunks: int, *, axis: int = 0) -> tuple[Any, ...]:
     """x cut along `axis` into `chunks` parts of equal length; the last may be shorter."""
     if chunks < 1:
         raise ConfigError(f"chunk: chunks={chunks}; give 1 or more")

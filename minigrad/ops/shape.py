@@ -217,7 +217,7 @@ _repeat.defvjp(_repeat_vjp)
 
 
 @function
-def repeat(x: Any, repeats: int | Sequence[int], /, *, axis: int | None = None) -> Any:
+def repeat(x: Any, /, repeats: int | Sequence[int], *, axis: int | None = None) -> Any:
     """Each element repeated in a row along `axis`: `repeats` times, or repeats[i] times.
 
     Without an axis, x is flattened first.
@@ -234,7 +234,7 @@ def repeat(x: Any, repeats: int | Sequence[int], /, *, axis: int | None = None) 
         raise ShapeError(
             f"repeat: {counts.shape} repeats for an axis of length {x.shape[axis]}; give one each"
         )
-    from .indexing import take
+    from .gathering import take
 
     return take(x, np.repeat(np.arange(len(counts)), counts).tolist(), axis=axis)
 
