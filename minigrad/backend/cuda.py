@@ -6,7 +6,6 @@ Importing this module does not import CuPy, so `mg.cuda.is_available()` can be a
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
 from contextlib import AbstractContextManager
 from functools import partial
@@ -42,14 +41,14 @@ def is_available() -> bool:
 
 def why_not_available() -> str | None:
     """The reason why there is no CUDA device, and what to do about it; None if there is one."""
-    if importlib.util.find_spec("cupy") is None:
-        return (
-            'CuPy is not installed: pip install "minigrad[cuda13]" (NVIDIA driver 580 or newer) or '
-            '"minigrad[cuda12]" (525 or newer)'
-        )
     try:
         return _diagnose(_cupy())
     except Exception as error:  # noqa: BLE001  a broken CuPy can raise anything; asking must not
+        if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
+            return (
+                'CuPy is not installed: pip install "minigrad[cuda13]" (NVIDIA driver 580 or '
+                'newer) or "minigrad[cuda12]" (525 or newer)'
+            )
         return _two_cupys() or f"CuPy cannot be used: {type(error).__name__}: {error}"
 
 
@@ -174,7 +173,7 @@ class CudaDevice(Device):
     def make_stream(self, seed: int) -> _random.Stream:
         from minigrad.backend.philox import cupy_stream
 
-        return cupy_stream(self.xp, seed)
+        return cupy_stream(self.xp, seed, self.activate)
 
     def synchronize(self) -> None:
         self.xp.cuda.Device(self.index).synchronize()

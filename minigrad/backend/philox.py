@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -141,16 +142,23 @@ def _wide(draw: str, dtype: Any) -> str:
     return f"{draw}_double" if drawn_as(dtype) is np.float64 else draw
 
 
-def cupy_stream(cupy: Any, seed: int) -> PhiloxStream:
-    """A stream on the current CUDA device."""
+def cupy_stream(
+    cupy: Any, seed: int, activate: Callable[[], AbstractContextManager[Any]] = nullcontext
+) -> PhiloxStream:
+    """A stream on the CUDA device that `activate()` makes current, by default the one that is."""
 
     def fill(
         draw: str, shape: tuple[int, ...], dtype: Any, key: int, start: int, *parameters: float
     ) -> Any:
-        out = cupy.empty(shape, dtype)
-        return _kernel(cupy, draw)(np.uint64(key), np.uint64(start), *parameters, out)
+        with activate():
+            out = cupy.empty(shape, dtype)
+            return _kernel(cupy, draw)(np.uint64(key), np.uint64(start), *parameters, out)
 
-    return PhiloxStream(seed, fill, cupy.argsort)
+    def argsort(keys: Any) -> Any:
+        with activate():
+            return cupy.argsort(keys)
+
+    return PhiloxStream(seed, fill, argsort)
 
 
 @cache

@@ -1,0 +1,188 @@
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minigrad.backend import device, matmul
+from minigrad.backend.gemm import device_matmul
+from minigrad.errors import DeviceError, DTypeError, ShapeError
+
+STRICT = device("strict")
+CALLS = []
+
+
+def gpu_product(a, b, out=None):
+    """np.matmul, for what a GPU library does well; anything else fails the test."""
+    assert a.ndim == b.ndim
+    assert a.ndim == 2 or (a.ndim == 3 and out is None)
+    assert a.size
+    assert b.size
+    CALLS.append((a.shape, b.shape))
+    return np.matmul(a, b) if out is None else np.matmul(a, b, out)
+
+
+def on_strict(a, b, out=None):
+    into = None if out is None else STRICT.asarray(np.empty_like(out))
+    result = STRICT.to_host(matmul(STRICT.asarray(a), STRICT.asarray(b), into))
+    if out is not None:
+        out[...] = STRICT.to_host(into)
+    return result
+
+
+PATHS = [
+    pytest.param(matmul, id="numpy"),
+    pytest.param(partial(device_matmul, gpu_product), id="gpu-like"),
+    pytest.param(on_strict, id="strict"),
+]
+SHAPES = [
+    ((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 4)), ((2, 3), (3, 4)), ((5, 2, 3), (3, 4)),
+    ((6, 5, 2, 3), (3, 4)), ((5, 2, 3), (3,)), ((3,), (5, 3, 4)), ((5, 2, 3), (5, 3, 4)),
+    ((1, 2, 3), (5, 3, 4)), ((2, 3), (5, 3, 4)), ((6, 1, 2, 3), (5, 3, 4)), ((0, 3), (3, 4)),
+    ((2, 0), (0, 4)), ((5, 2, 0), (0, 4)), ((5, 2, 0), (5, 0, 4)), ((5, 0, 3), (3, 4)),
+    ((0,), (0,)), ((4, 0, 3), (4, 3, 2)), ((0, 2, 3), (3, 4)),
+]  # fmt: skip
+
+
+def normal(shape, dtype="float64"):
+    return np.random.default_rng(0).standard_normal(shape).astype(dtype)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(("left", "right"), SHAPES)
+def test_shapes_and_values_are_numpys(path, left, right):
+    a, b = normal(left), normal(right)
+    expected = np.matmul(a, b)
+    got = path(a, b)
+    assert np.shape(got) == expected.shape
+    np.testing.assert_allclose(got, expected, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(("left", "right"), [s for s in SHAPES if s != ((3,), (3,))])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_out_is_written(path, left, right, order):
+    a, b = normal(left), normal(right)
+    expected = np.matmul(a, b)
+    out = np.full_like(expected, np.nan, order=order)
+    path(a, b, out)
+    np.testing.assert_allclose(out, expected, rtol=1e-13, atol=1e-13)
+
+
+def test_out_is_returned():
+    out = np.empty((2, 5, 4))
+    assert matmul(normal((2, 5, 3)), normal((3, 4)), out) is out
+    assert device_matmul(gpu_product, normal((2, 5, 3)), normal((3, 4)), out) is out
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_transposed_and_strided_views(path, dtype):
+    w, x = normal((7, 6), dtype), normal((4, 3, 6), dtype)
+    tolerance = {"rtol": 1e-5, "atol": 1e-5} if dtype == "float32" else {"rtol": 1e-12}
+    np.testing.assert_allclose(path(x, w.T), np.einsum("tbi,hi->tbh", x, w), **tolerance)
+    np.testing.assert_allclose(
+        path(x.transpose(1, 0, 2), w.T), np.einsum("tbi,hi->bth", x, w), **tolerance
+    )
+    strided = x[::2, :, ::2]
+    np.testing.assert_allclose(path(strided, w.T[::2]), strided @ w.T[::2], **tolerance)
+    q = normal((2, 4, 5, 3), dtype)
+    np.testing.assert_allclose(path(q, q.swapaxes(-1, -2)), q @ q.swapaxes(-1, -2), **tolerance)
+
+
+def test_a_weight_is_multiplied_in_one_product(monkeypatch):
+    shapes, real = [], np.matmul
+
+    def spy(a, b, *out, **kwargs):
+        shapes.append((a.shape, b.shape))
+        return real(a, b, *out, **kwargs)
+
+    monkeypatch.setattr(np, "matmul", spy)
+    matmul(normal((5, 2, 3)), normal((4, 3)).T)
+    assert shapes == [((10, 3), (3, 4))]
+    CALLS.clear()
+    device_matmul(gpu_product, normal((5, 2, 3)), normal((4, 3)).T)
+    assert CALLS == [((10, 3), (3, 4))]
+
+
+def test_float16_is_summed_in_float32():
+    ones = np.ones((1, 4096), np.float16)
+    assert matmul(ones, ones.T).item() == 4096  # in float16, 2048 + 1 is 2048
+    out = np.empty((1, 1), np.float16)
+    assert matmul(ones, ones.T, out) is out
+    assert out.item() == 4096
+    assert matmul(ones, ones.T).dtype == np.float16
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_dtypes_promote_as_in_numpy(path):
+    a, b = normal((2, 3), "float32"), normal((3, 4), "float64")
+    assert path(a, b).dtype == np.float64
+    integers = np.arange(6).reshape(2, 3)
+    assert path(integers, integers.T).tolist() == (integers @ integers.T).tolist()
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    ("left", "right", "message"),
+    [
+        ((2, 3), (4, 5), r"a is \(2, 3\) and b is \(4, 5\): the last axis of a, 3, must equal"),
+        ((2, 3), (4,), "the length of b, 4"),
+        ((), (3,), "a is 0-d"),
+        ((3,), (), "b is 0-d"),
+        ((2, 2, 3), (3, 3, 4), r"the leading axes \(2,\) and \(3,\) do not broadcast"),
+    ],
+)
+def test_shapes_that_do_not_fit(path, left, right, message):
+    with pytest.raises(ShapeError, match=message):
+        path(np.ones(left), np.ones(right))
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_an_out_that_does_not_fit(path):
+    with pytest.raises(ShapeError, match="out"):
+        path(np.ones((2, 3)), np.ones((3, 4)), np.ones((5, 5)))
+
+
+def test_what_is_no_array():
+    with pytest.raises(DeviceError, match="b is object, not an array"):
+        matmul(np.ones((2, 3)), object())
+
+
+def test_devices_do_not_mix():
+    host, there = np.ones((2, 2)), STRICT.asarray(np.ones((2, 2)))
+    for pair in ((host, there), (there, host)):
+        with pytest.raises(DeviceError, match="arrays of different devices"):
+            matmul(*pair)
+
+
+def test_element_types_without_a_product_are_refused():
+    integers = STRICT.asarray(np.ones((2, 2, 2), np.int64))
+    with pytest.raises(DTypeError, match=r"no product of int64 and int64 .* cast both to float16"):
+        matmul(integers, integers)
+    with pytest.raises(DTypeError):
+        matmul(np.array([["a"]]), np.array([["b"]]))
+
+
+@st.composite
+def operands(draw):
+    m, k, n = (draw(st.integers(0, 4)) for _ in range(3))
+    lead = draw(st.lists(st.integers(0, 3), max_size=3))
+    left = [draw(st.sampled_from([d, 1])) for d in lead]
+    right = [draw(st.sampled_from([d, 1])) for d in lead][draw(st.integers(0, len(lead))) :]
+    a = (k,) if draw(st.booleans()) and not left else (*left, m, k)
+    b = (k,) if draw(st.booleans()) and not right else (*right, k, n)
+    return a, b
+
+
+@settings(max_examples=150, deadline=None)
+@given(operands())
+def test_any_shapes_numpy_takes(shapes):
+    a, b = (np.arange(math.prod(s), dtype=float).reshape(s) - 3 for s in shapes)
+    expected = np.matmul(a, b)
+    for path in (matmul, partial(device_matmul, gpu_product)):
+        got = path(a, b)
+        assert np.shape(got) == expected.shape
+        assert np.array_equal(got, expected)
