@@ -8,36 +8,35 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..backend import NAMESPACES, get_rng_state, set_rng_state
+from ..backend import get_rng_state, set_rng_state
+from ..errors import GradError
 from .derive import saved_inputs
-from .modes import MODES, enable_grad, no_grad, tick, user_frame
+from .modes import MODES, enable_grad, tick, user_frame
 from .op import Op, alias
 from .tape import Edge, Node, edge, pull
-from .tensor import Tensor, wrap
+from .tensor import TAPE, Tensor, wrap
 
 
 class _Checkpoint(Op):
     """A line that keeps its function instead of its values."""
 
     def pull(self, node: Node, gs: list[Any], wanted: int, create_graph: bool) -> list[Any]:
-        n: int = node.params["arguments"]
+        function, args, rng = node.residual
         saved = saved_inputs(node, create_graph)
         start = tick()
-        xs = []
+        xs = list(args)
+        now = get_rng_state()
         with enable_grad():
-            for i, x in enumerate(saved[:n]):
+            for i, x in enumerate(args):
                 if node.mask >> i & 1:
-                    x = alias(x) if isinstance(x, Tensor) else wrap(x).requires_grad_()
-                elif type(x) in NAMESPACES:
-                    x = wrap(x)
-                xs.append(x)
-            now = get_rng_state()
-            set_rng_state(node.params["rng"])
+                    xs[i] = alias(saved[i]) if create_graph else x.detach().requires_grad_()
+            set_rng_state(rng)
             try:
-                out = node.params["function"](*xs)
+                out = function(*xs)
             finally:
                 set_rng_state(now)
         keys: list[Edge | None] = [edge(x) if isinstance(x, Tensor) else None for x in xs]
+        n = len(args)
         keys += zip(node.parents[n:], node.slots[n:], strict=True)
         outs = out if isinstance(out, tuple) else (out,)
         found = pull(
@@ -63,7 +62,8 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
     """f(*args), keeping only `args`: the values inside are computed again when backward needs them.
 
     Parameters and other tensors that `f` uses without taking them as arguments get their gradients
-    too. Random numbers repeat exactly. Differentiable to any order.
+    too. Random numbers repeat exactly. Differentiable to any order. `f` returns a Tensor or a tuple
+    of Tensors, and must do the same when it is called again.
 
     >>> import minigrad as mg
     >>> x = mg.tensor([1.0, 2.0], requires_grad=True)
@@ -75,44 +75,41 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
         return f(*args)
     rng = get_rng_state()
     start = tick()
-    xs = [a.detach() if isinstance(a, Tensor) else a for a in args]
-    for x, a in zip(xs, args, strict=True):
-        if isinstance(a, Tensor) and a.requires_grad:
-            x.requires_grad_()
+    fixed = [a.detach() if isinstance(a, Tensor) else a for a in args]
+    mask = sum(1 << i for i, a in enumerate(args) if isinstance(a, Tensor) and a.requires_grad)
+    xs = [x.detach().requires_grad_() if mask >> i & 1 else x for i, x in enumerate(fixed)]
     out = f(*xs)
     outs = out if isinstance(out, tuple) else (out,)
+    for o in outs:
+        if not isinstance(o, Tensor):
+            raise GradError(
+                f"checkpoint: the function returned {type(o).__name__}, expected a Tensor or a "
+                "tuple of Tensors"
+            )
+    if not any(o.requires_grad for o in outs):
+        return out
     outside = _edges_to_outside(outs, start, xs)
-    if not outside and not any(isinstance(x, Tensor) and x.requires_grad for x in xs):
-        with no_grad():
-            return out
+    # One parent per argument, then one for each tensor that `f` took from outside.
+    edges = [edge(a) if mask >> i & 1 else (None, 0) for i, a in enumerate(args)] + outside
     node = Node()
     node.op = _CHECKPOINT
-    node.params = {"function": f, "rng": rng, "arguments": len(args)}
-    parents: list[Any] = []
-    slots: list[int] = []
-    node.mask = 0
-    for i, a in enumerate(args):
-        if isinstance(a, Tensor) and a.requires_grad:
-            node.mask |= 1 << i
-            parents.append(a.node or a)
-            slots.append(a.index)
-        else:
-            parents.append(None)
-            slots.append(0)
-    node.mask |= ((1 << len(outside)) - 1) << len(args)
-    node.parents = (*parents, *(p for p, _ in outside))
-    node.slots = (*slots, *(slot for _, slot in outside))
-    node.inputs = [a.data if isinstance(a, Tensor) else a for a in args] + [None] * len(outside)
+    node.params = {"function": getattr(f, "__qualname__", type(f).__name__)}
+    node.parents = tuple(parent for parent, _ in edges)
+    node.slots = tuple(slot for _, slot in edges)
+    node.mask = mask | ((1 << len(outside)) - 1) << len(args)
+    node.inputs = [x.data if mask >> i & 1 else None for i, x in enumerate(fixed)]
+    node.inputs += [None] * len(outside)
+    node.residual = f, fixed, rng
     node.versions = [
         (version, i)
-        for i, a in enumerate(args)
-        if isinstance(a, Tensor) and (version := a.shared_version()) is not None
+        for i, x in enumerate(fixed)
+        if isinstance(x, Tensor) and (version := x.shared_version()) is not TAPE
     ]
-    node.outputs = node.residual = node.hooks = node.labels = None
+    node.outputs = node.hooks = node.labels = None
     node.many = isinstance(out, tuple)
     node.specs = tuple((o.shape, o.dtype) for o in outs)
     node.id, node.scope, node.at = tick(), MODES.get().scope, user_frame()
-    results = tuple(wrap(o.data, node, i) for i, o in enumerate(outs))
+    results = tuple(wrap(o.data, node, i) if o.requires_grad else o for i, o in enumerate(outs))
     return results if isinstance(out, tuple) else results[0]
 
 

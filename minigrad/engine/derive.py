@@ -84,7 +84,12 @@ def fit(op: Op, grad: Any, x: Any) -> Any:
     if grad is None:
         return None
     shape = x.shape
-    if grad.shape != shape:
+    try:
+        fits = grad.shape == shape
+    except AttributeError:
+        given = type(grad).__name__
+        raise GradError(f"{op.name}: a derivative rule returned {given}, not an array") from None
+    if not fits:
         if not op.elementwise:
             raise GradError(
                 f"{op.name}: a derivative rule returned shape {grad.shape} "

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from ..backend import NAMESPACES, Array
-from ..errors import MinigradError
+from ..errors import GradError, MinigradError
 from .complain import check_nan, explain, mixed_devices, operands
 from .derive import fit, pull_composite, pull_rules
 from .modes import MODES, Modes, tick, user_frame
@@ -24,7 +24,6 @@ from .tape import Node
 from .tensor import TAPE, Tensor, wrap
 
 OPS: dict[str, Op] = {}  # every op by name: the table that tests and docs walk
-_EVERYTHING = (True, (True,) * 64)  # values to keep: the result, and each argument
 
 
 class Op:
@@ -150,11 +149,17 @@ class Op:
         if recording:
             return self._record(args, values, params, mask, out, residual, modes)
         if type(out) is tuple:
-            return tuple([wrap(o) for o in out])
+            return self._share(tuple([wrap(o) for o in out]), args[0])
         t = wrap(out)
         if self.view and isinstance(args[0], Tensor):
             t.version = args[0].shared_version()
         return t
+
+    def _share(self, outs: tuple[Tensor, ...], x: Any) -> tuple[Tensor, ...]:
+        if self.view and isinstance(x, Tensor):
+            for t in outs:
+                t.version = x.shared_version()
+        return outs
 
     def _record(
         self,
@@ -205,14 +210,15 @@ class Op:
         if type(out) is tuple:
             node.many = True
             node.specs = tuple([(o.shape, o.dtype) for o in out])
-            return tuple(
+            outs = tuple(
                 [wrap(o, node, i) if o.dtype.kind in "fV" else wrap(o) for i, o in enumerate(out)]
             )
+            return self._share(outs, args[0])
         node.many = False
         dtype = out.dtype
         node.specs = ((out.shape, dtype),)
         t = wrap(out, node) if dtype.kind in "fV" else wrap(out)
-        if self.view:
+        if self.view and isinstance(args[0], Tensor):
             t.version = args[0].shared_version()
         return t
 
@@ -235,7 +241,7 @@ class Op:
     def _keep(self, mask: int, n: int) -> tuple[bool, tuple[bool, ...]]:
         """Which values the rules need when the arguments in `mask` are differentiated."""
         if self.plain is not None:
-            return _EVERYTHING  # the composite recomputes from the inputs
+            return True, (True,) * n  # the composite recomputes from the inputs
         if self.variadic:
             return self._reads[0][0], (len(self._reads[0]) > 1 and self._reads[0][1],) * n
         reads = [self._reads[i] for i in range(n) if mask >> i & 1 and self._reads[i]]
@@ -284,6 +290,11 @@ class FusedOp(Op):
 
     def pull(self, node: Node, gs: list[Any], wanted: int, create_graph: bool) -> list[Any]:
         if create_graph:
+            if self.plain is None:
+                raise GradError(
+                    f"{self.name}: create_graph needs its composite: the same function written "
+                    f"with other ops, declared with @{self.name}.composite"
+                )
             return super().pull(node, gs, wanted, create_graph)
         inputs: Any = node.inputs
         xp = next(NAMESPACES[type(g)] for g in gs if g is not None)
@@ -297,22 +308,28 @@ class FusedOp(Op):
             needs,
             **node.params,
         )
+        if len(grads) != len(inputs):
+            raise GradError(
+                f"{self.name}: its backward returned {len(grads)} gradients for {len(inputs)} "
+                "arguments; give None where there is none"
+            )
         return [
             fit(self, grad, x) if need else None
             for grad, x, need in zip(grads, inputs, needs, strict=True)
         ]
 
     def _keep(self, mask: int, n: int) -> tuple[bool, tuple[bool, ...]]:
-        return _EVERYTHING
+        return True, (True,) * n
 
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _register(new: Op) -> Op:
-    old = OPS.get(new.name)
-    if old is not None and old.__module__.startswith("minigrad.") and old is not new:
-        raise MinigradError(f"@op: {new.name!r} is already an op of {old.__module__}")
+    own = new.__module__.startswith("minigrad.")
+    old = OPS.get(new.name) if own else getattr(ops, new.name, None)
+    if old is not None and old.__module__.startswith("minigrad."):
+        raise MinigradError(f"@op: {new.name!r} is taken by {old.__module__}; choose another name")
     OPS[new.name] = new
     setattr(ops, new.name, new)
     return new

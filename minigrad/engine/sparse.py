@@ -11,7 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array, device_of
+from ..backend import NAMESPACES, Array, device_of
+
+
+def plus(a: Any, b: Any) -> Any:
+    """The sum of two gradients: arrays, Tensors or RowSparse."""
+    total = a + b
+    return np.asarray(total) if isinstance(total, np.generic) else total  # 0-d arrays make scalars
 
 
 class RowSparse:
@@ -21,6 +27,7 @@ class RowSparse:
     """
 
     __slots__ = ("indices", "shape", "values")
+    __array_ufunc__ = None  # array + RowSparse is decided here, not element by element
 
     def __init__(self, indices: Array, values: Array, shape: tuple[int, ...]) -> None:
         self.indices, self.values, self.shape = indices, values, shape
@@ -37,19 +44,32 @@ class RowSparse:
         return RowSparse(self.indices, self.values.astype(dtype), self.shape)
 
     def coalesce(self) -> RowSparse:
-        """Each row once, in ascending order; sums run in the order of occurrence."""
+        """Each row once, in ascending order; on the CPU, sums run in the order of occurrence."""
         device = device_of(self.values)
-        rows, inverse = np.unique(device.to_host(self.indices), return_inverse=True)
-        xp = device.xp
+        ids, xp = device.to_host(self.indices), device.xp
+        if xp is np:
+            order = np.argsort(ids, kind="stable")
+            ids = ids[order]
+            first = np.flatnonzero(np.diff(ids, prepend=-1))
+            values = np.add.reduceat(self.values[order], first, axis=0) if len(ids) else self.values
+            return RowSparse(ids[first], values, self.shape)
+        rows, inverse = np.unique(ids, return_inverse=True)
         values = xp.zeros((len(rows), *self.shape[1:]), dtype=self.dtype)
         xp.add.at(values, device.asarray(inverse), self.values)
         return RowSparse(device.asarray(rows), values, self.shape)
 
     def to_dense(self) -> Array:
         """The full array."""
+        return self._added_to(device_of(self.values).xp.zeros(self.shape, dtype=self.dtype))
+
+    def _added_to(self, dense: Array) -> Array:
+        """`dense`, which is written to."""
         xp = device_of(self.values).xp
-        dense = xp.zeros(self.shape, dtype=self.dtype)
-        xp.add.at(dense, self.indices, self.values)
+        if xp is np:
+            rows = self.coalesce()
+            dense[rows.indices] += rows.values
+        else:
+            xp.add.at(dense, self.indices, self.values)
         return dense
 
     def __add__(self, other: Any) -> Any:
@@ -60,6 +80,8 @@ class RowSparse:
                 xp.concatenate([self.values, other.values]),
                 self.shape,
             )
+        if type(other) in NAMESPACES:
+            return self._added_to(other.copy())
         return other + self.to_dense()
 
     __radd__ = __add__

@@ -23,7 +23,8 @@ from ..errors import (
     ShapeError,
 )
 from .modes import MODES, Place, place, show, switched
-from .tensor import Tensor, Version, wrap
+from .sparse import RowSparse, plus
+from .tensor import TAPE, Tensor, Version, wrap
 
 if TYPE_CHECKING:
     from .op import Op
@@ -188,11 +189,11 @@ def pull(
             old = sums.get(key)
         if old is None:
             sums[key] = g
-        elif (parent, slot) in owned:
+        elif (parent, slot) in owned and type(g) is type(old):
             old += g
             sums[key] = old
         else:
-            sums[key] = old + g
+            sums[key] = plus(old, g)
             owned.add((parent, slot))
 
     for (parent, slot), g in roots:
@@ -204,7 +205,7 @@ def pull(
         while heap:
             node = heapq.heappop(heap)[1]
             gs = pending.pop(node)
-            if node.hooks:
+            if node.hooks and node.id > since:
                 gs = [_run_hooks(node.hooks.get(i), g, create_graph) for i, g in enumerate(gs)]
             wanted = node.mask
             if targets is not None and needed is not None:
@@ -230,9 +231,10 @@ def pull(
             MODES.reset(token)
     if targets is not None:
         result = {key: g for key, g in result.items() if key in targets}
-    for (parent, _), g in result.items():
-        if isinstance(parent, Tensor) and parent.hooks:
-            result[parent, 0] = _run_hooks(parent.hooks, g, create_graph)
+    if not since:  # else this is a part of the gradient; the caller of the whole runs the hooks
+        for (parent, _), g in result.items():
+            if isinstance(parent, Tensor) and parent.hooks:
+                result[parent, 0] = _run_hooks(parent.hooks, g, create_graph)
     return result
 
 
@@ -242,18 +244,30 @@ def _run_hooks(
     if not hooks or g is None:
         return g
     for hook in list(hooks.values()):
-        before = wrap(g) if _is_array(g) else g
+        before = shared(g)
         with switched(grad=create_graph):
-            after = hook(before)
+            after = shared(hook(before))
         if after is None:
             continue
-        if getattr(after, "shape", None) != before.shape:
+        if not isinstance(after, Tensor | RowSparse):
+            raise GradError(f"hook: returned {type(after).__name__}, expected a Tensor or None")
+        if after.shape != before.shape:
             raise ShapeError(
-                f"hook: returned {getattr(after, 'shape', type(after))} "
-                f"for a gradient of shape {before.shape}"
+                f"hook: returned {after.shape} for a gradient of shape {before.shape}"
             )
-        g = after if isinstance(g, Tensor) else after.data
+        if after.dtype != before.dtype:
+            after = after.astype(before.dtype)
+        g = after.data if isinstance(after, Tensor) and not isinstance(g, Tensor) else after
     return g
+
+
+def shared(g: Any) -> Any:
+    """An array of gradients as a Tensor. Others may hold it: `assign_` would copy it first."""
+    if type(g) not in NAMESPACES:
+        return g
+    t = wrap(g)
+    t.version = TAPE
+    return t
 
 
 def _check_nan(g: Any, node: Node) -> None:
@@ -282,8 +296,8 @@ def cotangent(t: Tensor, g: Any, create_graph: bool, *, what: str) -> Any:
     if type(data) is type(t.data) and data.shape == t.shape and data.dtype == t.dtype:
         if create_graph:
             return g if isinstance(g, Tensor) else wrap(data)
-        return data
-    if type(data) not in NAMESPACES:
+        return data.copy()  # gradients may be views of it, and the caller may write into it
+    if type(data) not in NAMESPACES or not data.ndim:
         data = device_of(t.data).asarray(data, t.dtype)
     if data.shape != t.shape:
         raise ShapeError(f"{what}: the output has shape {t.shape}, its cotangent {data.shape}")
@@ -311,11 +325,7 @@ def backward(
     retain_graph = retain_graph or create_graph
     found = pull([(edge(t), g)], retain_graph=retain_graph, create_graph=create_graph)
     for (leaf, _), g in found.items():
-        if leaf.grad is not None:
-            old = leaf.grad
-            g = old + g if create_graph or not isinstance(old, Tensor) else old.data + g
-        leaf.grad = wrap(g) if _is_array(g) else g
-
-
-def _is_array(value: Any) -> bool:
-    return type(value) in NAMESPACES
+        old = leaf.grad
+        if old is not None:
+            g = plus(old if create_graph or not isinstance(old, Tensor) else old.data, g)
+        leaf.grad = shared(g)

@@ -7,6 +7,7 @@ Its operators and array methods are aliases of ops and stand in `operators.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from ..backend import NAMESPACES, Array, Device, device_of
 from ..backend import device as get_device
 from ..errors import DTypeError, GradError, ShapeError
-from .modes import MODES, Place, tick, user_place
+from .modes import MODES, Place, place, tick, user_frame
 from .operators import Operators, ops
 
 if TYPE_CHECKING:
@@ -24,11 +25,19 @@ if TYPE_CHECKING:
 class Version:
     """When and where a leaf's memory was last written to; shared by all views of it."""
 
-    __slots__ = ("place", "written")
+    __slots__ = ("at", "written")
 
     def __init__(self) -> None:
         self.written = 0  # on the tape's clock
-        self.place: Place | None = None
+        self.at: tuple[CodeType, int] | None = None
+
+    @property
+    def place(self) -> Place | None:
+        """File and line of the user's call."""
+        return place(self.at)
+
+
+TAPE = Version()  # memory that the tape or another gradient may hold: never written to
 
 
 class Tensor(Operators):
@@ -71,18 +80,19 @@ class Tensor(Operators):
     version: Version | None
 
     def __init__(self, data: Array, *, requires_grad: bool = False, name: str | None = None):
+        self.version = None
         if isinstance(data, Tensor):
+            self.version = data.shared_version()
             data = data.data
-        if type(data) not in NAMESPACES or isinstance(data, np.generic):
+        elif type(data) not in NAMESPACES or isinstance(data, np.generic):
             data = np.asarray(data)
-            if data.dtype.kind not in "biuf":
-                raise DTypeError(f"Tensor: cannot hold dtype {data.dtype}; give numbers or bools")
+        if data.dtype.kind not in "fiub" and data.dtype.name != "bfloat16":
+            raise DTypeError(f"Tensor: cannot hold dtype {data.dtype}; give numbers or bools")
         self.data = data
         self.node = None
         self.index = 0
         self.grad = None
         self.hooks = None
-        self.version = None
         self._name = name
         self.requires_grad = False
         if requires_grad:
@@ -263,9 +273,7 @@ class Tensor(Operators):
 
     def detach(self) -> Tensor:
         """The same values, shared, without history."""
-        t = Tensor(self.data)
-        t.version = self.shared_version()
-        return t
+        return Tensor(self)
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Hook:
         """Call `hook(grad)` when this tensor's gradient is known; a result replaces it."""
@@ -277,17 +285,18 @@ class Tensor(Operators):
             self.hooks = owner = self.hooks if self.hooks is not None else {}
         return Hook(owner, hook)
 
-    def shared_version(self) -> Version | None:
-        """The write stamp of this memory; None if nothing may write into it."""
-        if self.version is None and self.node is None:
-            self.version = Version()
+    def shared_version(self) -> Version:
+        """The write stamp of this memory."""
+        if self.version is None:
+            self.version = Version() if self.node is None else TAPE
         return self.version
 
     def assign_(self, value: Any) -> Tensor:
         """Write `value` into this leaf's memory. The one operation that does.
 
         For optimisers and running statistics. A later backward pass that needs the old values
-        raises `InPlaceError` and names both places.
+        raises `InPlaceError` and names both places. Memory that the tape or another gradient may
+        hold (of a detached result, of a `.grad`) is left alone: the tensor moves to its own.
         """
         if self.node is not None:
             raise GradError(
@@ -301,11 +310,18 @@ class Tensor(Operators):
             raise ShapeError(f"assign_: the tensor has shape {self.shape}, the value {shape}")
         if type(value) is not type(self.data) and type(value) in NAMESPACES and shape:
             value = self.device.asarray(value)
-        self.data[...] = value
-        if self.version is None:
-            self.version = Version()
-        self.version.written, self.version.place = tick(), user_place()
+        memory = self.writable()
+        if value is not memory:
+            memory[...] = value
+        version = self.shared_version()
+        version.written, version.at = tick(), user_frame()
         return self
+
+    def writable(self) -> Array:
+        """This leaf's array, to write into; `assign_(array)` afterwards stamps the write."""
+        if self.version is TAPE:
+            self.data, self.version = self.data.copy(), None
+        return self.data
 
     def zero_grad(self) -> None:
         """Forget the gradient."""
