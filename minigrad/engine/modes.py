@@ -6,17 +6,20 @@ each other's settings, and every context manager restores the old value even whe
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ContextDecorator, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Modes(NamedTuple):
@@ -30,18 +33,31 @@ class Modes(NamedTuple):
 MODES: ContextVar[Modes] = ContextVar("minigrad.modes", default=Modes())  # noqa: B039 (a tuple)
 
 
-@contextmanager
-def switched(**changes: Any) -> Iterator[None]:
-    """Other modes inside, the old ones after."""
-    token = MODES.set(MODES.get()._replace(**changes))
-    try:
-        yield
-    finally:
-        MODES.reset(token)
+class switched(ContextDecorator):  # noqa: N801 (used like a function)
+    """Other modes inside, the old ones after, also when the body raises."""
+
+    def __init__(self, **changes: Any) -> None:
+        self._changes = changes
+
+    def __enter__(self) -> None:
+        self._token = MODES.set(MODES.get()._replace(**self._changes))
+
+    def __exit__(self, *exception: object) -> None:
+        MODES.reset(self._token)
+
+    def _recreate_cm(self) -> switched:  # a decorated function enters anew in each call
+        return switched(**self._changes)
+
+    def __call__(self, function: F) -> F:
+        if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+            raise TypeError(
+                f"{function.__name__} would run after the decorator's context has ended; "
+                "use a with statement inside it"
+            )
+        return super().__call__(function)
 
 
-@contextmanager
-def no_grad() -> Iterator[None]:
+def no_grad() -> switched:
     """Record nothing inside. Works as a context manager and as a decorator.
 
     >>> import minigrad as mg
@@ -50,19 +66,15 @@ def no_grad() -> Iterator[None]:
     ...     (w * 2).requires_grad
     False
     """
-    with switched(grad=False):
-        yield
+    return switched(grad=False)
 
 
-@contextmanager
-def enable_grad() -> Iterator[None]:
+def enable_grad() -> switched:
     """Record inside, also within `no_grad`."""
-    with switched(grad=True):
-        yield
+    return switched(grad=True)
 
 
-@contextmanager
-def detect_anomaly() -> Iterator[None]:
+def detect_anomaly() -> switched:
     """Raise `AnomalyError` at the op that first makes a NaN, forward or backward.
 
     The error names the op, the shapes that went in and the line of your code that called it.
@@ -76,8 +88,7 @@ def detect_anomaly() -> Iterator[None]:
     ...
     minigrad.errors.AnomalyError: log made the first NaN ...
     """
-    with switched(anomaly=True):
-        yield
+    return switched(anomaly=True)
 
 
 @contextmanager

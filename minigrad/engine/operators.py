@@ -109,8 +109,14 @@ class Operators:
     def __lshift__(self, other: Any) -> Tensor:
         return ops.bitwise_left_shift(self, other)
 
+    def __rlshift__(self, other: Any) -> Tensor:
+        return ops.bitwise_left_shift(other, self)
+
     def __rshift__(self, other: Any) -> Tensor:
         return ops.bitwise_right_shift(self, other)
+
+    def __rrshift__(self, other: Any) -> Tensor:
+        return ops.bitwise_right_shift(other, self)
 
     def __lt__(self, other: Any) -> Tensor:
         return ops.less(self, other)

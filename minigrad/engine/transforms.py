@@ -14,7 +14,7 @@ from ..errors import GradError, ShapeError
 from .modes import enable_grad
 from .op import alias
 from .operators import ops
-from .tape import Edge, cotangent, edge, pull
+from .tape import Edge, cotangent, edge, pull, shared
 from .tensor import Tensor, wrap
 
 Tensors = Tensor | Sequence[Tensor]
@@ -82,8 +82,7 @@ def grad(
                 f"grad: input {i} ({x.name or x.shape}) was not used to compute the outputs; "
                 "pass allow_unused=True to get None for it"
             )
-        dense = g is None or isinstance(g, Tensor) or hasattr(g, "to_dense")
-        grads.append(g if dense else wrap(g))
+        grads.append(shared(g))
     return grads[0] if single else tuple(grads)
 
 
@@ -92,7 +91,7 @@ def _track(args: Sequence[Any]) -> list[Tensor]:
     tracked = []
     with enable_grad():
         for a in args:
-            t = a if isinstance(a, Tensor) else Tensor(a)
+            t = ops.asarray(a)
             tracked.append(alias(t) if t.requires_grad else t.detach().requires_grad_())
     return tracked
 
@@ -105,10 +104,10 @@ def _zeros_like(t: Tensor) -> Tensor:
     return wrap(device_of(t.data).xp.zeros(t.shape, dtype=t.dtype))
 
 
-def _call(f: Callable[..., Any], xs: Sequence[Tensor], what: str) -> Any:
+def _call(f: Callable[..., Any], xs: Sequence[Tensor], what: str, *, many: bool = False) -> Any:
     with enable_grad():
         out = f(*xs)
-    for o in out if isinstance(out, tuple) else (out,):
+    for o in out if many and isinstance(out, tuple) else (out,):
         if not isinstance(o, Tensor):
             raise GradError(f"{what}: the function returned {type(o).__name__}, expected a Tensor")
     return out
@@ -161,7 +160,7 @@ def vjp(
     """
     record = _outer(primals) if create_graph is None else create_graph
     xs = _track(primals)
-    out = _call(f, xs, "vjp")
+    out = _call(f, xs, "vjp", many=True)
 
     def pullback(*cotangents: Any) -> tuple[Tensor, ...]:
         grads = grad(out, xs, cotangents, create_graph=record, retain_graph=True, allow_unused=True)
@@ -194,27 +193,29 @@ def jvp(
     ts = list(tangents) if isinstance(tangents, list | tuple) else [tangents]
     if len(ps) != len(ts):
         raise ShapeError(f"jvp: {len(ps)} primals, but {len(ts)} tangents")
-    ts = [t if isinstance(t, Tensor) else Tensor(t) for t in ts]
+    ts = [ops.asarray(t) for t in ts]
     record = _outer(ps) or _outer(ts) if create_graph is None else create_graph
     xs = _track(ps)
     for x, t in zip(xs, ts, strict=True):
         if x.shape != t.shape:
             raise ShapeError(f"jvp: a primal has shape {x.shape}, its tangent {t.shape}")
-    out = _call(f, xs, "jvp")
+    out = _call(f, xs, "jvp", many=True)
     outs = out if isinstance(out, tuple) else (out,)
-    us = [_zeros_like(o).requires_grad_() for o in outs]
-    back = grad(outs, xs, us, create_graph=True, allow_unused=True)
+    live = [o for o in outs if o.requires_grad]
+    us = [_zeros_like(o).requires_grad_() for o in live]
+    back = grad(live, xs, us, create_graph=True, allow_unused=True)
     pairs = [(g, t) for g, t in zip(back, ts, strict=True) if g is not None and g.requires_grad]
-    tangent_out: Any = (None,) * len(us)
+    found: dict[int, Any] = {}
     if pairs:
-        tangent_out = grad(
+        pulled = grad(
             [g for g, _ in pairs],
             us,
             [t for _, t in pairs],
             create_graph=record,
             allow_unused=True,
         )
-    dots = tuple(_zeros_like(o) if d is None else d for d, o in zip(tangent_out, outs, strict=True))
+        found = {id(o): dot for o, dot in zip(live, pulled, strict=True) if dot is not None}
+    dots = tuple(found[id(o)] if id(o) in found else _zeros_like(o) for o in outs)
     if not record:
         outs = tuple(o.detach() for o in outs)
     return (outs, dots) if isinstance(out, tuple) else (outs[0], dots[0])
@@ -262,5 +263,5 @@ def hvp(f: Callable[[Tensor], Tensor], x: Any, v: Any) -> Tensor:
     _, g = value_and_grad(f, create_graph=True)(t)
     if not g.requires_grad:
         return _zeros_like(t)
-    h = grad(g, t, v, create_graph=_outer([x]), allow_unused=True)
+    h = grad(g, t, [ops.asarray(v)], create_graph=_outer([x]), allow_unused=True)
     return _zeros_like(t) if h is None else h
