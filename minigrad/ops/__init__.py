@@ -10,6 +10,7 @@ from . import (
     broadcasting,
     classification,
     comparison,
+    contraction,
     creation,
     dtypes,
     elementwise,
@@ -17,11 +18,13 @@ from . import (
     indexing,
     interop,
     joining,
+    linalg,
     lookup,
     loss,
     random,
     reduction,
     shape,
+    sorting,
     transcendental,
 )
 from .activation import (
@@ -64,6 +67,7 @@ from .comparison import (
     not_equal,
     signbit,
 )
+from .contraction import einsum
 from .creation import (
     arange,
     asarray,
@@ -140,6 +144,7 @@ from .gathering import masked_fill, nonzero, put, scatter_add, take, take_along_
 from .indexing import getitem, setitem
 from .interop import astype, copy, to_device
 from .joining import chunk, concat, split, stack, unstack
+from .linalg import linear, matmul, outer, tensordot, trace, vecdot, vector_norm
 from .lookup import embedding, one_hot
 from .loss import (
     binary_cross_entropy,
@@ -184,6 +189,7 @@ from .shape import (
     squeeze,
     tile,
 )
+from .sorting import argsort, searchsorted, sort, topk, unique_values
 from .transcendental import (
     acos,
     acosh,
@@ -214,6 +220,7 @@ __all__ += activation.__all__
 __all__ += broadcasting.__all__
 __all__ += classification.__all__
 __all__ += comparison.__all__
+__all__ += contraction.__all__
 __all__ += creation.__all__
 __all__ += dtypes.__all__
 __all__ += elementwise.__all__
@@ -221,9 +228,11 @@ __all__ += gathering.__all__
 __all__ += indexing.__all__
 __all__ += interop.__all__
 __all__ += joining.__all__
+__all__ += linalg.__all__
 __all__ += lookup.__all__
 __all__ += loss.__all__
 __all__ += random.__all__
 __all__ += reduction.__all__
 __all__ += shape.__all__
+__all__ += sorting.__all__
 __all__ += transcendental.__all__

@@ -215,7 +215,9 @@ def _along_key(xp: Any, indices: Array, axis: int) -> tuple[Array, ...]:
 
 
 _take_along_axis.defvjp(
-    lambda g, _y, _x, indices, *, axis: _add_along_axis(g, indices, axis=axis, length=_x.shape[axis]),
+    lambda g, _y, _x, indices, *, axis: _add_along_axis(
+        g, indices, axis=axis, length=_x.shape[axis]
+    ),
     None,
 )
 _add_along_axis.defvjp(
