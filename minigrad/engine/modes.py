@@ -17,6 +17,8 @@ from pathlib import Path
 from types import CodeType
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+
 PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -74,7 +76,8 @@ def enable_grad() -> switched:
     return switched(grad=True)
 
 
-def detect_anomaly() -> switched:
+@contextmanager
+def detect_anomaly() -> Iterator[None]:
     """Raise `AnomalyError` at the op that first makes a NaN, forward or backward.
 
     The error names the op, the shapes that went in and the line of your code that called it.
@@ -88,7 +91,8 @@ def detect_anomaly() -> switched:
     ...
     minigrad.errors.AnomalyError: log made the first NaN ...
     """
-    return switched(anomaly=True)
+    with np.errstate(all="ignore"), switched(anomaly=True):  # the error says more than a warning
+        yield
 
 
 @contextmanager
