@@ -6,11 +6,11 @@ from typing import Any
 
 from ...backend import Array
 from ...engine import Tensor, fused, ops
-from ._check import check
 from ._products import product
 from ._scan import scan
 from ._schedule import Lengths, schedule
 from ._shared import GateGradients, InputProjection, arrange
+from .checks import check
 
 # σ(x) = ½ + ½ tanh(x/2): the inner ½ is folded into the weights of r and z.
 HALVED = ((0, 0.5), (1, 0.5), (2, 1.0))  # (place in PyTorch's r z n, factor)
@@ -98,7 +98,7 @@ def _(
     lengths: Lengths,
     reverse: bool,
 ) -> tuple[Array | None, ...]:
-    _, h0, w_ih, w_hh, b_ih, b_hh = inputs
+    _, h0, w_ih, w_hh, _, _ = inputs
     batch, rows, previous, saved = residual
     H, dtype = h0.shape[1], h0.dtype
     if previous is None:
@@ -110,7 +110,7 @@ def _(
     n_x, rz, n_rz, rz_n = slice(H), slice(H, 3 * H), slice(3 * H), slice(H, 4 * H)
     sums = GateGradients(xp, batch, 4, H, max(w_ih.size, w_hh.size), dtype)
     dx = sums.for_inputs(n_rz, arrange(xp, w_ih, ROTATED)) if needs[0] else None
-    dw_ih, db_ih = (xp.zeros_like(w) if w is not None else None for w in (w_ih, b_ih))
+    dw_ih, db_ih = xp.zeros_like(w_ih), xp.zeros(3 * H, dtype=dtype)
     if needs[2]:
         sums.for_weight(rz, rows, dw_ih[: 2 * H])
         sums.for_weight(n_x, rows, dw_ih[2 * H :])

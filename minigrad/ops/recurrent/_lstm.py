@@ -6,14 +6,14 @@ from typing import Any
 
 from ...backend import Array
 from ...engine import Tensor, fused, ops
-from ._check import check
 from ._products import product
 from ._scan import scan
 from ._schedule import Lengths, schedule
 from ._shared import GateGradients, InputProjection, arrange, total
+from .checks import check
 
-# The forward loop keeps its gates in the order g o f i: the sigmoids, and the factors of each product,
-# are then neighbours in memory. σ(x) = ½ + ½ tanh(x/2), and the inner ½ is folded into the weights.
+# The forward loop keeps its gates in the order g o f i: the sigmoids, and the factors of each
+# product, are then neighbours in memory. σ(x) = ½ + ½ tanh(x/2): the inner ½ goes into the weights.
 HALVED = ((2, 1.0), (3, 0.5), (1, 0.5), (0, 0.5))  # (place in PyTorch's i f g o, factor)
 REVERSED = ((3, 1.0), (2, 1.0), (1, 1.0), (0, 1.0))  # the backward loop: o g f i
 
@@ -58,7 +58,7 @@ def lstm(
     recurrent = arrange(xp, w_hh, HALVED)
     out, previous = batch.outputs(xp, h0)
     hidden, cell = batch.columns(xp, h0), batch.columns(xp, c0)
-    unprojected = xp.empty((batch.size, H), dtype=dtype) if w_hr is not None else None
+    unprojected = xp.empty((batch.size if w_hr is not None else 0, H), dtype=dtype)
     saved = []
     half = xp.asarray(0.5, dtype=dtype)
     add, multiply, tanh, copyto = xp.add, xp.multiply, xp.tanh, xp.copyto
@@ -109,7 +109,7 @@ def _(
     lengths: Lengths,
     reverse: bool,
 ) -> tuple[Array | None, ...]:
-    _, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr = inputs
+    _, h0, c0, w_ih, w_hh, _, _, w_hr = inputs
     batch, rows, previous, saved, unprojected = residual
     P, H, dtype = h0.shape[1], c0.shape[1], c0.dtype
     if previous is None:
@@ -133,7 +133,7 @@ def _(
 
     for (n, starts), blocks in zip(reversed(batch.runs), reversed(saved), strict=True):
         work = xp.empty((5, H, n), dtype=dtype)
-        d, do, dg, dfi = work[1:], work[1], work[2], work[3:]  # o, g, f, i
+        d, dg, dfi = work[1:], work[2], work[3:]  # o g f i
         through, through_do = work[0], work[:2]
         wf, wi = w = xp.empty((2, H, n), dtype=dtype)
         v = xp.empty((2, H, n), dtype=dtype)

@@ -21,8 +21,8 @@ ROWS = 32  # rows below which a narrow block gets slow
 
 
 def product(xp: Any, a: Array, b: Array, out: Array) -> Callable[[], Any]:
-    """A function that writes a @ b into `out` at each call: a loop's three buffers stay the same."""
-    M, K, n = *a.shape, b.shape[1]
+    """A function that writes a @ b into `out` at each call; a loop's three buffers never change."""
+    (M, K), n = a.shape, b.shape[1]
     m, k = cut(M, K, n) if xp is np and a.itemsize >= 4 else (M, K)
     if (m, k) == (M, K):
         return partial(matmul, a, b, out)

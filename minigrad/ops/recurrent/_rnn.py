@@ -7,11 +7,11 @@ from typing import Any
 from ...backend import Array
 from ...engine import Tensor, fused, ops
 from ...errors import ConfigError
-from ._check import check
 from ._products import product
 from ._scan import scan
 from ._schedule import Lengths, schedule
 from ._shared import GateGradients, InputProjection, arrange, total
+from .checks import check
 
 
 @fused
@@ -80,7 +80,7 @@ def _(
     lengths: Lengths,
     reverse: bool,
 ) -> tuple[Array | None, ...]:
-    _, h0, w_ih, w_hh, b_ih, b_hh = inputs
+    _, h0, w_ih, w_hh, _, _ = inputs
     batch, rows, previous, out = residual
     H, dtype = h0.shape[1], h0.dtype
     if previous is None:

@@ -9,8 +9,8 @@ import numpy as np
 
 from ...backend import device_of
 from ...engine import Tensor, ops
-from ._check import as_lengths
 from ._schedule import Lengths
+from .checks import as_lengths
 
 
 def scan(
@@ -30,9 +30,10 @@ def scan(
         clock = np.arange(T)[:, None, None]
         running = Tensor(device_of(x.data).asarray(clock < np.array(lengths)[:, None]))
         x = ops.where(running, x, 0.0)  # before anything else: a NaN times a zero is a NaN
+    inputs = ops.unstack(x) if T else []
     y: list[Any] = [None] * T
     for t in reversed(range(T)) if reverse else range(T):
-        new = step(x[t], *states)
+        new = step(inputs[t], *states)
         y[t] = new[0]
         if lengths is not None:
             y[t] = ops.where(running[t], new[0], 0.0)

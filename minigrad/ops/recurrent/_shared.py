@@ -1,4 +1,4 @@
-"""What the steps of a recurrent loop share: the inputs' product before it, the gradients' behind it."""
+"""The products that the steps of a recurrent loop share: of the inputs, and of the gradients."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def total(b_ih: Array | None, b_hh: Array | None) -> Array | None:
 class InputProjection:
     """W_ih xₜ + b of each step: `weight` is (M, I), or (M, I + 1) with the bias as last column.
 
-    On the CPU step by step, right before its use, so that it is still in cache; on a GPU each run in
+    On the CPU step by step, right before its use, so that it is still in cache; on a GPU a run in
     one product.
     """
 
@@ -73,8 +73,9 @@ class InputProjection:
 class GateGradients:
     """The gradients (G, H, size) of the gates, and what follows: Σ d xᵀ, Σ d and Wᵀ d.
 
-    The loop asks for the room of each step with `columns` and writes there. Small weights' gradients
-    are summed over parts that are still in cache; large ones, and all on a GPU, take one product.
+    The loop asks for the room of each step with `columns` and writes there. Gradients of small
+    weights are summed over parts that are still in cache; large ones, and all on a GPU, take one
+    product at the end.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class GateGradients:
     ) -> None:
         self.xp = xp
         self.size = batch.size
+        self.empty = xp.empty if batch.size else xp.zeros  # nothing to sum: nothing will be written
         in_parts = xp is np and largest <= SMALL
         self.width = min(self.size, CACHED) if in_parts else self.size
         room = xp.empty((gates, hidden, self.width + 16), dtype=dtype)  # rows end off 1 KB borders
@@ -98,7 +100,7 @@ class GateGradients:
         """Register Σ d xᵀ over the gates' rows `gates`, `operand` the rows x (size, K)."""
         if out is None:
             shape = (len(range(*gates.indices(self.flat.shape[0]))), operand.shape[1])
-            out = self.xp.zeros(shape, dtype=operand.dtype)
+            out = self.empty(shape, dtype=operand.dtype)
         self.weights.append((gates, operand, out))
         return out
 
