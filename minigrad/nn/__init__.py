@@ -13,6 +13,8 @@ from .activation import (
     Softplus,
     Tanh,
 )
+from .bidirectional import Bidirectional
+from .cells import GRUCell, LSTMCell, RNNCell
 from .containers import ModuleList, Sequential
 from .dropout import Dropout
 from .embedding import Embedding
@@ -28,18 +30,25 @@ from .loss import (
 )
 from .module import Module, Parameter
 from .normalization import LayerNorm
+from .recurrent import GRU, LSTM, RNN
 
 __all__ = [
     "ELU",
     "GELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "BCEWithLogitsLoss",
+    "Bidirectional",
     "CrossEntropyLoss",
     "Dropout",
     "Embedding",
+    "GRUCell",
     "HuberLoss",
     "Identity",
     "KLDivLoss",
     "L1Loss",
+    "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -49,6 +58,7 @@ __all__ = [
     "ModuleList",
     "NLLLoss",
     "Parameter",
+    "RNNCell",
     "ReLU",
     "Sequential",
     "SiLU",

@@ -110,7 +110,7 @@ class Trainer:
     # -- the loop --------------------------------------------------------------------------------
 
     def fit(self, epochs: int) -> History:
-        """Train until `epochs` epochs are done in all, or patience runs out; returns the history."""
+        """Train until `epochs` are done in all, or patience runs out; returns the history."""
         while self.epoch < epochs and not self.out_of_patience():
             self._run_epoch(epochs)
         return self.history
@@ -161,7 +161,7 @@ class Trainer:
         self.batch, self._carry, self._loss_sum, self._seconds = 0, None, 0.0, 0.0
         self.history.append(row)
         if self.progress:
-            print(line(row, epochs=epochs, best=improved), flush=True)
+            print(line(row, epochs=epochs, best=improved), flush=True)  # noqa: T201 (its purpose)
         if improved:
             self.best, self.best_epoch = float(row[self.monitor]), self.epoch
             self.save("best")

@@ -1,0 +1,1 @@
+"""One runnable script per idea: `python -m examples.char_lm --help`."""

@@ -1,0 +1,159 @@
+"""Train a character-level language model, and let it write.
+
+    python -m examples.char_lm                      # Python's language reference: no network needed
+    python -m examples.char_lm --preset shakespeare # Tiny Shakespeare, 2 × 128 LSTM
+    python -m examples.char_lm --resume             # go on where a killed run stopped
+
+The run's folder receives the loss curve, the drawn graph, samples and the trained model.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+from examples import cli
+from examples.cli import option
+from minigrad import data, optim
+from minigrad.data import datasets
+from minigrad.training import Mean, Trainer
+from models.char_lm import LAYERS, CharLM
+
+
+@dataclass(frozen=True)
+class Config:
+    """What can be chosen."""
+
+    data: str = option("python", "text to learn", choices=("python", "shakespeare"))
+    kind: str = option("lstm", "recurrent layer", choices=tuple(sorted(LAYERS)))
+    layers: int = option(2, "recurrent layers")
+    embedding: int = option(64, "length of a character's vector")
+    hidden: int = option(128, "units per layer")
+    dropout: float = option(0.0, "dropout probability")
+    epochs: int = option(12, "passes over the text")
+    batch: int = option(32, "streams read side by side")
+    steps: int = option(64, "characters per block: truncated backpropagation through time")
+    lr: float = option(4e-3, "Adam's learning rate; it falls to zero along a cosine")
+    clip: float = option(1.0, "largest gradient norm")
+    temperature: float = option(0.8, "of the samples: 0 is greedy, 1 is the model's own")
+    top_k: int | None = option(None, "sample among the k most likely characters only")
+    sample: int = option(300, "characters to write at the end")
+    limit: int | None = option(None, "use only so many characters of the text")
+    seed: int = option(0, "of everything random")
+    device: str = option("cpu", "cpu, cuda or cuda:N")
+    out: str = option("runs/char_lm", "folder for the results")
+    resume: bool = option(False, "go on from the last checkpoint in the folder")
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "quick": {
+        "epochs": 2, "limit": 20_000, "hidden": 32, "embedding": 16, "layers": 1, "sample": 80,
+    },
+    "shakespeare": {"data": "shakespeare", "epochs": 14, "out": "runs/char_lm_shakespeare"},
+}  # fmt: skip
+TEXTS = {"python": datasets.python_reference, "shakespeare": datasets.tiny_shakespeare}
+
+
+def evaluate(model: CharLM, ids: np.ndarray, *, batch: int = 8, steps: int = 256) -> float:
+    """Mean negative log likelihood of a text, in nats per character, with the state carried on."""
+    mean, state = Mean(), None
+    for x, y in data.BlockDataset(ids, batch_size=batch, steps=steps):
+        logits, state = model(x, state)
+        mean.add(mg.cross_entropy(logits, y).item(), weight=y.size)
+    return mean.value
+
+
+def train(config: Config) -> dict[str, Any]:
+    """Train and write the results; returns the final figures."""
+    folder = cli.start(config)
+    text, valid_text = (TEXTS[config.data](split)[: config.limit] for split in ("train", "valid"))
+    vocabulary = data.Vocabulary(sorted(set(text + valid_text)))
+    ids, valid_ids = vocabulary.encode(text), vocabulary.encode(valid_text)
+    model = CharLM(
+        len(vocabulary),
+        embedding_size=config.embedding,
+        hidden_size=config.hidden,
+        num_layers=config.layers,
+        kind=config.kind,
+        dropout=config.dropout,
+    )
+    sizes = f"{len(ids):,} characters to learn, {len(valid_ids):,} to validate"
+    print(f"{config.data}: {sizes}, {len(vocabulary)} symbols\n{model}")
+
+    blocks = data.BlockDataset(ids, batch_size=config.batch, steps=config.steps)
+    optimizer = optim.Adam(model.parameters(), lr=config.lr)
+
+    def step(model: CharLM, batch: Any, state: Any) -> tuple[mg.Tensor, Any]:
+        x, y = batch
+        logits, state = model(x, state)
+        return mg.cross_entropy(logits, y), state
+
+    def write(length: int) -> str:
+        prompt = text[: text.find(" ") + 1] or text[:1]
+        drawn = model.generate(
+            vocabulary.encode(prompt),
+            length,
+            temperature=config.temperature,
+            top_k=config.top_k,
+            seed=config.seed,
+        )
+        return prompt + "".join(vocabulary.decode(drawn))
+
+    def validate(model: CharLM) -> dict[str, float]:
+        loss = evaluate(model, valid_ids)
+        print(f"    “{' '.join(write(90).split())}”")
+        return {"valid_loss": loss, "bits": loss / math.log(2)}
+
+    trainer = Trainer(
+        model,
+        optimizer,
+        step,
+        data.DataLoader(blocks, batch_size=None),
+        evaluate=validate,
+        schedule=optim.CosineAnnealingLR(optimizer, T_max=config.epochs * len(blocks)),
+        schedule_every="batch",
+        clip_norm=config.clip,
+        store=folder,
+        save_every=200,
+    )
+    if config.resume and trainer.resume():
+        print(f"going on after epoch {trainer.epoch}, batch {trainer.batch}")
+    history = trainer.fit(config.epochs)
+    trainer.load_best()
+    model.eval()
+    sample = write(config.sample)
+    folder.write_text("sample.txt", sample + "\n")
+    print(f"\n{sample}\n")
+
+    x, y = blocks[0]
+    loss, _ = step(model, (x[:8, :4], y[:8, :4]), None)
+    loss.name = "loss"
+    loss.backward()
+    about = {"model": "char_lm", "symbols": vocabulary.to_dict(), "config": vars(config)}
+    paths = [
+        cli.save_loss_curve(
+            folder, history, {"train_loss": "training", "valid_loss": "validation"}
+        ),
+        cli.save_graph(folder, loss, model),
+        cli.save_model(folder, model, about),
+        folder.path / "sample.txt",
+    ]
+    best = min(history["valid_loss"])
+    print(f"best validation loss {best:.4f} nats = {best / math.log(2):.3f} bits per character")
+    print(f"results in {folder.path}: {', '.join(path.name for path in paths)}")
+    return {"valid_loss": best, "epochs": len(history), "seconds": sum(history["seconds"])}
+
+
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """The command line."""
+    config = cli.parse(Config, __doc__ or "", PRESETS, argv)
+    with mg.use_device(config.device):
+        return train(config)
+
+
+if __name__ == "__main__":
+    main()

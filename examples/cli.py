@@ -1,0 +1,83 @@
+"""What the examples share: options from a dataclass, the run's folder, its pictures."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import minigrad as mg
+from minigrad import io, viz
+from minigrad.training import History
+
+C = TypeVar("C")
+
+
+def option(default: Any, help: str, choices: Any = None) -> Any:
+    """A field of a configuration, with the text that --help shows."""
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+
+
+def parse(
+    config: type[C],
+    description: str,
+    presets: Mapping[str, Mapping[str, Any]],
+    argv: list[str] | None = None,
+) -> C:
+    """The configuration from the command line: `--preset` first, then each `--option`."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--preset", choices=sorted(presets), help="values for several options at once"
+    )
+    types = typing.get_type_hints(config)
+    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+        kind = types[field.name]
+        flag = "--" + field.name.replace("_", "-")
+        text = f"{field.metadata['help']} (default: {field.default})"
+        if kind is bool:
+            parser.add_argument(
+                flag, action=argparse.BooleanOptionalAction, default=None, help=text
+            )
+            continue
+        inner = [t for t in typing.get_args(kind) if t is not type(None)] or [kind]
+        parser.add_argument(flag, type=inner[0], choices=field.metadata["choices"], help=text)
+    given = {k: v for k, v in vars(parser.parse_args(argv)).items() if v is not None}
+    preset = given.pop("preset", None)
+    return config(**{**(presets[preset] if preset else {}), **given})
+
+
+def start(config: Any) -> io.Folder:
+    """Seed everything, and open the run's folder with its configuration."""
+    mg.manual_seed(config.seed)
+    folder = io.Folder(config.out)
+    folder.write_text("config.json", json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+    return folder
+
+
+def save_model(folder: io.Folder, model: mg.nn.Module, about: Mapping[str, Any]) -> Path:
+    """The trained parameters as model.safetensors, with what is needed to build the model again."""
+    path = folder.path / "model.safetensors"
+    io.save_safetensors(path, model.state_dict(), {"minigrad": json.dumps(about)})
+    return path
+
+
+def save_loss_curve(folder: io.Folder, history: History, names: Mapping[str, str]) -> Path:
+    """loss.svg: the columns `names` of the history (column → label) by epoch."""
+    series = {label: history[column] for column, label in names.items() if history[column]}
+    return folder.write_text("loss.svg", viz.line_chart_svg(series, xlabel="epoch", ylabel="loss"))
+
+
+def save_graph(folder: io.Folder, loss: mg.Tensor, model: mg.nn.Module) -> Path:
+    """graph.svg, or graph.dot where no graphviz is installed."""
+    graph = viz.draw_graph(loss, model=model)
+    try:
+        return Path(graph.render(folder.path / "graph.svg"))
+    except mg.errors.MissingExtraError as error:
+        print(f"(no picture: {error})")
+        return folder.write_text("graph.dot", graph.source)

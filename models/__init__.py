@@ -1,0 +1,1 @@
+"""Complete architectures built on `minigrad.nn`, one file each."""
