@@ -75,7 +75,7 @@ class BucketSampler:
     0.02
 
     Source: Khomenko et al. 2016, "Accelerating recurrent neural network training using sequence
-    bucketing".
+    bucketing and multi-GPU data parallelization".
     """
 
     def __init__(

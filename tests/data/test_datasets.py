@@ -2,6 +2,7 @@
 
 import gzip
 import string
+import zipfile
 
 import numpy as np
 import pytest
@@ -115,6 +116,58 @@ def test_a_python_without_its_reference(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pydoc_data.topics", None)
     with pytest.raises(DataError, match="pydoc_data"):
         datasets.python_reference()
+
+
+# -- what is made of a file, without the real ones ------------------------------------------------
+
+
+def test_tatoeba_filter(tmp_path, monkeypatch):
+    lines = [
+        "Go.\tVa !",
+        "I'm 19.\tJ'ai 19 ans.",
+        "He's here.\tIl est ici.\tCC-BY",
+        "He's here.\tLe voici.",
+        "You are " + "very " * 7 + "good.\tTrop long.",
+        "You are good.\t" + "Un " * 9 + "deux.",
+        "They're late.\tElles sont en retard.",
+    ]
+    path = tmp_path / "fra-eng.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("fra.txt", "\n".join(lines))
+    monkeypatch.setattr(translation, "fetch", lambda file: path)
+    pairs = datasets.tatoeba_fra_eng()
+    english = [" ".join(pair.target) for pair in pairs]
+    assert english == ["i m .", "he s here .", "he s here .", "they re late ."]
+    assert pairs[1].source == ["il", "est", "ici", "."]
+    assert len(datasets.tatoeba_fra_eng(simple=False)) == 7
+    thirds = {"fractions": (0.4, 0.3, 0.3)}
+    parts = [datasets.tatoeba_fra_eng(s, **thirds) for s in ("train", "valid", "test")]
+    assert sorted(pair for part in parts for pair in part) == sorted(pairs)
+    assert any(parts[i] == [pairs[1], pairs[2]] for i in range(3))
+
+
+def test_text_files(tmp_path, monkeypatch):
+    path = tmp_path / "some.txt"
+    path.write_text(" \n = A = \n\nÀb cd \n", encoding="utf-8")
+    monkeypatch.setattr(text, "fetch", lambda file: path)
+    assert datasets.wikitext2() == ["<eos>", "=", "A", "=", "<eos>", "<eos>", "Àb", "cd", "<eos>"]
+    assert len(datasets.tiny_shakespeare("valid")) == 2
+    names = datasets.names_by_language()
+    assert names[:2] == [("= A =", "Arabic"), ("Àb cd", "Arabic")]
+    assert names[-1] == ("Àb cd", "Vietnamese")
+    assert datasets.names() == ["=", "A", "=", "Àb", "cd"]
+
+
+def test_digits(tmp_path, monkeypatch):
+    for name, content in {
+        "train-images-idx3-ubyte.gz": idx((2, 28, 28), bytes(2 * 784)),
+        "train-labels-idx1-ubyte.gz": idx((2,), [7, 3]),
+    }.items():
+        (tmp_path / name).write_bytes(content)
+    monkeypatch.setattr(images, "fetch", lambda file: tmp_path / file.name)
+    digits = datasets.mnist()
+    assert digits.images.shape == (2, 28, 28)
+    assert digits.labels.tolist() == [7, 3]
 
 
 # -- CoNLL-U --------------------------------------------------------------------------------------

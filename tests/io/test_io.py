@@ -38,6 +38,15 @@ def same_bits(a, b):
     assert a.tobytes() == b.tobytes()
 
 
+def header(content, data=b""):
+    text = json.dumps(content).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def spec(dtype="F32", shape=(2,), offsets=(0, 8)):
+    return {"dtype": dtype, "shape": list(shape), "data_offsets": list(offsets)}
+
+
 # -- arrays ---------------------------------------------------------------------------------------
 
 
@@ -86,6 +95,27 @@ def test_tensors_and_metadata(path):
     assert read_metadata(path) == {}
 
 
+def test_arrays_of_another_device_are_brought_home(path):
+    there = mg.device("strict").asarray(np.arange(3.0))
+    save_checkpoint(path, {"raw": there, "tensor": mg.asarray(there)})
+    loaded = load_checkpoint(path)
+    for name in ("raw", "tensor"):
+        assert type(loaded[name]) is np.ndarray
+        np.testing.assert_array_equal(loaded[name], [0, 1, 2])
+
+
+def test_a_failing_writer_is_reported_and_leaves_nothing(path, monkeypatch):
+    import safetensors.numpy
+
+    def full(*args, **kwargs):
+        raise safetensors.SafetensorError("no space left on device")
+
+    monkeypatch.setattr(safetensors.numpy, "save_file", full)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors.*no space left"):
+        save_safetensors(path, {"x": np.ones(1)})
+    assert list(path.parent.iterdir()) == []
+
+
 def test_pytorch_reads_and_writes_the_same_files(path):
     torch = pytest.importorskip("torch")
     from safetensors.torch import load_file, save_file
@@ -101,16 +131,23 @@ def test_pytorch_reads_and_writes_the_same_files(path):
     np.testing.assert_array_equal(load_safetensors(path)["bias_hh_l0"], arrays["bias_hh_l0"])
 
 
-def test_bfloat16_keeps_its_values(path):
-    torch = pytest.importorskip("torch")
-    from safetensors.torch import save_file
-
-    values = torch.tensor([[1.5, -2.0, 3e38]]).bfloat16()
-    save_file({"half": values, "one": torch.ones(1)}, path)
+@pytest.mark.parametrize("known", [True, False])
+def test_bfloat16_keeps_its_values(known, path, monkeypatch):
+    if known:
+        pytest.importorskip("ml_dtypes")
+    else:
+        monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    bits = np.array([0x3FC0, 0xC000, 0x7F61], "<u2")  # 1.5, -2, 2.99e38
+    content = {"half": spec("BF16", (1, 3), (0, 6)), "one": spec("F32", (), (6, 10))}
+    path.write_bytes(header(content, bits.tobytes() + np.float32(1).tobytes()))
     loaded = load_safetensors(path)
-    np.testing.assert_array_equal(loaded["half"].astype("f4"), values.float().numpy())
-    assert loaded["half"].shape == (1, 3)
-    assert loaded["one"].dtype == np.float32
+    values = loaded["half"].astype("f4")
+    np.testing.assert_array_equal(values.view("u4") >> 16, bits[None].astype("u4"))
+    assert values[0, :2].tolist() == [1.5, -2]
+    assert loaded["one"] == np.float32(1)
+    if known:
+        save_safetensors(path, loaded)
+        same_bits(load_safetensors(path)["half"], loaded["half"])
 
 
 @pytest.mark.parametrize(
@@ -135,15 +172,6 @@ def test_what_cannot_be_stored_leaves_no_file(tensors, path):
 
 
 # -- broken and hostile files ---------------------------------------------------------------------
-
-
-def header(content, data=b""):
-    text = json.dumps(content).encode()
-    return struct.pack("<Q", len(text)) + text + data
-
-
-def spec(dtype="F32", shape=(2,), offsets=(0, 8)):
-    return {"dtype": dtype, "shape": list(shape), "data_offsets": list(offsets)}
 
 
 HOSTILE = {
