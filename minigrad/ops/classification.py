@@ -12,167 +12,6 @@ __all__ = ["cross_entropy", "nll_loss"]
 
 _BLOCK = 1 << 16  # elements of logits worked on at a time on the CPU: they stay in the L2 cache
 
-
-@function
-def cross_entropy(
-    logits: Any,
-    target: Any,
-    *,
-    weight: Any = None,
-    ignore_index: int = -100,
-    label_smoothing: float = 0.0,
-    reduction: str = "mean",
-    axis: int = -1,
-) -> Any:
-    """-Σ_c q_c log softmax(logits)_c: how surprising the target classes are, in nats.
-
-    For class ids q is (1 - ε) at the target and ε/C more everywhere, ε = `label_smoothing`; for
-    target probabilities t it is (1 - ε) t + ε/C. `weight` multiplies the terms of its class.
-
-    Shapes: logits (..., C), or C at `axis`: **PyTorch's layout (N, C, d1, …) is axis=1**. target:
-    integer ids with the shape of logits without that axis, or probabilities with the shape of
-    logits. weight (C,).
-
-    Args:
-        logits: scores, any real numbers.
-        target: class ids, or a probability per class.
-        weight: a factor per class; a constant, no gradient flows to it.
-        ignore_index: ids of this value count for nothing.
-        label_smoothing: ε, from 0 to 1.
-        reduction: "mean": over ids, Σ loss / Σ weight[target] of those that count, and 0 if none
-            does (PyTorch: NaN); over probabilities, the average. "sum". "none": one loss each.
-        axis: where the classes are.
-
-    Raises: ShapeError, DTypeError or ConfigError for arguments that do not fit; on the CPU also
-        IndexRangeError for an id that is no class, and DataError for NaN in target probabilities.
-
-    >>> import minigrad as mg
-    >>> mg.cross_entropy(mg.tensor([[2.0, 0.0, 0.0]]), mg.tensor([0]))
-    tensor(0.23954...)
-    """
-    target, weight = as_operand(target, logits), as_operand(weight, logits)
-    if logits.dtype.kind not in "fV":
-        raise DTypeError(f"cross_entropy: logits have dtype {logits.dtype}; give floating scores")
-    if not logits.ndim or not -logits.ndim <= axis < logits.ndim:
-        raise ShapeError(f"cross_entropy: logits of shape {logits.shape} have no axis {axis}")
-    axis %= logits.ndim
-    check_reduction("cross_entropy", reduction)
-    if not 0 <= label_smoothing <= 1:
-        raise ConfigError(f"cross_entropy: label_smoothing is {label_smoothing}, expected 0 to 1")
-    check_classes("cross_entropy", logits, target, weight, ignore_index, axis, soft=True)
-    if isinstance(weight, Tensor):
-        weight = weight.detach()
-    return _cross_entropy(
-        logits,
-        target,
-        weight,
-        ignore_index=ignore_index,
-        label_smoothing=label_smoothing,
-        reduction=reduction,
-        axis=axis,
-    )
-
-
-@function
-def nll_loss(
-    log_probs: Any,
-    target: Any,
-    *,
-    weight: Any = None,
-    ignore_index: int = -100,
-    reduction: str = "mean",
-    axis: int = -1,
-) -> Any:
-    """-log_probs[target]: `cross_entropy` for scores that are log probabilities already.
-
-    Shapes, `weight`, `ignore_index`, `reduction` and `axis` as in `cross_entropy` with ids.
-    """
-    check_reduction("nll_loss", reduction)
-    target, weight = as_operand(target, log_probs), as_operand(weight, log_probs)
-    if not -log_probs.ndim <= axis < log_probs.ndim:
-        raise ShapeError(f"nll_loss: scores of shape {log_probs.shape} have no axis {axis}")
-    axis %= log_probs.ndim
-    check_classes("nll_loss", log_probs, target, weight, ignore_index, axis, soft=False)
-    counts = target != ignore_index
-    ids = ops.where(counts, target, 0)
-    chosen = ops.squeeze(
-        ops.take_along_axis(log_probs, ops.expand_dims(ids, axis), axis=axis), axis
-    )
-    scale = counts.astype(log_probs.dtype)
-    if weight is not None:
-        scale = scale * ops.take(weight.detach() if isinstance(weight, Tensor) else weight, ids)
-    losses = ops.where(counts, -chosen * scale, 0)
-    if reduction != "mean":
-        return losses if reduction == "none" else losses.sum()
-    divisor = scale.sum()
-    return losses.sum() / ops.where(divisor == 0, 1, divisor)
-
-
-# -- checks ------------------------------------------------------------------------------------
-
-
-def as_operand(x: Any, beside: Any) -> Any:
-    """Lists and numbers as a tensor on the device of `beside`; anything else as it is."""
-    if x is None or hasattr(x, "dtype"):
-        return x
-    return ops.asarray(x, device=beside.device if isinstance(beside, Tensor) else device_of(beside))
-
-
-def check_reduction(name: str, reduction: str) -> None:
-    """Raise ConfigError for a reduction that is none."""
-    if reduction not in ("mean", "sum", "none"):
-        raise ConfigError(f"{name}: reduction is {reduction!r}; give 'mean', 'sum' or 'none'")
-
-
-def check_classes(
-    name: str, x: Any, target: Any, weight: Any, ignore_index: int, axis: int, *, soft: bool
-) -> None:
-    """Raise for targets that are no classes of x, or a weight that has not one factor per class."""
-    classes = x.shape[axis]
-    expected = x.shape[:axis] + x.shape[axis + 1 :]
-    if target.dtype.kind in "iu":
-        if target.shape != expected:
-            raise ShapeError(
-                f"{name}: scores of shape {x.shape} with {classes} classes along axis {axis} "
-                f"need ids of shape {expected}, got {target.shape}; for the layout (N, C, d1, …) "
-                "pass axis=1"
-            )
-        ids = host_visible(target)
-        if ids is not None and ids.size and not 0 <= ids.min() <= ids.max() < classes:
-            wrong = ids[((ids < 0) | (ids >= classes)) & (ids != ignore_index)]
-            if wrong.size:
-                raise IndexRangeError(
-                    f"{name}: target {int(wrong[0])} is no class; ids run from 0 to {classes - 1}, "
-                    f"and {ignore_index} is ignored"
-                )
-    elif not soft or target.dtype.kind != "f":
-        raise DTypeError(f"{name}: target has dtype {target.dtype}; give integer class ids")
-    elif target.shape != x.shape:
-        raise ShapeError(
-            f"{name}: target is {target.dtype}{target.shape}; give integer ids of shape {expected} "
-            f"or probabilities of shape {x.shape}"
-        )
-    else:
-        check_labels(name, target)
-    if weight is not None and weight.shape != (classes,):
-        raise ShapeError(f"{name}: weight has shape {weight.shape}, expected ({classes},)")
-
-
-def check_labels(name: str, target: Any) -> None:
-    """Raise DataError if a constant target on the CPU has a NaN."""
-    if isinstance(target, Tensor) and target.requires_grad:
-        return
-    labels = host_visible(target)
-    if labels is not None and labels.dtype.kind == "f" and (labels != labels).any():
-        raise DataError(f"{name}: target has NaN; clean the data or mask those positions out")
-
-
-def host_visible(x: Any) -> Any:
-    """The array of x if it can be looked at without waiting for a device, else None."""
-    data = x.data if isinstance(x, Tensor) else x
-    return data if device_of(data).kind == "cpu" else None
-
-
 # -- the fused op ------------------------------------------------------------------------------
 
 
@@ -334,3 +173,166 @@ def _without(x: Array, axis: int) -> tuple[int, ...]:
 def _column(g: Array) -> Array:
     """A cotangent per row as a column; a single one as it is."""
     return g[:, None] if g.ndim else g
+
+
+# -- the losses ----------------------------------------------------------------------------------
+
+
+@function
+def cross_entropy(
+    logits: Any,
+    target: Any,
+    *,
+    weight: Any = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+    axis: int = -1,
+) -> Any:
+    """-Σ_c q_c log softmax(logits)_c: how surprising the target classes are, in nats.
+
+    For class ids q is (1 - ε) at the target and ε/C more everywhere, ε = `label_smoothing`; for
+    target probabilities t it is (1 - ε) t + ε/C. `weight` multiplies the terms of its class.
+
+    Shapes: logits (..., C), or C at `axis`: **PyTorch's layout (N, C, d1, …) is axis=1**. target:
+    integer ids with the shape of logits without that axis, or probabilities with the shape of
+    logits. weight (C,).
+
+    Args:
+        logits: scores, any real numbers.
+        target: class ids, or a probability per class.
+        weight: a factor per class; a constant, no gradient flows to it.
+        ignore_index: ids of this value count for nothing.
+        label_smoothing: ε, from 0 to 1.
+        reduction: "mean": over ids, Σ loss / Σ weight[target] of those that count, and 0 if none
+            does (PyTorch: NaN); over probabilities, the average. "sum". "none": one loss each.
+        axis: where the classes are.
+
+    Raises: ShapeError, DTypeError or ConfigError for arguments that do not fit; on the CPU also
+        IndexRangeError for an id that is no class, and DataError for NaN in target probabilities.
+
+    >>> import minigrad as mg
+    >>> mg.cross_entropy(mg.tensor([[2.0, 0.0, 0.0]]), mg.tensor([0]))
+    tensor(0.23954...)
+    """
+    target, weight = as_operand(target, logits), as_operand(weight, logits)
+    if logits.dtype.kind not in "fV":
+        raise DTypeError(f"cross_entropy: logits have dtype {logits.dtype}; give floating scores")
+    if not logits.ndim or not -logits.ndim <= axis < logits.ndim:
+        raise ShapeError(f"cross_entropy: logits of shape {logits.shape} have no axis {axis}")
+    axis %= logits.ndim
+    check_reduction("cross_entropy", reduction)
+    if not 0 <= label_smoothing <= 1:
+        raise ConfigError(f"cross_entropy: label_smoothing is {label_smoothing}, expected 0 to 1")
+    check_classes("cross_entropy", logits, target, weight, ignore_index, axis, soft=True)
+    if isinstance(weight, Tensor):
+        weight = weight.detach()
+    return _cross_entropy(
+        logits,
+        target,
+        weight,
+        ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
+        reduction=reduction,
+        axis=axis,
+    )
+
+
+@function
+def nll_loss(
+    log_probs: Any,
+    target: Any,
+    *,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    axis: int = -1,
+) -> Any:
+    """-log_probs[target]: `cross_entropy` for scores that are log probabilities already.
+
+    Shapes, `weight`, `ignore_index`, `reduction` and `axis` as in `cross_entropy` with ids.
+    """
+    check_reduction("nll_loss", reduction)
+    target, weight = as_operand(target, log_probs), as_operand(weight, log_probs)
+    if not -log_probs.ndim <= axis < log_probs.ndim:
+        raise ShapeError(f"nll_loss: scores of shape {log_probs.shape} have no axis {axis}")
+    axis %= log_probs.ndim
+    check_classes("nll_loss", log_probs, target, weight, ignore_index, axis, soft=False)
+    counts = target != ignore_index
+    ids = ops.where(counts, target, 0)
+    chosen = ops.squeeze(
+        ops.take_along_axis(log_probs, ops.expand_dims(ids, axis), axis=axis), axis
+    )
+    scale = counts.astype(log_probs.dtype)
+    if weight is not None:
+        scale = scale * ops.take(weight.detach() if isinstance(weight, Tensor) else weight, ids)
+    losses = ops.where(counts, -chosen * scale, 0)
+    if reduction != "mean":
+        return losses if reduction == "none" else losses.sum()
+    divisor = scale.sum()
+    return losses.sum() / ops.where(divisor == 0, 1, divisor)
+
+
+# -- checks ------------------------------------------------------------------------------------
+
+
+def as_operand(x: Any, beside: Any) -> Any:
+    """Lists and numbers as a tensor on the device of `beside`; anything else as it is."""
+    if x is None or hasattr(x, "dtype"):
+        return x
+    return ops.asarray(x, device=beside.device if isinstance(beside, Tensor) else device_of(beside))
+
+
+def check_reduction(name: str, reduction: str) -> None:
+    """Raise ConfigError for a reduction that is none."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ConfigError(f"{name}: reduction is {reduction!r}; give 'mean', 'sum' or 'none'")
+
+
+def check_classes(
+    name: str, x: Any, target: Any, weight: Any, ignore_index: int, axis: int, *, soft: bool
+) -> None:
+    """Raise for targets that are no classes of x, or a weight that has not one factor per class."""
+    classes = x.shape[axis]
+    expected = x.shape[:axis] + x.shape[axis + 1 :]
+    if target.dtype.kind in "iu":
+        if target.shape != expected:
+            raise ShapeError(
+                f"{name}: scores of shape {x.shape} with {classes} classes along axis {axis} "
+                f"need ids of shape {expected}, got {target.shape}; for the layout (N, C, d1, …) "
+                "pass axis=1"
+            )
+        ids = host_visible(target)
+        if ids is not None and ids.size and not 0 <= ids.min() <= ids.max() < classes:
+            wrong = ids[((ids < 0) | (ids >= classes)) & (ids != ignore_index)]
+            if wrong.size:
+                raise IndexRangeError(
+                    f"{name}: target {int(wrong[0])} is no class; ids run from 0 to {classes - 1}, "
+                    f"and {ignore_index} is ignored"
+                )
+    elif not soft or target.dtype.kind != "f":
+        raise DTypeError(f"{name}: target has dtype {target.dtype}; give integer class ids")
+    elif target.shape != x.shape:
+        raise ShapeError(
+            f"{name}: target is {target.dtype}{target.shape}; give integer ids of shape {expected} "
+            f"or probabilities of shape {x.shape}"
+        )
+    else:
+        check_labels(name, target)
+    if weight is not None and weight.shape != (classes,):
+        raise ShapeError(f"{name}: weight has shape {weight.shape}, expected ({classes},)")
+
+
+def check_labels(name: str, target: Any) -> None:
+    """Raise DataError if a constant target on the CPU has a NaN."""
+    if isinstance(target, Tensor) and target.requires_grad:
+        return
+    labels = host_visible(target)
+    if labels is not None and labels.dtype.kind == "f" and (labels != labels).any():
+        raise DataError(f"{name}: target has NaN; clean the data or mask those positions out")
+
+
+def host_visible(x: Any) -> Any:
+    """The array of x if it can be looked at without waiting for a device, else None."""
+    data = x.data if isinstance(x, Tensor) else x
+    return data if device_of(data).kind == "cpu" else None
