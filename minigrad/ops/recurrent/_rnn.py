@@ -59,7 +59,7 @@ def rnn(
             if nonlinearity == "tanh":
                 xp.tanh(gate, h)
             else:
-                xp.maximum(gate, zero, h)
+                xp.maximum(gate, zero, out=h)
             xp.copyto(out[start : start + n], h.T)
         hidden[:, :n] = h
 
