@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from . import (
     activation,
+    attention,
     broadcasting,
     classification,
     comparison,
@@ -21,6 +22,7 @@ from . import (
     linalg,
     lookup,
     loss,
+    normalization,
     random,
     reduction,
     shape,
@@ -41,6 +43,7 @@ from .activation import (
     softmax,
     softplus,
 )
+from .attention import additive_attention, masked_softmax, scaled_dot_product_attention
 from .broadcasting import broadcast_to, sum_to
 from .classification import cross_entropy, nll_loss
 from .comparison import (
@@ -155,6 +158,7 @@ from .loss import (
     mse_loss,
     smooth_l1_loss,
 )
+from .normalization import layer_norm
 from .random import bernoulli, normal, rand, randint, randn, randperm, uniform
 from .reduction import (
     all,
@@ -217,6 +221,7 @@ from .transcendental import (
 
 __all__: list[str] = []
 __all__ += activation.__all__
+__all__ += attention.__all__
 __all__ += broadcasting.__all__
 __all__ += classification.__all__
 __all__ += comparison.__all__
@@ -231,6 +236,7 @@ __all__ += joining.__all__
 __all__ += linalg.__all__
 __all__ += lookup.__all__
 __all__ += loss.__all__
+__all__ += normalization.__all__
 __all__ += random.__all__
 __all__ += reduction.__all__
 __all__ += shape.__all__
