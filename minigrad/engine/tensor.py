@@ -373,14 +373,14 @@ class Tensor(Operators):
 class Hook:
     """A registered hook; `remove()` takes it away."""
 
-    __slots__ = ("_hook", "_owner")
+    __slots__ = ("_key", "_owner")
 
     def __init__(self, owner: dict[int, Callable[[Tensor], Tensor | None]], hook: Any) -> None:
-        self._owner, self._hook = owner, hook
-        owner[id(self)] = hook
+        self._owner, self._key = owner, tick()  # not id(self), which is free again once this is gone
+        owner[self._key] = hook
 
     def remove(self) -> None:
-        self._owner.pop(id(self), None)
+        self._owner.pop(self._key, None)
 
 
 def wrap(data: Array, node: Node | None = None, index: int = 0) -> Tensor:
