@@ -85,7 +85,8 @@ class GateGradients:
         self.size = batch.size
         self.empty = xp.empty if batch.size else xp.zeros  # nothing to sum: nothing will be written
         in_parts = xp is np and largest <= SMALL
-        self.width = min(self.size, CACHED) if in_parts else self.size
+        widest = max((n for n, _ in batch.runs), default=0)  # a step is never cut
+        self.width = min(self.size, max(CACHED, widest)) if in_parts else self.size
         room = xp.empty((gates, hidden, self.width + 16), dtype=dtype)  # rows end off 1 KB borders
         self.room = room[:, :, : self.width]
         self.flat = room.reshape(gates * hidden, self.width + 16)
