@@ -289,6 +289,8 @@ def clip(xp: Any, x: Array, min: Array | None = None, max: Array | None = None) 
     """
     if min is not None:
         x = xp.maximum(x, min)
+    elif max is None:
+        return x.copy()
     return x if max is None else xp.minimum(x, max)
 
 

@@ -108,7 +108,7 @@ def stack(arrays: Arrays, /, *, axis: int = 0) -> Any:
     return _stack(*parts, axis=normalize_axis(axis, parts[0].ndim + 1, what="stack"))
 
 
-@op
+@op(view=True)
 def unstack(xp: Any, x: Array, /, *, axis: int = 0) -> tuple[Array, ...]:
     """The slices of x along `axis`, without that axis: the inverse of `stack`."""
     axis = normalize_axis(axis, x.ndim, what="unstack")
@@ -119,7 +119,7 @@ def unstack(xp: Any, x: Array, /, *, axis: int = 0) -> tuple[Array, ...]:
 unstack.defvjp(lambda g, _y, _x, *, axis: stack(g, axis=axis))
 
 
-@op
+@op(view=True)
 def _split(xp: Any, x: Array, /, bounds: tuple[int, ...], *, axis: int) -> tuple[Array, ...]:
     """x cut along `axis` at `bounds`."""
     place = (slice(None),) * axis
