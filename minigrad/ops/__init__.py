@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from . import (
     activation,
+    alignment,
     attention,
     broadcasting,
     classification,
@@ -43,9 +44,10 @@ from .activation import (
     softmax,
     softplus,
 )
-from .attention import additive_attention, masked_softmax, scaled_dot_product_attention
+from .alignment import additive_attention
+from .attention import masked_softmax, scaled_dot_product_attention
 from .broadcasting import broadcast_to, sum_to
-from .classification import cross_entropy, nll_loss
+from .classification import cross_entropy
 from .comparison import (
     allclose,
     array_equal,
@@ -156,6 +158,7 @@ from .loss import (
     kl_div,
     l1_loss,
     mse_loss,
+    nll_loss,
     smooth_l1_loss,
 )
 from .normalization import layer_norm
@@ -221,6 +224,7 @@ from .transcendental import (
 
 __all__: list[str] = []
 __all__ += activation.__all__
+__all__ += alignment.__all__
 __all__ += attention.__all__
 __all__ += broadcasting.__all__
 __all__ += classification.__all__

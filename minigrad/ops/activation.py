@@ -144,7 +144,8 @@ def _plain_gelu(x: Any, *, approximate: str) -> Any:
 @op
 def softmax(xp: Any, x: Array, /, *, axis: int = -1) -> Array:
     """exp(x) / Σ exp(x) along `axis`."""
-    e = xp.exp(x - x.max(axis=axis, keepdims=True))  # shifted: exp cannot overflow
+    e = x - x.max(axis=axis, keepdims=True)  # shifted: exp cannot overflow
+    e = xp.exp(e, out=e)
     e /= e.sum(axis=axis, keepdims=True)
     return e
 
@@ -155,8 +156,9 @@ softmax.defvjp(lambda g, y, _x, *, axis: y * (g - (g * y).sum(axis=axis, keepdim
 @op
 def log_softmax(xp: Any, x: Array, /, *, axis: int = -1) -> Array:
     """log(softmax(x)) along `axis`, without underflow."""
-    x = x - x.max(axis=axis, keepdims=True)
-    return x - xp.log(xp.exp(x).sum(axis=axis, keepdims=True))
+    y = x - x.max(axis=axis, keepdims=True)
+    y -= xp.log(xp.exp(y).sum(axis=axis, keepdims=True))
+    return y
 
 
 log_softmax.defvjp(lambda g, y, _x, *, axis: g - exp(y) * g.sum(axis=axis, keepdims=True))

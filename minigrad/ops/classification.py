@@ -1,16 +1,17 @@
-"""Losses over classes. Cross entropy is one op, whose gradient takes one pass over the logits."""
+"""Cross entropy: one op, whose gradient takes one pass over the logits."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..backend import Array, device_of
+from ..backend import Array, device_of, matmul
 from ..engine import Tensor, function, fused, ops
 from ..errors import ConfigError, DataError, DTypeError, IndexRangeError, ShapeError
 
-__all__ = ["cross_entropy", "nll_loss"]
+__all__ = ["cross_entropy"]
 
-_BLOCK = 1 << 16  # elements of logits worked on at a time on the CPU: they stay in the L2 cache
+_BLOCK = 1 << 17  # elements of logits worked on at a time on the CPU: they stay in the L2 cache
+_TAME = 60.0  # scores in ±60 need no shift: neither exp(x) nor its sum overflows or underflows
 
 # -- the fused op ------------------------------------------------------------------------------
 
@@ -32,45 +33,59 @@ def _cross_entropy(
     """-Σ q log softmax(logits): softmax, logarithm and choice of class in one."""
     x = _rows(xp, logits, axis)
     n, classes = x.shape
-    exps = xp.empty_like(x) if keep else None
-    sums = xp.empty((n, 1), dtype=x.dtype)
-    tops = xp.empty((n, 1), dtype=x.dtype)
-    step = max(1, _BLOCK // max(1, classes)) if device_of(x).kind == "cpu" else max(1, n)
-    for start in range(0, n, step):
-        rows = slice(start, start + step)
-        tops[rows] = x[rows].max(axis=1, keepdims=True)
-        e = xp.subtract(x[rows], tops[rows], out=None if exps is None else exps[rows])
-        e = xp.exp(e, out=e)
-        sums[rows] = e.sum(axis=1, keepdims=True)
-    surprise = (xp.log(sums) + tops)[:, 0]  # -log softmax is this less x
-    if target.dtype.kind == "f":
-        q = _mixed(_rows(xp, target, axis), weight, label_smoothing)
-        loss = (q * (surprise[:, None] - x)).sum(axis=1)
-        parts: Any = (q.sum(axis=1),)
-        divisor: Any = max(1, n)
+    soft = target.dtype.kind == "f"
+    eps = label_smoothing
+    each, even = xp.arange(n), 1.0 if weight is None else weight
+    if soft:
+        target, divisor = _rows(xp, target, axis), max(1, n)
     else:
         counts = target.reshape(-1) != ignore_index
         ids = xp.where(counts, target.reshape(-1), 0)
-        scale = counts.astype(x.dtype)
-        if weight is not None:
-            scale *= weight[ids]
+        counts = counts.astype(x.dtype)[:, None]
+        scale = counts[:, 0] if weight is None else counts[:, 0] * weight[ids]
         divisor = scale.sum()
         divisor = xp.where(divisor == 0, 1, divisor)
-        scale *= 1 - label_smoothing
-        loss = scale * (surprise - x[xp.arange(n), ids])
-        parts = (scale, ids, scale, None)
-        if label_smoothing:
-            w = xp.ones(classes, dtype=x.dtype) if weight is None else weight
-            even = counts.astype(x.dtype) * (label_smoothing / classes)
-            loss += even * (w * (surprise[:, None] - x)).sum(axis=1)
-            parts = (scale + even * w.sum(), ids, scale, (even, w))
-    if reduction == "none":
+        scale = scale * (1 - eps)
+    if reduction != "mean":
         divisor = 1
-        loss = loss.reshape(target.shape if target.dtype.kind != "f" else _without(logits, axis))
-    else:
-        divisor = divisor if reduction == "mean" else 1
-        loss = loss.sum() / divisor
-    return loss.astype(logits.dtype), (exps, sums, surprise, parts, divisor)
+    # Row blocks that stay in the L2 cache. The gradient for g = 1 is made while they are there.
+    slope = xp.empty_like(x) if keep else None
+    surprise = xp.empty((n, 1), dtype=x.dtype)  # -log softmax is this less x
+    loss = xp.zeros(n, dtype=x.dtype)
+    ones = xp.ones((classes, 1), dtype=x.dtype)
+    on_cpu = device_of(x).kind == "cpu"
+    step = max(1, _BLOCK // max(1, classes)) if on_cpu else max(1, n)
+    for start in range(0, n, step):
+        rows = slice(start, start + step)
+        block, out = x[rows], None if slope is None else slope[rows]
+        if on_cpu and block.size and block.min() > -_TAME and block.max() < _TAME:
+            e, top = xp.exp(block, out=out), 0.0
+        else:
+            top = block.max(axis=1, keepdims=True)
+            e = xp.subtract(block, top, out=out)
+            e = xp.exp(e, out=e)
+        s = matmul(e, ones)
+        surprise[rows] = xp.log(s) + top
+        q = None  # what the classes weigh, but for a hard target's own
+        if soft:
+            q = (target[rows] * (1 - eps) + eps / classes if eps else target[rows]) * even
+        elif eps:
+            q = counts[rows] * even * xp.full(classes, eps / classes, dtype=x.dtype)
+        total = 0 if soft else scale[rows]
+        if q is not None:
+            total = total + q.sum(axis=1)
+            loss[rows] = (q * (surprise[rows] - x[rows])).sum(axis=1)
+        if keep:
+            e *= (total / divisor)[:, None] / s
+            if q is not None:
+                e -= q / divisor
+    if not soft:
+        chosen = xp.where(counts[:, 0] > 0, x[each, ids], 0)  # an ignored row's may be -inf
+        loss += scale * (surprise[:, 0] - chosen)
+        if keep:
+            slope[each, ids] -= scale / divisor
+    loss = loss.reshape(_without(logits, axis)) if reduction == "none" else loss.sum() / divisor
+    return loss.astype(logits.dtype), (slope, surprise, divisor)
 
 
 @_cross_entropy.backward
@@ -87,27 +102,18 @@ def _dcross_entropy(
     reduction: str,
     axis: int,
 ) -> tuple[Array | None, ...]:
-    """softmax · Σ q - q, by rows."""
+    """softmax · Σ q - q, by rows; to soft targets, -log softmax."""
     logits, target, weight = inputs
-    exps, sums, surprise, (total, *hard), divisor = residual
-    g = (g.reshape(-1) if reduction == "none" else g) / divisor
+    slope, surprise, divisor = residual
+    one = reduction != "none" and device_of(g).kind == "cpu" and float(g) == 1
+    if reduction == "none":
+        g = g.reshape(-1, 1)
     dlogits = dtarget = None
     if needs[0]:
-        dlogits = exps * ((g * total)[:, None] / sums)
-        if hard:
-            ids, scale, even = hard
-            if even is not None:
-                dlogits -= (g * even[0])[:, None] * even[1]
-            dlogits[xp.arange(len(ids)), ids] -= g * scale
-        else:
-            dlogits -= _column(g) * _mixed(_rows(xp, target, axis), weight, label_smoothing)
-        dlogits = _unrows(xp, dlogits, logits, axis)
+        dlogits = _unrows(xp, slope if one else slope * g, logits, axis)
     if needs[1]:
-        dtarget = _column(g) * (surprise[:, None] - _rows(xp, logits, axis))
-        dtarget *= 1 - label_smoothing
-        if weight is not None:
-            dtarget *= weight
-        dtarget = _unrows(xp, dtarget, target, axis)
+        dtarget = (surprise - _rows(xp, logits, axis)) * (g * (1 - label_smoothing) / divisor)
+        dtarget = _unrows(xp, dtarget if weight is None else dtarget * weight, target, axis)
     return dlogits, dtarget, None
 
 
@@ -144,13 +150,6 @@ def _plain_cross_entropy(
     return loss.sum() / divisor if reduction == "mean" else loss.sum()
 
 
-def _mixed(target: Array, weight: Array | None, label_smoothing: float) -> Array:
-    """Target probabilities (n, C) smoothed and weighted."""
-    if label_smoothing:
-        target = target * (1 - label_smoothing) + label_smoothing / target.shape[1]
-    return target if weight is None else target * weight
-
-
 def _rows(xp: Any, x: Array, axis: int) -> Array:
     """x as (n, C), in single precision at least."""
     if axis != x.ndim - 1:
@@ -170,12 +169,7 @@ def _without(x: Array, axis: int) -> tuple[int, ...]:
     return tuple(x.shape[:axis] + x.shape[axis + 1 :])
 
 
-def _column(g: Array) -> Array:
-    """A cotangent per row as a column; a single one as it is."""
-    return g[:, None] if g.ndim else g
-
-
-# -- the losses ----------------------------------------------------------------------------------
+# -- the function --------------------------------------------------------------------------------
 
 
 @function
@@ -236,41 +230,6 @@ def cross_entropy(
         reduction=reduction,
         axis=axis,
     )
-
-
-@function
-def nll_loss(
-    log_probs: Any,
-    target: Any,
-    *,
-    weight: Any = None,
-    ignore_index: int = -100,
-    reduction: str = "mean",
-    axis: int = -1,
-) -> Any:
-    """-log_probs[target]: `cross_entropy` for scores that are log probabilities already.
-
-    Shapes, `weight`, `ignore_index`, `reduction` and `axis` as in `cross_entropy` with ids.
-    """
-    check_reduction("nll_loss", reduction)
-    target, weight = as_operand(target, log_probs), as_operand(weight, log_probs)
-    if not -log_probs.ndim <= axis < log_probs.ndim:
-        raise ShapeError(f"nll_loss: scores of shape {log_probs.shape} have no axis {axis}")
-    axis %= log_probs.ndim
-    check_classes("nll_loss", log_probs, target, weight, ignore_index, axis, soft=False)
-    counts = target != ignore_index
-    ids = ops.where(counts, target, 0)
-    chosen = ops.squeeze(
-        ops.take_along_axis(log_probs, ops.expand_dims(ids, axis), axis=axis), axis
-    )
-    scale = counts.astype(log_probs.dtype)
-    if weight is not None:
-        scale = scale * ops.take(weight.detach() if isinstance(weight, Tensor) else weight, ids)
-    losses = ops.where(counts, -chosen * scale, 0)
-    if reduction != "mean":
-        return losses if reduction == "none" else losses.sum()
-    divisor = scale.sum()
-    return losses.sum() / ops.where(divisor == 0, 1, divisor)
 
 
 # -- checks ------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Losses: how far predictions are from targets. Those over class ids are in `classification.py`.
+"""Losses: how far predictions are from targets. Cross entropy is in `classification.py`.
 
 Each takes `reduction`: "mean" (a number), "sum" (a number), "none" (one loss per element).
 Prediction and target must have the same shape: broadcasting them is a mistake far more often than
@@ -10,9 +10,15 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import Array
-from ..engine import elementwise, function, ops
+from ..engine import Tensor, elementwise, function, ops
 from ..errors import ConfigError, DataError, ShapeError
-from .classification import as_operand, check_labels, check_reduction, host_visible
+from .classification import (
+    as_operand,
+    check_classes,
+    check_labels,
+    check_reduction,
+    host_visible,
+)
 from .elementwise import abs, clip, maximum, square, where
 from .transcendental import exp, log
 
@@ -23,6 +29,7 @@ __all__ = [
     "kl_div",
     "l1_loss",
     "mse_loss",
+    "nll_loss",
     "smooth_l1_loss",
 ]
 
@@ -92,6 +99,41 @@ def smooth_l1_loss(x: Any, target: Any, *, beta: float = 1.0, reduction: str = "
 
 
 # -- of probabilities --------------------------------------------------------------------------
+
+
+@function
+def nll_loss(
+    log_probs: Any,
+    target: Any,
+    *,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    axis: int = -1,
+) -> Any:
+    """-log_probs[target]: `cross_entropy` for scores that are log probabilities already.
+
+    Shapes, `weight`, `ignore_index`, `reduction` and `axis` as in `cross_entropy` with ids.
+    """
+    check_reduction("nll_loss", reduction)
+    target, weight = as_operand(target, log_probs), as_operand(weight, log_probs)
+    if not -log_probs.ndim <= axis < log_probs.ndim:
+        raise ShapeError(f"nll_loss: scores of shape {log_probs.shape} have no axis {axis}")
+    axis %= log_probs.ndim
+    check_classes("nll_loss", log_probs, target, weight, ignore_index, axis, soft=False)
+    counts = target != ignore_index
+    ids = where(counts, target, 0)
+    chosen = ops.squeeze(
+        ops.take_along_axis(log_probs, ops.expand_dims(ids, axis), axis=axis), axis
+    )
+    scale = counts.astype(log_probs.dtype)
+    if weight is not None:
+        scale = scale * ops.take(weight.detach() if isinstance(weight, Tensor) else weight, ids)
+    losses = where(counts, -chosen * scale, 0)
+    if reduction != "mean":
+        return losses if reduction == "none" else losses.sum()
+    divisor = scale.sum()
+    return losses.sum() / where(divisor == 0, 1, divisor)
 
 
 @function
