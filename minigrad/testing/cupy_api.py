@@ -32,6 +32,7 @@ class Parameters:
                 default = None if word.endswith("=") else inspect.Parameter.empty
                 found.append(inspect.Parameter(name, kind, default=default))
         self.signature = inspect.Signature(found)
+        self.variadic = {p.name for p in found if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
         any_keyword = any(p.kind is p.VAR_KEYWORD for p in found)
         named = {p.name for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
         self.keywords: set[str] | None = None if any_keyword else named

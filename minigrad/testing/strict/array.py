@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from minigrad.testing.cupy_api import Parameters
 from minigrad.testing.strict.events import call, event
 
 
@@ -209,14 +210,20 @@ def host_array(name: str) -> TypeError:
     )
 
 
-def checked(name: str, arguments: dict[str, Any]) -> None:
-    """Refuse device arrays where CuPy reads on the host, and host data where it takes arrays."""
+def checked(name: str, parameters: Parameters, args: Any, kwargs: Any) -> dict[str, Any]:
+    """Parameter → argument, if CuPy takes these arguments.
+
+    Raises: TypeError also for device arrays where CuPy reads on the host, and for host data where
+    it takes arrays.
+    """
+    arguments = parameters.bind(name, args, kwargs)
     for parameter, value in arguments.items():
         if parameter in METADATA:
             if isinstance(value, StrictArray) or _holds(value, StrictArray):
                 raise TypeError(f"cupy.{name}: {parameter} is read on the host, got a device array")
-        elif _holds(value, (int, float, complex)) and parameter not in ("args", "kwargs"):
+        elif _holds(value, (int, float, complex)) and parameter not in parameters.variadic:
             raise TypeError(f"Unsupported type {type(value)} of {parameter}: cupy.{name}")
+    return arguments
 
 
 def _holds(value: Any, kinds: Any) -> bool:

@@ -99,10 +99,10 @@ class StrictFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         name = self.name
-        arguments = self._parameters.bind(name, args, kwargs)
         if name in _UPLOAD:
+            self._parameters.bind(name, args, kwargs)
             return self._upload(*args, **kwargs)
-        checked(name, arguments)
+        arguments = checked(name, self._parameters, args, kwargs)
         self._report(arguments)
         raw = [unwrap(each, name) for each in args]
         named = {key: unwrap(each, name) for key, each in kwargs.items()}

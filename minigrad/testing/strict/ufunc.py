@@ -176,7 +176,7 @@ def _method(name: str) -> Any:
     parameters, numpy = method_parameters(name), getattr(np.ndarray, name)
 
     def method(self: StrictArray, *args: Any, **kwargs: Any) -> Any:
-        checked(name, parameters.bind(f"ndarray.{name}", args, kwargs))
+        checked(f"ndarray.{name}", parameters, args, kwargs)
         if name in _SYNC:
             event("sync", f".{name}()")
         raw = [unwrap(each, name) for each in args]
