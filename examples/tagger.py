@@ -59,7 +59,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 class Batcher:
     """Sentences to `TaggerBatch`es: ids, padding, and each distinct word's spelling once."""
 
-    def __init__(self, sentences: Sequence[Sentence], unknown: float) -> None:
+    def __init__(
+        self, sentences: Sequence[Sentence], tags: Sequence[str], unknown: float
+    ) -> None:
         lowered = [[w.lower() for w in words] for words, _ in sentences]
         counts: dict[str, int] = {}
         for word in (w for words in lowered for w in words):
@@ -69,7 +71,6 @@ class Batcher:
         self.words = data.Vocabulary.build(lowered, pad="<pad>", unk="<unk>")
         letters = [w for words, _ in sentences for w in words]
         self.chars = data.Vocabulary.build(letters, pad="<pad>", unk="<unk>")
-        tags = sorted({tag for _, tags in sentences for tag in tags})
         self.tags = data.Vocabulary(tags)
 
     def batch(
@@ -104,9 +105,10 @@ def train(config: Config) -> dict[str, Any]:
     began = time.perf_counter()
     folder = cli.start(config)
     parts = {
-        name: datasets.ud_english_ewt(name)[: config.limit] for name in ("train", "dev", "test")
+        name: datasets.ud_english_ewt(name)[: config.limit] for name in ("train", "valid", "test")
     }
-    batcher = Batcher(parts["train"], config.unknown)
+    tags = sorted({tag for sentences in parts.values() for _, row in sentences for tag in row})
+    batcher = Batcher(parts["train"], tags, config.unknown)
     model = Tagger(
         len(batcher.words),
         len(batcher.chars),
@@ -135,7 +137,7 @@ def train(config: Config) -> dict[str, Any]:
             sampler=data.BucketSampler(lengths[name], 64, shuffle=False),
             collate_fn=batcher.batch,
         )
-        for name in ("dev", "test")
+        for name in ("valid", "test")
     }
     optimizer = optim.Adam(model.parameters(), lr=config.lr)
 
@@ -147,7 +149,7 @@ def train(config: Config) -> dict[str, Any]:
         optimizer,
         step,
         loader,
-        evaluate=lambda m: {"valid_accuracy": accuracy(*predict(m, held_out["dev"]))},
+        evaluate=lambda m: {"valid_accuracy": accuracy(*predict(m, held_out["valid"]))},
         monitor="valid_accuracy",
         mode="max",
         schedule=optim.CosineAnnealingLR(optimizer, T_max=config.epochs * len(loader)),
