@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..backend import Array, device_of
-from ..engine import RowSparse, Tensor, wrap
+from ..engine import RowSparse, Tensor
 from ..errors import ConfigError
 
 
@@ -16,7 +16,7 @@ def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float) -> f
 
     Returns the norm before clipping (Pascanu et al. 2013).
     """
-    if max_norm < 0:
+    if not max_norm >= 0:
         raise ConfigError(f"clip_grad_norm_: max_norm is ≥ 0, got {max_norm}")
     params = _with_grad(parameters)
     if not params:
@@ -27,7 +27,7 @@ def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float) -> f
         flat = values.reshape(-1)
         total = total + device_of(values).xp.dot(flat, flat)
     norm = math.sqrt(float(total))
-    factor = max_norm / (norm + 1e-6)
+    factor = float(max_norm) / (norm + 1e-6)  # a NumPy scalar would promote float32
     if factor < 1 or not math.isfinite(norm):
         for p in params:
             _replace(p, lambda g: g * factor)
@@ -36,11 +36,12 @@ def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float) -> f
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
     """Clip each element of the gradients to [-clip_value, clip_value]."""
-    if clip_value < 0:
+    if not clip_value >= 0:
         raise ConfigError(f"clip_grad_value_: clip_value is ≥ 0, got {clip_value}")
+    limit = float(clip_value)
     for p in _with_grad(parameters):
         xp = device_of(p.data).xp
-        _replace(p, lambda g, xp=xp: xp.clip(g, -clip_value, clip_value))
+        _replace(p, lambda g, xp=xp: xp.clip(g, -limit, limit))
 
 
 def _with_grad(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
@@ -60,4 +61,4 @@ def _replace(p: Tensor, f: Any) -> None:
     if isinstance(g, RowSparse):
         p.grad = RowSparse(g.indices, f(g.values), g.shape)
     else:
-        p.grad = wrap(f(g.data))
+        p.grad = Tensor(f(g.data))

@@ -7,6 +7,7 @@ nothing. Updates run block by block, so that a block stays in cache between the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,13 +22,13 @@ BLOCK = 1 << 16  # elements per block: a few arrays of float32 fit a 1 MB cache
 class Optimizer:
     """Base class. `params` are Tensors, or dicts {"params": […], "lr": …} with own options.
 
-    Subclasses name their state in `slots` and write `_update`.
+    Subclasses name their state arrays in `slots` and write `_update`.
     """
 
     slots: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
-        entries = list(params)
+        entries = self._list(params)
         if not entries:
             raise ConfigError(f"{type(self).__name__}: got no parameters")
         if not isinstance(entries[0], Mapping):
@@ -41,90 +42,101 @@ class Optimizer:
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Optimise more parameters, with options of their own."""
+        name = type(self).__name__
         unknown = set(group) - set(self.defaults) - {"params"}
-        if unknown:
-            raise ConfigError(f"{type(self).__name__}: unknown option {sorted(unknown)}")
-        params = group["params"]
-        params = [params] if isinstance(params, Tensor) else list(params)
+        if unknown or "params" not in group:
+            known = ", ".join(["params", *self.defaults])
+            raise ConfigError(f"{name}: a group has the keys {sorted(group)}; known are {known}")
+        params = self._list(group["params"])
         taken = {id(p) for g in self.param_groups for p in g["params"]}
         for p in params:
-            if not isinstance(p, Tensor) or not p.is_leaf:
-                raise ConfigError(f"{type(self).__name__}: parameters are leaf tensors, got {p!r}")
+            if not isinstance(p, Tensor) or not p.is_leaf or p.dtype.kind not in "fV":
+                raise ConfigError(f"{name}: parameters are leaf tensors of numbers, got {p!r}")
             if id(p) in taken:
-                raise ConfigError(f"{type(self).__name__}: a parameter is given twice")
+                raise ConfigError(f"{name}: the parameter {p.name or p.shape} is given twice")
             taken.add(id(p))
         new = {**self.defaults, **group, "params": params}
         self._check(new)
         self.param_groups.append(new)
 
-    def _check(self, group: dict[str, Any]) -> None:
-        for name in ("lr", "eps", "weight_decay", "momentum"):
-            if group.get(name, 0) < 0:
-                raise ConfigError(f"{type(self).__name__}: {name} is {group[name]}, expected ≥ 0")
-        for beta in group.get("betas", ()):
-            if not 0 <= beta < 1:
-                raise ConfigError(f"{type(self).__name__}: betas are in [0, 1), got {beta}")
+    def _list(self, params: Any) -> list[Any]:
+        if isinstance(params, Tensor):
+            return [params]
+        if isinstance(params, set | frozenset):
+            raise ConfigError(f"{type(self).__name__}: a set has no order; give a list")
+        return list(params)
+
+    def _check(self, group: Mapping[str, Any]) -> None:
+        """Raise ConfigError for options without a meaning."""
+        name = type(self).__name__
+        for key, value in group.items():
+            if key in _NOT_NEGATIVE and not (isinstance(value, Real) and float(value) >= 0):
+                raise ConfigError(f"{name}: {key} is {value!r}, expected a number ≥ 0")
+        betas = group.get("betas", (0.0, 0.0))
+        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+            raise ConfigError(f"{name}: betas are two numbers in [0, 1), got {betas}")
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                p.grad = None
+        for p in self._params():
+            p.grad = None
 
     def step(self) -> None:
-        """Update each parameter that has a gradient."""
+        """Update each parameter that has a gradient.
+
+        Raises: GradError if a gradient does not have the shape of its parameter; then nothing is
+        updated.
+        """
+        for p in self._params():
+            if p.grad is not None and getattr(p.grad, "shape", None) != p.shape:
+                given = getattr(p.grad, "shape", type(p.grad).__name__)
+                raise GradError(f"step: a parameter {p.shape} has a gradient {given}")
         for group in self.param_groups:
+            names = self._names(group)
             for p in group["params"]:
                 if p.grad is None:
                     continue
-                state = self.state.get(p)
-                if state is None:
-                    state = self.state[p] = {"step": 0, **self._init(p, group)}
+                state = self.state.setdefault(p, {"step": 0})
+                for name in names:
+                    if name not in state:
+                        state[name] = self._init(p, name, group)
                 state["step"] += 1
+                arrays = [state[name] for name in names]
+                data = p.writable()
                 if isinstance(p.grad, RowSparse):
-                    self._step_rows(p, p.grad.coalesce(), group, state)
+                    self._step_rows(data, p.grad.coalesce(), arrays, group, state["step"])
                 else:
-                    self._step_dense(p, p.grad.data, group, state)
+                    self._step_dense(data, p.grad.data, arrays, group, state["step"])
+                p.assign_(data)  # stamps the write
 
-    def _init(self, p: Tensor, group: dict[str, Any]) -> dict[str, Array]:
-        """Fresh state arrays."""
-        xp = device_of(p.data).xp
-        return {name: xp.zeros(p.shape, dtype=p.dtype) for name in self.slots}
+    def _names(self, group: dict[str, Any]) -> tuple[str, ...]:
+        """Those of `slots` that are used under these options."""
+        return self.slots
+
+    def _init(self, p: Tensor, name: str, group: dict[str, Any]) -> Array:
+        """A fresh state array."""
+        return p.device.xp.zeros(p.shape, dtype=p.dtype)
 
     def _step_dense(
-        self, p: Tensor, g: Array, group: dict[str, Any], state: dict[str, Any]
+        self, p: Array, g: Array, state: list[Array], group: dict[str, Any], step: int
     ) -> None:
-        if g.shape != p.shape:
-            raise GradError(f"step: parameter {p.shape} has a gradient of shape {g.shape}")
-        arrays = [state[name] for name in self._state_names(state)]
-        size = p.size
-        xp = device_of(p.data).xp
-        contiguous = p.data.flags.c_contiguous and g.flags.c_contiguous
-        if not contiguous or size <= BLOCK or xp is not np:
-            self._update(xp, p.data, g, arrays, group, state["step"])
-        else:
-            flat = [a.reshape(-1) for a in (p.data, g, *arrays)]
-            for start in range(0, size, BLOCK):
-                block = [a[start : start + BLOCK] for a in flat]
-                self._update(xp, block[0], block[1], block[2:], group, state["step"])
-        p.assign_(p.data)  # stamps the write
+        xp = device_of(p).xp
+        if xp is not np or p.size <= BLOCK or not p.flags.c_contiguous:
+            self._update(xp, p, g, state, group, step)
+            return
+        flat = [a.reshape(-1) for a in (p, g, *state)]
+        for start in range(0, p.size, BLOCK):
+            block = [a[start : start + BLOCK] for a in flat]
+            self._update(xp, block[0], block[1], block[2:], group, step)
 
     def _step_rows(
-        self, p: Tensor, g: RowSparse, group: dict[str, Any], state: dict[str, Any]
+        self, p: Array, g: RowSparse, state: list[Array], group: dict[str, Any], step: int
     ) -> None:
         """The same update on the rows that have a gradient; the others are untouched."""
-        names = self._state_names(state)
-        rows = g.indices
-        xp = device_of(p.data).xp
-        parts = [p.data[rows], *(state[name][rows] for name in names)]
-        self._update(xp, parts[0], g.values, parts[1:], group, state["step"])
-        for name, part in zip(names, parts[1:], strict=True):
-            state[name][rows] = part
-        p.data[rows] = parts[0]
-        p.assign_(p.data)
-
-    def _state_names(self, state: dict[str, Any]) -> list[str]:
-        return [name for name in state if name != "step"]
+        rows = [a[g.indices] for a in (p, *state)]
+        self._step_dense(rows[0], g.values, rows[1:], group, step)
+        for a, part in zip((p, *state), rows, strict=True):
+            a[g.indices] = part
 
     def _update(
         self, xp: Any, p: Array, g: Array, state: list[Array], group: dict[str, Any], step: int
@@ -133,12 +145,12 @@ class Optimizer:
         raise NotImplementedError
 
     def scratch(self, xp: Any, like: Array, n: int = 1) -> Array:
-        """A buffer with the shape of `like`, kept for the next call: contents are arbitrary."""
-        key = (id(xp), like.shape, str(like.dtype), n)
+        """A buffer with the shape of `like`, shared by all calls: its contents are arbitrary."""
+        key = (device_of(like), like.dtype, n)
         buffer = self._scratch.get(key)
-        if buffer is None:
-            buffer = self._scratch[key] = xp.empty(like.shape, dtype=like.dtype)
-        return buffer
+        if buffer is None or buffer.size < like.size:
+            buffer = self._scratch[key] = xp.empty(like.size, dtype=like.dtype)
+        return buffer[: like.size].reshape(like.shape)
 
     # -- state ---------------------------------------------------------------------------------
 
@@ -162,36 +174,61 @@ class Optimizer:
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Continue from `state_dict()`. Everything is checked before anything changes."""
-        groups = saved["param_groups"]
+        """Continue from `state_dict()`. Everything is checked before anything changes.
+
+        Raises: CheckpointError if the saved state does not fit these parameters and this rule.
+        """
+        name = f"{type(self).__name__}.load_state_dict"
+        try:
+            options = self._read_options(saved["param_groups"])
+            state = self._read_state(saved["state"], options)
+        except CheckpointError as error:
+            raise CheckpointError(f"{name}: nothing is changed: {error}") from error
+        except (AttributeError, ConfigError, KeyError, TypeError, ValueError) as error:
+            text = f"{name}: nothing is changed, the saved state is malformed: {error!r}"
+            raise CheckpointError(text) from error
+        for group, new in zip(self.param_groups, options, strict=True):
+            group.update(new)
+        self.state = state
+
+    def _read_options(self, groups: Any) -> list[dict[str, Any]]:
         mine = [len(g["params"]) for g in self.param_groups]
         theirs = [len(g["params"]) for g in groups]
         if mine != theirs:
-            raise CheckpointError(
-                f"{type(self).__name__}.load_state_dict: the groups have {theirs} parameters, "
-                f"expected {mine}"
-            )
-        params = self._params()
+            raise CheckpointError(f"the groups have {theirs} parameters, expected {mine}")
+        options = []
+        for group, given in zip(self.param_groups, groups, strict=True):
+            new = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+            del new["params"]
+            if unknown := set(new) - set(self.defaults):
+                raise CheckpointError(f"unknown options {sorted(unknown)}")
+            self._check({**group, **new})
+            options.append(new)
+        return options
+
+    def _read_state(
+        self, saved: Mapping[str, Any], options: list[dict[str, Any]]
+    ) -> dict[Tensor, dict[str, Any]]:
+        owners = [
+            (p, self._names({**group, **new}))
+            for group, new in zip(self.param_groups, options, strict=True)
+            for p in group["params"]
+        ]
         state: dict[Tensor, dict[str, Any]] = {}
-        for key, values in saved["state"].items():
-            p = params[int(key)]
-            state[p] = {}
-            for name, value in values.items():
-                if name == "step":
-                    state[p][name] = int(value)
-                    continue
-                data = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
-                if data.shape != p.shape:
-                    raise CheckpointError(
-                        f"{type(self).__name__}.load_state_dict: {name} of parameter {key} has "
-                        f"shape {data.shape}, expected {p.shape}"
-                    )
-                state[p][name] = p.device.asarray(data.astype(p.dtype).copy())
-        for group, options in zip(self.param_groups, groups, strict=True):
-            for k, v in options.items():
-                if k != "params":
-                    group[k] = tuple(v) if isinstance(v, list) else v
-        self.state = state
+        for key, values in saved.items():
+            if not 0 <= int(key) < len(owners):
+                raise CheckpointError(f"there is no parameter {key}")
+            p, names = owners[int(key)]
+            state[p] = {"step": int(values["step"])}
+            wrong = (set(names) - set(values)) | (set(values) - {"step", *self.slots})
+            if wrong:
+                raise CheckpointError(
+                    f"parameter {key} has the state {sorted(values)}, expected {sorted(names)}"
+                )
+            for name in values:
+                if name != "step":
+                    state[p][name] = _read_array(p, values[name], f"{name} of parameter {key}")
+        return state
 
     def _params(self) -> list[Tensor]:
         return [p for g in self.param_groups for p in g["params"]]
@@ -199,3 +236,15 @@ class Optimizer:
     def __repr__(self) -> str:
         options = ", ".join(f"{k}={v}" for k, v in self.param_groups[0].items() if k != "params")
         return f"{type(self).__name__}({sum(p.size for p in self._params()):,} numbers, {options})"
+
+
+_NOT_NEGATIVE = {"eps", "initial_accumulator_value", "lr", "lr_decay", "momentum", "weight_decay"}
+
+
+def _read_array(p: Tensor, value: Any, what: str) -> Array:
+    data = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
+    if data.shape != p.shape or data.dtype.kind not in "fV":
+        raise CheckpointError(
+            f"{what} is {data.dtype}{data.shape}, expected {p.dtype}{p.shape}"
+        )
+    return p.device.asarray(data.astype(p.dtype))

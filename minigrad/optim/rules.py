@@ -5,8 +5,9 @@ Scratch buffers hold the intermediate results; p and the state arrays are writte
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from ..backend import Array
@@ -22,6 +23,8 @@ class SGD(Optimizer):
     (Sutskever et al. 2013). The first b is g. Weight decay adds λ θ to g.
     """
 
+    slots = ("momentum_buffer",)
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -31,15 +34,16 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:
-        if nesterov and (momentum <= 0 or dampening != 0):
-            raise ConfigError("SGD: Nesterov needs momentum > 0 and dampening = 0")
         options = {"lr": lr, "momentum": momentum, "dampening": dampening}
         super().__init__(params, {**options, "weight_decay": weight_decay, "nesterov": nesterov})
 
-    def _init(self, p: Tensor, group: dict[str, Any]) -> dict[str, Array]:
-        if not group["momentum"]:
-            return {}
-        return {"momentum_buffer": p.device.xp.zeros(p.shape, dtype=p.dtype)}
+    def _check(self, group: Mapping[str, Any]) -> None:
+        super()._check(group)
+        if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
+            raise ConfigError("SGD: Nesterov needs momentum > 0 and dampening = 0")
+
+    def _names(self, group: dict[str, Any]) -> tuple[str, ...]:
+        return self.slots if group["momentum"] else ()
 
     def _update(
         self, xp: Any, p: Array, g: Array, state: list[Array], group: dict[str, Any], step: int
@@ -76,6 +80,7 @@ class Adam(Optimizer):
     v̂ so far (Reddi et al. 2018).
     """
 
+    slots = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
     decoupled: ClassVar[bool] = False
 
     def __init__(
@@ -90,9 +95,8 @@ class Adam(Optimizer):
         options = {"lr": lr, "betas": betas, "eps": eps}
         super().__init__(params, {**options, "weight_decay": weight_decay, "amsgrad": amsgrad})
 
-    def _init(self, p: Tensor, group: dict[str, Any]) -> dict[str, Array]:
-        names = ["exp_avg", "exp_avg_sq"] + ["max_exp_avg_sq"] * group["amsgrad"]
-        return {name: p.device.xp.zeros(p.shape, dtype=p.dtype) for name in names}
+    def _names(self, group: dict[str, Any]) -> tuple[str, ...]:
+        return self.slots if group["amsgrad"] else self.slots[:2]
 
     def _update(
         self, xp: Any, p: Array, g: Array, state: list[Array], group: dict[str, Any], step: int
@@ -148,6 +152,8 @@ class RMSprop(Optimizer):
     b and moves by η b.
     """
 
+    slots = ("square_avg", "momentum_buffer", "grad_avg")
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -161,10 +167,14 @@ class RMSprop(Optimizer):
         options = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, {**options, "momentum": momentum, "centered": centered})
 
-    def _init(self, p: Tensor, group: dict[str, Any]) -> dict[str, Array]:
-        names = ["square_avg"]
-        names += ["momentum_buffer"] * bool(group["momentum"]) + ["grad_avg"] * group["centered"]
-        return {name: p.device.xp.zeros(p.shape, dtype=p.dtype) for name in names}
+    def _check(self, group: Mapping[str, Any]) -> None:
+        super()._check(group)
+        if not 0 <= group["alpha"] <= 1:
+            raise ConfigError(f"RMSprop: alpha is in [0, 1], got {group['alpha']}")
+
+    def _names(self, group: dict[str, Any]) -> tuple[str, ...]:
+        used = (True, bool(group["momentum"]), group["centered"])
+        return tuple(itertools.compress(self.slots, used))
 
     def _update(
         self, xp: Any, p: Array, g: Array, state: list[Array], group: dict[str, Any], step: int
@@ -201,6 +211,8 @@ class RMSprop(Optimizer):
 class Adagrad(Optimizer):
     """s ← s + g²;  θ ← θ - η / (1 + (t - 1) decay) · g / (√s + ε) (Duchi et al. 2011)."""
 
+    slots = ("sum",)
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -214,9 +226,8 @@ class Adagrad(Optimizer):
         start = {"initial_accumulator_value": initial_accumulator_value}
         super().__init__(params, {**options, **start})
 
-    def _init(self, p: Tensor, group: dict[str, Any]) -> dict[str, Array]:
-        start = group["initial_accumulator_value"]
-        return {"sum": p.device.xp.full(p.shape, start, dtype=p.dtype)}
+    def _init(self, p: Tensor, name: str, group: dict[str, Any]) -> Array:
+        return p.device.xp.full(p.shape, group["initial_accumulator_value"], dtype=p.dtype)
 
     def _update(
         self, xp: Any, p: Array, g: Array, state: list[Array], group: dict[str, Any], step: int

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import CheckpointError, ConfigError
 from .optimizer import Optimizer
 
 
@@ -50,8 +50,8 @@ class Schedule:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from `state_dict()`."""
-        self.last_step = int(state["last_step"])
-        self.base_lrs = list(state["base_lrs"])
+        step, rates = _read(self, state, "last_step", "base_lrs")
+        self.last_step, self.base_lrs = int(step), rates
         self._apply()
 
 
@@ -206,8 +206,24 @@ class ReduceLROnPlateau:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from `state_dict()`."""
+        best, bad, left, rates = _read(self, state, "best", "bad_steps", "cooldown_left", "lrs")
         unset = math.inf if self.mode == "min" else -math.inf
-        self.best = unset if state["best"] is None else float(state["best"])
-        self.bad_steps, self.cooldown_left = int(state["bad_steps"]), int(state["cooldown_left"])
-        for group, lr in zip(self.optimizer.param_groups, state["lrs"], strict=True):
+        self.best = unset if best is None else float(best)
+        self.bad_steps, self.cooldown_left = int(bad), int(left)
+        for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = lr
+
+
+def _read(schedule: Any, state: Mapping[str, Any], *names: str) -> list[Any]:
+    """The entries of a saved state, the last of which are rates, one per group."""
+    what = f"{type(schedule).__name__}.load_state_dict"
+    try:
+        *values, rates = (state[name] for name in names)
+        rates = [float(rate) for rate in rates]
+        values = [None if value is None else float(value) for value in values]
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{what}: the saved state is malformed: {error!r}") from error
+    groups = len(schedule.optimizer.param_groups)
+    if len(rates) != groups or None in values[1:]:
+        raise CheckpointError(f"{what}: got {len(rates)} rates, there are {groups} groups")
+    return [*values, rates]
