@@ -1,0 +1,536 @@
+"""backward() and grad(): sums over paths, accumulation, freeing, aliasing, dtypes, failures."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import errors
+
+
+def leaf(values, dtype="float64"):
+    return mg.tensor(values, dtype=dtype, requires_grad=True)
+
+
+# -- sums over paths -------------------------------------------------------------------------------
+
+
+def test_a_diamond_sums_its_paths():
+    x = leaf([2.0, 3.0])
+    y = x * x
+    z = (y + mg.exp(y * 0)) * y - y / x
+    z.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), 4 * np.array([2.0, 3.0]) ** 3 + 2 * x.numpy() - 1)
+
+
+@pytest.mark.parametrize("f", [mg.add, mg.subtract, mg.multiply, mg.divide, mg.pow, mg.maximum])
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_the_same_argument_twice(f, create_graph):
+    x, a, b = leaf([2.0, 3.0]), leaf([2.0, 3.0]), leaf([2.0, 3.0])
+    f(x, x).sum().backward(create_graph=create_graph)
+    f(a, b).sum().backward(create_graph=create_graph)
+    np.testing.assert_allclose(x.grad.numpy(), (a.grad + b.grad).numpy())
+    x.grad = a.grad = b.grad = None  # a recorded gradient refers to its leaf, which holds it
+
+
+def test_many_uses_of_one_value_are_added_without_writing_into_any_of_them():
+    """The third and later cotangents are added in place: into a sum, never into one that came."""
+    x = leaf(np.arange(3.0))
+    y = x * 1
+    parts = [y * float(k) for k in range(1, 6)]
+    kept = []
+    for part in parts:
+        part.register_hook(kept.append)
+    mg.stack(parts).sum().backward()
+    assert x.grad.tolist() == [15, 15, 15]
+    assert [g.tolist() for g in kept] == [[1, 1, 1]] * 5
+
+
+def test_zero_dimensional_sums_stay_arrays():
+    x = leaf(2.0)
+    y = x * x + x * x + x
+    y.backward()
+    assert type(x.grad.data) is np.ndarray
+    assert (x.grad * x).item() == 18
+    (x * x).backward()
+    assert type(x.grad.data) is np.ndarray
+    assert (x.grad * x).item() == 26
+
+
+def test_unused_outputs_of_an_op_count_as_zero():
+    x = leaf([[3.0, 1.0], [2.0, 5.0]])
+    first, _ = mg.unstack(x)
+    (first * 2).sum().backward()
+    assert x.grad.tolist() == [[2, 2], [0, 0]]
+    (g,) = mg.grad([mg.unstack(x)[1].sum()], [x], create_graph=True)
+    assert g.tolist() == [[0, 0], [1, 1]]
+
+
+def test_backward_from_a_leaf():
+    x = leaf(3.0)
+    x.backward()
+    assert x.grad.item() == 1
+    y = leaf([1.0, 2.0])
+    y.backward([5.0, 6.0])
+    assert y.grad.tolist() == [5, 6]
+
+
+# -- accumulation ----------------------------------------------------------------------------------
+
+
+def test_gradients_accumulate_over_calls():
+    x = leaf([1.0, 2.0])
+    for _ in range(3):
+        (x * x).sum().backward()
+    assert x.grad.tolist() == [6, 12]
+    x.zero_grad()
+    assert x.grad is None
+
+
+def test_accumulation_makes_a_new_gradient():
+    x = leaf([1.0, 2.0])
+    (x * x).sum().backward()
+    first = x.grad
+    (x * x).sum().backward()
+    assert first.tolist() == [2, 4]
+    assert x.grad is not first
+
+
+def test_only_leaves_keep_a_gradient():
+    x = leaf([1.0])
+    y = x * 2
+    (y * y).sum().backward()
+    assert y.grad is None
+    assert x.grad.tolist() == [8]
+
+
+def test_writing_into_one_gradient_changes_no_other():
+    a, b = leaf([1.0, 2.0]), leaf([1.0, 2.0])
+    (a + b).backward([1.0, 1.0])
+    a.grad.assign_(7.0)
+    assert b.grad.tolist() == [1, 1]
+    x, y = leaf([1.0, 2.0]), leaf([1.0, 2.0])
+    gx, gy = mg.grad((x + y).sum(), [x, y])  # views of one number
+    gx.assign_([7.0, 8.0])
+    assert gy.tolist() == [1, 1]
+
+
+def test_the_callers_cotangent_is_copied():
+    x = leaf([1.0, 2.0])
+    mine = np.array([1.0, 2.0])
+    x.reshape((2, 1)).reshape(2).backward(mine)
+    mine[:] = 9
+    assert x.grad.tolist() == [1, 2]
+    given = mg.tensor([1.0, 2.0], dtype="float64")
+    y = leaf([1.0, 2.0])
+    y.backward(given)
+    given.assign_(9.0)
+    assert y.grad.tolist() == [1, 2]
+
+
+def test_a_hook_that_writes_into_its_gradient_changes_no_other():
+    a, b = leaf([1.0, 2.0]), leaf([1.0, 2.0])
+    a.register_hook(lambda g: g.assign_(5.0))
+    (a + b).backward([1.0, 1.0])
+    assert a.grad.tolist() == [5, 5]
+    assert b.grad.tolist() == [1, 1]
+
+
+# -- freeing ---------------------------------------------------------------------------------------
+
+
+def test_a_second_backward_needs_retain_graph():
+    x = leaf([1.0, 2.0])
+    y = (x * x).sum()
+    y.backward(retain_graph=True)
+    y.backward()
+    assert x.grad.tolist() == [4, 8]
+    with pytest.raises(errors.GraphFreedError, match=r"sum|multiply.*retain_graph"):
+        y.backward()
+    assert x.grad.tolist() == [4, 8]
+
+
+def test_a_shared_part_is_freed_by_the_first_of_two_losses():
+    x = leaf([1.0, 2.0])
+    shared = mg.exp(x)
+    first, second = (shared * 2).sum(), (shared * 3).sum()
+    first.backward()
+    before = x.grad.tolist()
+    with pytest.raises(errors.GraphFreedError, match="exp"):
+        second.backward()
+    assert x.grad.tolist() == before
+
+
+def test_create_graph_retains():
+    x = leaf([1.0, 2.0])
+    y = (x**3).sum()
+    y.backward(create_graph=True)
+    g = x.grad
+    x.grad = None
+    y.backward()
+    np.testing.assert_allclose(x.grad.numpy(), [3, 12])
+    x.grad = None
+    g.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), [6, 12])
+
+
+def test_freed_lines_can_still_be_read_for_pictures():
+    x = leaf([1.0, 2.0])
+    y = (x * x).sum()
+    y.backward()
+    node = y.node
+    assert node.op.name == "sum"
+    assert node.inputs is None
+    assert node.parents[0].op.name == "multiply"
+    assert node.parents[0].parents == [x, x]
+    assert repr(node) == f"<line {node.id}: sum -> ()>"
+
+
+# -- dtypes ----------------------------------------------------------------------------------------
+
+
+def test_gradients_come_in_the_dtype_of_their_argument():
+    a, b = leaf([1.0, 2.0], "float32"), leaf([3.0, 4.0], "float64")
+    y = a * b
+    assert y.dtype == "float64"
+    y.sum().backward()
+    assert a.grad.dtype == "float32"
+    assert b.grad.dtype == "float64"
+    assert a.grad.tolist() == [3, 4]
+    x, w = leaf(np.ones((2, 3)), "float32"), leaf(np.ones((3, 4)), "float64")
+    (x @ w).sum().backward()
+    assert (x.grad.dtype, w.grad.dtype) == ("float32", "float64")
+    c = leaf([1.0], "float16")
+    (g,) = mg.grad((c * b * 2).sum(), [c], create_graph=True)
+    assert g.dtype == "float16"
+
+
+def test_gradients_broadcast_back():
+    a, b = leaf(np.ones((2, 1, 3))), leaf(np.ones((4, 1)))
+    c = leaf(2.0)
+    (a * b + c).sum().backward()
+    assert (a.grad.shape, b.grad.shape, c.grad.shape) == ((2, 1, 3), (4, 1), ())
+    assert a.grad.tolist() == np.full((2, 1, 3), 4.0).tolist()
+    assert b.grad.tolist() == np.full((4, 1), 6.0).tolist()
+    assert c.grad.item() == 24
+
+
+def test_empty_tensors_have_empty_gradients():
+    x = leaf(np.ones((0, 3)))
+    (mg.exp(x) * 2).sum().backward()
+    assert x.grad.shape == (0, 3)
+
+
+# -- cotangents ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [1.0, 2.0],
+        (1, 2),
+        np.array([1.0, 2.0]),
+        np.array([1.0, 2.0], np.float32),
+        mg.tensor([1.0, 2.0]),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_cotangents_of_any_kind(given, create_graph):
+    x = leaf([3.0, 4.0])
+    if create_graph:
+        g = mg.grad(x * x, x, [given], create_graph=True)
+    else:
+        (x * x).backward(given)
+        g = x.grad
+    assert g.dtype == "float64"
+    assert g.tolist() == [6, 16]
+
+
+def test_a_number_is_a_cotangent_of_a_number():
+    for given in (2.0, 2, np.float32(2), np.float64(2), mg.tensor(2.0)):
+        x = leaf(3.0)
+        (x * x).backward(given)
+        assert x.grad.item() == 12
+
+
+def test_wrong_cotangents():
+    x = leaf([1.0, 2.0])
+    y = x * x
+    with pytest.raises(errors.GradError, match=r"\(2,\).*sum"):
+        y.backward()
+    with pytest.raises(errors.ShapeError, match=r"\(2,\).*\(3,\)"):
+        y.backward(np.ones(3))
+    with pytest.raises(errors.DTypeError, match="int64"):
+        y.backward(np.array([1, 2]))
+    with pytest.raises(errors.ShapeError, match=r"2 outputs.*1"):
+        mg.grad([y, y], x, [np.ones(2)])
+    assert x.grad is None
+    y.backward(np.ones(2))  # and nothing was freed on the way
+
+
+# -- what fails ------------------------------------------------------------------------------------
+
+
+def test_nothing_recorded():
+    with pytest.raises(errors.GradError, match="requires_grad"):
+        mg.tensor(1.0).backward()
+    with mg.no_grad():
+        y = leaf(1.0) * 2
+    with pytest.raises(errors.GradError, match="no_grad"):
+        y.backward()
+
+
+def test_a_rule_that_fails_leaves_every_grad_untouched():
+    @mg.op
+    def bomb(xp, x):
+        return x * 1
+
+    def explode(g, _y, _x):
+        raise RuntimeError("boom")
+
+    bomb.defvjp(explode)
+    x, w = leaf([1.0]), leaf([2.0])
+    w.grad = mg.tensor([5.0])
+    loss = (w * bomb(x * 3)).sum() + (x * w).sum()
+    with pytest.raises(RuntimeError, match="boom"):
+        loss.backward()
+    assert x.grad is None
+    assert w.grad.tolist() == [5]
+
+
+def test_a_hook_that_fails_leaves_every_grad_untouched():
+    x, w = leaf([1.0]), leaf([2.0])
+
+    def explode(g):
+        raise RuntimeError("boom")
+
+    w.register_hook(explode)
+    with pytest.raises(RuntimeError, match="boom"):
+        (x * w).sum().backward()
+    assert x.grad is None
+    assert w.grad is None
+
+
+# -- grad ------------------------------------------------------------------------------------------
+
+
+def test_grad_touches_no_grad_attribute():
+    x, y = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    gx, gy = mg.grad((x * y).sum(), [x, y])
+    assert gx.tolist() == [3, 4]
+    assert gy.tolist() == [1, 2]
+    assert x.grad is None
+    assert y.grad is None
+    assert not gx.requires_grad
+
+
+def test_grad_of_several_outputs():
+    x = leaf([1.0, 2.0])
+    y, z = x * x, mg.exp(x)
+    g = mg.grad([y, z, y], x, [[1.0, 1.0], [2.0, 2.0], [0.5, 0.0]])
+    np.testing.assert_allclose(g.numpy(), [2 + 2 * np.e + 1, 4 + 2 * np.exp(2)])
+
+
+def test_grad_with_respect_to_intermediates():
+    x = leaf([1.0, 2.0])
+    y = x * x
+    z = mg.exp(y)
+    out = (z * y).sum()
+    gz, gy, gx = mg.grad(out, [z, y, x])
+    ez = np.exp(y.numpy())
+    np.testing.assert_allclose(gz.numpy(), y.numpy())
+    np.testing.assert_allclose(gy.numpy(), ez + ez * y.numpy())  # all paths to y, also through z
+    np.testing.assert_allclose(gx.numpy(), gy.numpy() * 2 * x.numpy())
+
+
+def test_grad_of_a_tensor_with_respect_to_itself():
+    x = leaf(2.0)
+    y = x * x
+    assert mg.grad(y, y).item() == 1
+    assert [g.item() for g in mg.grad(y, [y, x])] == [1, 4]
+    assert mg.grad(x, x).item() == 1
+
+
+def test_grad_walks_only_the_lines_between():
+    @mg.op
+    def tripwire(xp, x):
+        return x * 1
+
+    walked = []
+
+    def note(g, _y, _x):
+        walked.append(1)
+        return g
+
+    tripwire.defvjp(note)
+    x, w = leaf([1.0]), leaf([2.0])
+    y = tripwire(x)
+    z = y * w
+    mg.grad(z.sum(), w)
+    assert not walked
+    mg.grad((tripwire(x) * w).sum(), [y], allow_unused=True)
+    assert not walked
+    mg.grad((tripwire(x) * w).sum(), [x])
+    assert walked == [1]
+
+
+def test_grad_frees_only_what_it_walked():
+    x, w = leaf([1.0]), leaf([2.0])
+    z = (mg.exp(x) * mg.exp(w)).sum()
+    mg.grad(z, w)
+    with pytest.raises(errors.GraphFreedError):
+        mg.grad(z, x)
+    y = mg.exp(x)
+    out = y * y
+    mg.grad(out.sum(), y)
+    mg.grad(y.sum(), x)  # the line of y was a target: not walked
+
+
+def test_inputs_that_play_no_part():
+    x, w = leaf([1.0]), leaf([2.0])
+    w.name = "weight"
+    y = (x * 2).sum()
+    with pytest.raises(errors.GradError, match=r"input 1 \(weight\).*allow_unused"):
+        mg.grad(y, [x, w])
+    y = (x * 2).sum()
+    gx, gw = mg.grad(y, [x, w], allow_unused=True)
+    assert gx.tolist() == [2]
+    assert gw is None
+    assert mg.grad(mg.tensor(1.0), x, allow_unused=True) is None
+    with pytest.raises(errors.GradError, match="input 0 does not require grad"):
+        mg.grad((x * 2).sum(), mg.tensor([1.0]))
+
+
+def test_grad_keeps_the_graph_only_when_asked():
+    x = leaf([1.0])
+    y = mg.exp(x).sum()
+    mg.grad(y, x, retain_graph=True)
+    mg.grad(y, x, create_graph=True)
+    mg.grad(y, x)
+    with pytest.raises(errors.GraphFreedError):
+        mg.grad(y, x)
+
+
+def test_create_graph_records_inside_no_grad():
+    x = leaf([3.0])
+    y = (x**3).sum()
+    with mg.no_grad():
+        g = mg.grad(y, x, create_graph=True)
+        assert not mg.is_grad_enabled()
+    assert g.requires_grad
+    assert mg.grad(g.sum(), x).tolist() == [18]
+
+
+def test_third_derivatives():
+    x = leaf([1.0, 2.0])
+    g = x**4
+    for expected in ([4, 32], [12, 48], [24, 48], [24, 24]):
+        g = mg.grad(g.sum(), x, create_graph=True)
+        np.testing.assert_allclose(g.numpy(), expected)
+
+
+def test_gradients_of_gradients_reach_every_input():
+    x, w = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    (g,) = mg.grad((x * x * w).sum(), [x], create_graph=True)
+    gx, gw = mg.grad((g * g).sum(), [x, w])
+    np.testing.assert_allclose(gx.numpy(), 8 * x.numpy() * w.numpy() ** 2)
+    np.testing.assert_allclose(gw.numpy(), 8 * x.numpy() ** 2 * w.numpy())
+
+
+# -- random programs, against PyTorch --------------------------------------------------------------
+
+
+def program(seed, lib, xs):
+    """A random program on the values `xs`, the same for minigrad and torch: outputs, all values."""
+    rng = random.Random(seed)
+    values = list(xs)
+    unary = ["tanh", "sin", "exp", "sigmoid", "square", "sum0", "T", "slice"]
+    binary = ["add", "mul", "sub", "div", "matmul", "where", "cat"]
+    for _ in range(rng.randint(5, 25)):
+        name = rng.choice(unary + binary * 2)
+        a, b = rng.choice(values), rng.choice(values)
+        if name == "sum0":
+            c = a.sum(axis=0, keepdims=True) + b * 0.1
+        elif name == "T":
+            c = a.T + b
+        elif name == "slice":
+            c = lib.cat([a[1:], b[:1]])
+        elif name == "exp":
+            c = lib.exp(a * 0.1)
+        elif name in ("tanh", "sin", "sigmoid", "square"):
+            c = getattr(lib, name)(a)
+        elif name == "div":
+            c = a / (b * b + 1)
+        elif name == "where":
+            c = lib.where(a > b, a * 2, b)
+        elif name == "cat":
+            c = lib.cat([a, b])[::2]
+        elif name == "matmul":
+            c = a @ b * 0.2
+        else:
+            c = {"add": a + b, "mul": a * b, "sub": a - b}[name]
+        values.append(c)
+    outputs = [rng.choice(values[len(xs) :]) for _ in range(rng.randint(1, 3))]
+    return outputs, values
+
+
+class Ours:
+    cat = staticmethod(mg.concat)
+
+    def __getattr__(self, name):
+        return getattr(mg, name)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_programs_agree_with_torch(seed):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(seed)
+    arrays = [rng.standard_normal((3, 3)) for _ in range(3)]
+
+    ours = [leaf(a) for a in arrays]
+    theirs = [torch.tensor(a, requires_grad=True) for a in arrays]
+    outs, values = program(seed, Ours(), ours)
+    outs_t, values_t = program(seed, torch, theirs)
+    for out, out_t in zip(outs, outs_t, strict=True):
+        np.testing.assert_allclose(out.numpy(), out_t.detach().numpy(), rtol=1e-10, atol=1e-12)
+
+    # first order: leaves and intermediates at once, some of them ancestors of others
+    pick = rng.choice(len(values), 4, replace=False)
+    gs = [rng.standard_normal((3, 3)) for _ in outs]
+    found = mg.grad(
+        outs, [values[i] for i in pick], gs, create_graph=bool(seed % 2), allow_unused=True,
+        retain_graph=True,
+    )  # fmt: skip
+    expected = torch.autograd.grad(
+        outs_t, [values_t[i] for i in pick], [torch.tensor(g) for g in gs], allow_unused=True,
+        create_graph=True,
+    )  # fmt: skip
+    for ours_g, theirs_g in zip(found, expected, strict=True):
+        assert (ours_g is None) == (theirs_g is None)
+        if ours_g is not None:
+            np.testing.assert_allclose(
+                ours_g.numpy(), theirs_g.detach().numpy(), rtol=1e-9, atol=1e-11
+            )
+
+    # second order, through .grad
+    def second(lib, outs, xs):
+        total = sum((o * o).sum() for o in outs)
+        grads = [
+            g
+            for g in lib.grad(total, xs, create_graph=True, allow_unused=True)
+            if g is not None and g.requires_grad
+        ]
+        if grads:
+            sum((g * g).sum() for g in grads).backward()
+
+    second(mg, outs, ours)
+    second(torch.autograd, outs_t, theirs)
+    for x, x_t in zip(ours, theirs, strict=True):
+        g = np.zeros((3, 3)) if x.grad is None else x.grad.numpy()
+        g_t = np.zeros((3, 3)) if x_t.grad is None else x_t.grad.numpy()
+        scale = max(1.0, np.abs(g_t).max())
+        np.testing.assert_allclose(g / scale, g_t / scale, rtol=1e-8, atol=1e-10)
