@@ -13,6 +13,12 @@ from .activation import (
     Softplus,
     Tanh,
 )
+from .attention import (
+    AdditiveAttention,
+    LuongAttention,
+    ScaledDotProductAttention,
+    lengths_to_mask,
+)
 from .bidirectional import Bidirectional
 from .cells import GRUCell, LSTMCell, RNNCell
 from .containers import ModuleList, Sequential
@@ -29,6 +35,7 @@ from .loss import (
     NLLLoss,
 )
 from .module import Module, Parameter
+from .multihead import MultiheadAttention
 from .normalization import LayerNorm
 from .recurrent import GRU, LSTM, RNN
 
@@ -38,6 +45,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "AdditiveAttention",
     "BCEWithLogitsLoss",
     "Bidirectional",
     "CrossEntropyLoss",
@@ -53,13 +61,16 @@ __all__ = [
     "LeakyReLU",
     "Linear",
     "LogSoftmax",
+    "LuongAttention",
     "MSELoss",
     "Module",
     "ModuleList",
+    "MultiheadAttention",
     "NLLLoss",
     "Parameter",
     "RNNCell",
     "ReLU",
+    "ScaledDotProductAttention",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -68,4 +79,5 @@ __all__ = [
     "Tanh",
     "functional",
     "init",
+    "lengths_to_mask",
 ]

@@ -1,5 +1,7 @@
 """Attention: weights over a memory from scores, and what they read there.
 
+Additive attention, whose scores are no products, is in `alignment.py`.
+
 In this module a mask says where attention may go: True = attend (a floating mask is added to the
 scores, -inf = never). Where a row of the mask allows nothing, weights, output and gradients are
 exactly zero, never NaN; and what is masked for everybody, such as padding, may hold NaN without
@@ -20,16 +22,15 @@ from ..errors import DTypeError, ShapeError
 from .broadcasting import sum_to
 from .elementwise import where
 from .linalg import matmul
-from .shape import expand_dims, matrix_transpose
-from .transcendental import tanh
+from .shape import matrix_transpose
 
-__all__ = ["additive_attention", "masked_softmax", "scaled_dot_product_attention"]
+__all__ = ["masked_softmax", "scaled_dot_product_attention"]
 
 
 # -- softmax under a mask ------------------------------------------------------------------------
 
 
-def _masked(xp: Any, scores: Array, mask: Array | None) -> Array:
+def masked_scores(xp: Any, scores: Array, mask: Array | None) -> Array:
     """The scores with -inf where the mask allows nothing; fresh memory unless mask is None."""
     if mask is None:
         return scores
@@ -38,7 +39,7 @@ def _masked(xp: Any, scores: Array, mask: Array | None) -> Array:
     return xp.where(mask == -math.inf, -math.inf, scores + mask)  # also where the score is NaN
 
 
-def _softmax(xp: Any, scores: Array, axis: int) -> Array:
+def softmax_into(xp: Any, scores: Array, axis: int) -> Array:
     """exp(s) / Σ exp(s), written over `scores`; zeros where all scores are -inf."""
     if not scores.shape[axis]:
         return scores
@@ -50,7 +51,8 @@ def _softmax(xp: Any, scores: Array, axis: int) -> Array:
     return scores
 
 
-def _check_mask(mask: Any, shape: tuple[int, ...], what: str) -> None:
+def check_mask(mask: Any, shape: tuple[int, ...], what: str) -> None:
+    """Raise unless the mask is bool or floating and broadcasts to `shape`."""
     if mask is None:
         return
     if mask.dtype.kind not in "bfV":
@@ -73,9 +75,9 @@ def masked_softmax(xp: Any, x: Array, mask: Array | None = None, /, *, axis: int
     mask broadcasts to x: bool (True = allowed), or floating, to be added to x. Where nothing is
     allowed, all is 0.
     """
-    _check_mask(mask, x.shape, "masked_softmax")
-    scores = _masked(xp, x, mask)
-    return _softmax(xp, scores.copy() if scores is x else scores.astype(x.dtype, copy=False), axis)
+    check_mask(mask, x.shape, "masked_softmax")
+    scores = x.copy() if mask is None else masked_scores(xp, x, mask).astype(x.dtype, copy=False)
+    return softmax_into(xp, scores, axis)
 
 
 def _softmax_vjp(g: Any, y: Any, axis: int) -> Any:
@@ -100,7 +102,17 @@ def _with_causal(mask: Any, like: Array, L: int, S: int) -> Any:
     return mask & past if mask.dtype == np.bool_ else where(past, mask, -math.inf)
 
 
-def _unused(xp: Any, mask: Array) -> tuple[Array, Array]:
+def clean(xp: Any, x: Array, used: Array) -> Array:
+    """x with zeros where it is not used: what is masked may be NaN, and 0 · NaN is NaN.
+
+    Looking first is cheaper on the CPU; a GPU would have to wait for the answer.
+    """
+    if xp is np and np.isfinite(x).all():
+        return x
+    return xp.where(used, x, 0)
+
+
+def used_by(xp: Any, mask: Array) -> tuple[Array, Array]:
     """Which queries see any key, (…, L, 1), and which keys are seen by any query, (…, S, 1)."""
     allowed = mask if mask.dtype == np.bool_ else mask != -math.inf
     allowed = allowed.reshape((1,) * (2 - allowed.ndim) + allowed.shape)
@@ -133,15 +145,15 @@ def scaled_dot_product_attention(
     """
     what = "scaled_dot_product_attention"
     shape = _weights_shape(query, key, value, what)
-    _check_mask(mask, shape, what)
+    check_mask(mask, shape, what)
     if is_causal:
         mask = _with_causal(mask, query, *shape[-2:])
-    if mask is not None:  # padding may hold NaN, and 0 · NaN is NaN
-        value = xp.where(_unused(xp, mask)[1], value, 0)
+    if mask is not None:
+        value = clean(xp, value, used_by(xp, mask)[1])
     scores = backend.matmul(query * _scale(query, scale), key.swapaxes(-1, -2))
     if scores.dtype.itemsize < 4:
         scores = scores.astype(np.float32)
-    weights = _softmax(xp, _masked(xp, scores, mask), -1).astype(query.dtype, copy=False)
+    weights = softmax_into(xp, masked_scores(xp, scores, mask), -1).astype(query.dtype, copy=False)
     dropped = weights if dropout_mask is None else weights * dropout_mask
     output = backend.matmul(dropped, value)
     return (output, dropped), (weights, value) if keep else None
@@ -195,14 +207,14 @@ def _attention_backward(
         dmask = sum_to(d, mask.shape)
     if is_causal:
         mask = _with_causal(mask, query, *weights.shape[-2:])
-    rows, columns = (None, None) if mask is None else _unused(xp, mask)
+    if mask is not None:
+        rows, columns = used_by(xp, mask)
+        query, key = clean(xp, query, rows), clean(xp, key, columns)
+    scale = _scale(query, scale)
     if needs[0]:
-        clean = key if columns is None else xp.where(columns, key, 0)
-        dquery = sum_to(backend.matmul(d, clean) * _scale(query, scale), query.shape)
+        dquery = sum_to(backend.matmul(d, key) * scale, inputs[0].shape)
     if needs[1]:
-        clean = query if rows is None else xp.where(rows, query, 0)
-        dkey = backend.matmul(d.swapaxes(-1, -2), clean * _scale(query, scale))
-        dkey = sum_to(dkey, key.shape)
+        dkey = sum_to(backend.matmul(d.swapaxes(-1, -2), query * scale), inputs[1].shape)
     return dquery, dkey, dvalue, dmask, ddropout
 
 
@@ -222,7 +234,7 @@ def _plain_attention(
         mask = _with_causal(mask, like, query.shape[-2], key.shape[-2])
     if mask is not None:
         data = mask.data if isinstance(mask, Tensor) else mask
-        rows, columns = _unused(namespace(like), data)
+        rows, columns = used_by(namespace(like), data)
         query = where(rows, query, 0)
         key, value = where(columns, key, 0), where(columns, value, 0)
     scores = matmul(query * _scale(query, scale), matrix_transpose(key))
@@ -230,105 +242,3 @@ def _plain_attention(
     if dropout_mask is not None:
         weights = weights * dropout_mask
     return matmul(weights, value), weights
-
-
-# -- additive ------------------------------------------------------------------------------------
-
-
-@fused
-def additive_attention(
-    xp: Any,
-    query: Array,
-    keys: Array,
-    values: Array,
-    v: Array,
-    mask: Array | None = None,
-    /,
-    *,
-    keep: bool,
-) -> Any:
-    """Weights softmax(vᵀ tanh(query + keys)) and their mean of the values (Bahdanau et al. 2015).
-
-    One step of a decoder, or T of them at once. query and keys are projected already; see
-    `nn.AdditiveAttention`.
-
-    Shapes: query (B, A) or (B, T, A), keys (B, S, A), values (B, S, V), v (A,), mask (B, S) bool
-    (**True = attend**) or floating → context (B, V) or (B, T, V), weights (B, S) or (B, T, S). A
-    mask of the shape of the weights says it for each step. Masked keys and values must be finite.
-    """
-    steps = _check_additive(query, keys, values, v, mask)
-    mask = _per_step(mask)
-    sums = keys[:, None] + steps[:, :, None]  # (B, T, S, A)
-    xp.tanh(sums, out=sums)
-    scores = backend.matmul(sums, v)
-    weights = _softmax(xp, _masked(xp, scores, mask), -1).astype(scores.dtype, copy=False)
-    context = backend.matmul(weights, values)
-    if query.ndim == 2:
-        return (context[:, 0], weights[:, 0]), (sums, weights) if keep else None
-    return (context, weights), (sums, weights) if keep else None
-
-
-def _check_additive(query: Array, keys: Array, values: Array, v: Array, mask: Any) -> Array:
-    given = f"additive_attention: query {query.shape}, keys {keys.shape}, values {values.shape}"
-    if query.ndim not in (2, 3) or keys.ndim != 3 or values.ndim != 3 or v.ndim != 1:
-        raise ShapeError(f"{given}, v {v.shape}; expected (B, [T,] A), (B, S, A), (B, S, V), (A,)")
-    if not query.shape[-1] == keys.shape[-1] == v.shape[0]:
-        raise ShapeError(f"{given}, v {v.shape}; query, keys and v must have as many features")
-    if not len(query) == len(keys) == len(values) or keys.shape[1] != values.shape[1]:
-        raise ShapeError(f"{given}; they must agree in B, and keys and values in S")
-    steps = query if query.ndim == 3 else query[:, None]
-    B, S = keys.shape[:2]
-    _check_mask(_per_step(mask), (B, steps.shape[1], S), "additive_attention")
-    return steps
-
-
-def _per_step(mask: Any) -> Any:
-    """The mask (B, S) or (B, T, S) as one that broadcasts to (B, T, S)."""
-    return mask if mask is None or mask.ndim == 3 else expand_dims(mask, -2)
-
-
-@additive_attention.backward
-def _additive_backward(
-    xp: Any,
-    gs: Any,
-    ys: Any,
-    inputs: Any,
-    residual: Any,
-    needs: tuple[bool, ...],
-) -> tuple[Array | None, ...]:
-    query, _, values, v, mask = inputs
-    sums, weights = residual  # (B, T, S, A), (B, T, S)
-    g, d = (x if x is None or query.ndim == 3 else x[:, None] for x in gs)
-    dquery = dkeys = dvalues = dv = dmask = None
-    if g is not None:
-        if needs[2]:
-            dvalues = backend.matmul(weights.swapaxes(-1, -2), g)
-        by_weights = backend.matmul(g, values.swapaxes(-1, -2))
-        d = by_weights if d is None else by_weights + d
-    d = d * weights
-    d -= weights * d.sum(axis=-1, keepdims=True)  # by the scores (B, T, S)
-    if needs[4] and mask is not None:
-        dmask = sum_to(d, _per_step(mask).shape).reshape(mask.shape)
-    if needs[3]:
-        dv = backend.matmul(d.reshape(-1), sums.reshape(-1, sums.shape[-1]))
-    if needs[0] or needs[1]:
-        inner = sums * sums  # by query + keys: d · (1 - tanh²) · v
-        xp.subtract(1, inner, out=inner)
-        inner *= d[..., None]
-        inner *= v
-        if needs[0]:
-            dquery = inner.sum(axis=2).reshape(query.shape)
-        if needs[1]:
-            dkeys = inner[:, 0] if inner.shape[1] == 1 else inner.sum(axis=1)
-    return dquery, dkeys, dvalues, dv, dmask
-
-
-@additive_attention.composite
-def _plain_additive(query: Any, keys: Any, values: Any, v: Any, mask: Any) -> Any:
-    steps = query if query.ndim == 3 else expand_dims(query, 1)
-    sums = tanh(expand_dims(keys, 1) + expand_dims(steps, 2))  # (B, T, S, A)
-    weights = masked_softmax(matmul(sums, v), _per_step(mask))
-    context = matmul(weights, values)
-    if query.ndim == 2:
-        return context[:, 0], weights[:, 0]
-    return context, weights
