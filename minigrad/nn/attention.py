@@ -77,6 +77,16 @@ def memory_mask(memory: Tensor, mask: Any, lengths: Any, what: str) -> Any:
     return lengths_to_mask(lengths, memory.shape[1], device=device_of(memory.data))
 
 
+def _without_padding(memory: Tensor, mask: Any) -> Tensor:
+    """The memory with zeros where nobody looks, if there may be anything else than numbers."""
+    if mask is None or (type(memory.data) is np.ndarray and np.isfinite(memory.data).all()):
+        return memory
+    data = mask.data if isinstance(mask, Tensor) else mask
+    used = data if data.dtype == np.bool_ else data != -math.inf
+    used = used.any(axis=1) if used.ndim == 3 else used
+    return ops.where(used[..., None], memory, 0)
+
+
 def _check(what: str, query: Tensor, memory: Tensor, query_size: int, memory_size: int) -> None:
     if query.ndim not in (2, 3) or query.shape[-1] != query_size:
         raise ShapeError(
@@ -137,9 +147,10 @@ class AdditiveAttention(Module):
         bound = 1 / math.sqrt(self.attention_size)
         init.uniform_(self.v, -bound, bound)
 
-    def project_keys(self, memory: Tensor) -> Tensor:
-        """U m: (B, S, M) → (B, S, A)."""
-        return self.memory_layer(memory)
+    def project_keys(self, memory: Tensor, *, mask: Any = None, lengths: Any = None) -> Tensor:
+        """U m: (B, S, M) → (B, S, A). With a mask or lengths, padding may hold NaN."""
+        mask = memory_mask(memory, mask, lengths, "AdditiveAttention")
+        return self.memory_layer(_without_padding(memory, mask))
 
     def forward(
         self,
@@ -161,7 +172,7 @@ class AdditiveAttention(Module):
         """
         _check("AdditiveAttention", query, memory, self.query_size, self.memory_size)
         mask = memory_mask(memory, mask, lengths, "AdditiveAttention")
-        keys = self.project_keys(memory) if keys is None else keys
+        keys = self.project_keys(memory, mask=mask) if keys is None else keys
         return ops.additive_attention(self.query_layer(query), keys, memory, self.v, mask)
 
     def extra_repr(self) -> str:
@@ -227,11 +238,12 @@ class LuongAttention(Module):
             bound = 1 / math.sqrt(self.attention_size)
             init.uniform_(self.v, -bound, bound)
 
-    def project_keys(self, memory: Tensor) -> Tensor:
+    def project_keys(self, memory: Tensor, *, mask: Any = None, lengths: Any = None) -> Tensor:
         """What of the scores depends on the memory alone: the same for each step of a decoder."""
         if self.score != "concat" or self.weight is None:
             return memory
-        return ops.linear(memory, self.weight[:, self.query_size :])
+        mask = memory_mask(memory, mask, lengths, "LuongAttention")
+        return ops.linear(_without_padding(memory, mask), self.weight[:, self.query_size :])
 
     def forward(
         self,
@@ -248,7 +260,7 @@ class LuongAttention(Module):
         if self.score == "concat":
             assert self.weight is not None  # noqa: S101 (for the type checker)
             steps = ops.linear(query, self.weight[:, : self.query_size])
-            keys = self.project_keys(memory) if keys is None else keys
+            keys = self.project_keys(memory, mask=mask) if keys is None else keys
             return ops.additive_attention(steps, keys, memory, self.v, mask)
         if self.weight is not None:
             query = ops.matmul(query, self.weight)
