@@ -6,7 +6,7 @@ import pytest
 
 from minigrad import backend
 from minigrad.backend import device, get_rng_state, manual_seed, set_rng_state
-from minigrad.backend.random import HostStream, Stream
+from minigrad.backend.random import _STREAMS, HostStream, Stream, _Streams
 from minigrad.errors import CheckpointError, ConfigError
 
 CPU, STRICT = device("cpu"), device("strict")
@@ -158,14 +158,13 @@ def test_a_device_opened_later_takes_its_state_then():
     state["streams"]["late"] = late.get_state()
     set_rng_state(state)
     assert get_rng_state()["streams"]["late"] == late.get_state()  # not lost by saving again
-    streams = backend.random._STREAMS
     try:
-        opened = streams.stream("late", HostStream)
+        opened = _STREAMS.stream("late", HostStream)
         assert same(draws(opened), draws(late))
-        assert "late" not in streams.waiting
-        assert streams.stream("late", HostStream) is opened
+        assert "late" not in _STREAMS.waiting
+        assert _STREAMS.stream("late", HostStream) is opened
     finally:
-        streams.opened.pop("late")
+        _STREAMS.opened.pop("late")
 
 
 @pytest.mark.parametrize(
@@ -195,8 +194,6 @@ def test_threads_never_draw_the_same_numbers():
 
 
 def test_entropy_seeds_what_nobody_seeded():
-    from minigrad.backend.random import _Streams
-
     seeds = {_Streams().initial_seed() for _ in range(4)}
     assert len(seeds) == 4
 

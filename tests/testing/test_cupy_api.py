@@ -1,4 +1,6 @@
 import json
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +86,39 @@ def test_parameters_are_read_from_signatures_and_from_cythons_docstrings():
     assert generate_cupy_api.parameters(g) == "*shape, order="
     assert generate_cupy_api.parameters(Documented.method) == "axis=, n="
     assert generate_cupy_api.parameters(Parameters("a, /, b, *, c=").signature) is None
+
+
+class ufunc:  # by this name the generator knows CuPy's
+    types = ("ff->f", "dd->d")
+
+
+def fake_cupy():
+    """A CuPy with a few of NumPy's names, one it does not have, and one ufunc."""
+    cupy = types.ModuleType("cupy")
+    cupy.__version__ = "14.2.0"
+    cupy.ndarray, cupy.float32, cupy.pi, cupy.add = np.ndarray, np.float32, np.pi, ufunc()
+    cupy.sum = lambda a, axis=None, dtype=None, out=None, keepdims=False: None
+    cupy.scatter = cupy._hidden = lambda a: None
+    cupy.linalg = types.ModuleType("linalg")
+    cupy.linalg.norm = lambda x, ord=None: None
+    cupy.random = types.ModuleType("random")
+    cupy.random.normal = lambda loc=0: None
+    return cupy
+
+
+def test_the_generator_keeps_what_numpy_and_cupy_share(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "cupy", fake_cupy())
+    monkeypatch.setattr(generate_cupy_api, "__file__", str(tmp_path / "generate_cupy_api.py"))
+    generate_cupy_api.main()
+    table = json.loads((tmp_path / "cupy_api.json").read_text())
+    assert table["cupy"] == "14.2.0"
+    assert table["functions"] == {
+        "linalg.norm": "x, ord=", "sum": "a, axis=, dtype=, out=, keepdims="
+    }  # fmt: skip
+    assert table["ufuncs"] == {"add": ["ff->f", "dd->d"]}
+    assert table["constants"] == ["float32", "linalg", "ndarray", "pi"]
+    assert table["methods"]["transpose"].endswith("*axes")  # as NumPy says it
+    assert {"shape", "dtype"} <= set(table["attributes"])
 
 
 def test_the_generator_writes_the_committed_table(tmp_path, monkeypatch):

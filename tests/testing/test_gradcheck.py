@@ -73,6 +73,33 @@ def test_a_wrong_second_derivative_is_found():
         gradgradcheck(wrong_twice, A)
 
 
+def test_a_rule_that_is_another_one_with_create_graph_is_found():
+    @mg.op
+    def moody(xp, x):
+        """x², differentiated well on arrays and badly on Tensors."""
+        return x * x
+
+    moody.defvjp(lambda g, y, x: g * x * (3 if isinstance(x, mg.Tensor) else 2))
+    assert gradcheck(moody, A)
+    with pytest.raises(GradcheckError, match="with create_graph=True the gradient is"):
+        gradgradcheck(moody, A)
+
+
+def test_a_gradient_of_another_shape_is_found():
+    @mg.op
+    def careless(xp, x):
+        """2 x, whose rule forgets an axis."""
+        return 2 * x
+
+    careless.defvjp(lambda g, y, x: 2 * g.sum(axis=0))
+    with pytest.raises((GradcheckError, GradError), match=r"\(3,\)"):
+        gradcheck(careless, A)
+
+
+def test_a_constant_function_has_no_second_derivative():
+    assert gradgradcheck(lambda a: mg.asarray(np.ones(2)), A)
+
+
 def test_the_message_names_input_element_and_both_values():
     x = mg.tensor(np.ones((2, 3)), requires_grad=True, name="weights")
     with pytest.raises(GradcheckError) as info:
