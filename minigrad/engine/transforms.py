@@ -244,7 +244,7 @@ def jacobian(f: Callable[[Tensor], Tensor], x: Any, *, create_graph: bool | None
         rows.append(_zeros_like(x) if g is None else g)
     if not rows:
         return wrap(xp.zeros((*y.shape, *x.shape), dtype=y.dtype))
-    return ops.reshape(ops.stack(rows), (*y.shape, *x.shape))  # type: ignore[no-any-return]
+    return ops.reshape(ops.stack(rows), (*y.shape, *x.shape))
 
 
 def hessian(f: Callable[[Tensor], Tensor], x: Any) -> Tensor:
