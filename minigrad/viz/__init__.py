@@ -10,6 +10,7 @@ from .chart import line_chart_svg
 from .draw import draw_graph, make_dot
 from .graph import Graph
 from .ir import Box, GraphIR, Item, Link
+from .record import Record, Stats, record
 
 __all__ = [
     "Box",
@@ -17,9 +18,12 @@ __all__ = [
     "GraphIR",
     "Item",
     "Link",
+    "Record",
+    "Stats",
     "attention_svg",
     "draw_graph",
     "heatmap",
     "line_chart_svg",
     "make_dot",
+    "record",
 ]

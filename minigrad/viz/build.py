@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from ..backend import NAMESPACES
@@ -34,9 +36,27 @@ def parameter_names(model: Any, params: Mapping[str, Tensor] | None) -> Names:
 
 def build(tape: Tape, names: Names) -> tuple[GraphIR, dict[str, Tensor]]:
     """The graph of a tape, unfolded: every line, every leaf, every output; and the leaves by id."""
+    with _gc_paused(len(tape.lines)):
+        return _build(tape, names)
+
+
+@contextmanager
+def _gc_paused(lines: int) -> Iterator[None]:
+    """Half of the time for a long tape would go into collections that find nothing."""
+    paused = lines > 10_000 and gc.isenabled()
+    if paused:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
+
+
+def _build(tape: Tape, names: Names) -> tuple[GraphIR, dict[str, Tensor]]:
     ir = GraphIR(lines=len(tape.lines))
     ids = _line_ids(tape)
-    leaves = _Leaves(ir, names)
+    leaves = _Leaves(ir, names, tape.roles)
     specs: dict[Any, Specs] = {}
     lines: list[Item] = []
     before: Any = None
@@ -107,9 +127,6 @@ def _line(node: Node, id: str, at: int, path: tuple[str, ...], cache: dict[Any, 
     return item
 
 
-_GENERAL: dict[tuple[str, ...], tuple[str, ...]] = {}
-
-
 def _general(path: tuple[str, ...]) -> tuple[str, ...]:
     """A path with its numbers taken out, so that layers.0 and layers.1 may be repeats."""
     if not path:
@@ -163,8 +180,8 @@ def _with_numbers(op: str, operands: list[str]) -> str:
 class _Leaves:
     """Items of the leaves, made at first use and then shared."""
 
-    def __init__(self, ir: GraphIR, names: Names) -> None:
-        self.ir, self.names = ir, names
+    def __init__(self, ir: GraphIR, names: Names, roles: dict[int, str]) -> None:
+        self.ir, self.names, self.roles = ir, names, roles
         self.ids: dict[int, str] = {}
         self.tensors: dict[str, Tensor] = {}
 
@@ -172,10 +189,10 @@ class _Leaves:
         tensor = of() if isinstance(of, weakref.ref) else of
         key = id(of) if tensor is None else id(tensor)
         if key not in self.ids:
-            self.ids[key] = self._make(tensor, node, arg)
+            self.ids[key] = self._make(tensor, node, arg, self.roles.get(key, ""))
         return self.ids[key]
 
-    def _make(self, tensor: Tensor | None, node: Node | None, arg: int) -> str:
+    def _make(self, tensor: Tensor | None, node: Node | None, arg: int, role: str) -> str:
         name = self.names.get(id(tensor), "") if tensor is not None else ""
         if not name and tensor is not None and tensor.name:
             name = str(tensor.name)
@@ -194,7 +211,7 @@ class _Leaves:
             array = node.inputs[arg]
             item.specs = ((tuple(array.shape), str(array.dtype)),)
         if not name:
-            item.title = _role(node, arg) or ("parameter" if kind == "parameter" else "input")
+            item.title = role or _role(node, arg) or ("parameter" if kind == "parameter" else "input")
         if kind == "parameter" and not trained:
             item.notes.append("frozen")
         if kind == "input" and trained:

@@ -47,6 +47,7 @@ class _Writer:
                 name += "x"
             taken.add(name)
             self.names[id_] = name
+        self.ways: dict[str, list[str]] = {}
         self.groups, self.heavy = self._state_lines()
 
     # -- the whole --------------------------------------------------------------------------------
@@ -205,7 +206,7 @@ class _Writer:
             if not id_.endswith("in") or self.ir.items[id_].kind != "state":
                 continue
             end = id_[:-2] + "out"
-            way = _shortest(out, id_, end)
+            self.ways[id_] = way = _shortest(out, id_, end)
             if way and len(way) <= 6:
                 groups.update((step, f"g-{self.names[id_]}") for step in way if step not in groups)
                 heavy.update(((a, b), 14) for a, b in zip(way, way[1:], strict=False))
@@ -214,14 +215,41 @@ class _Writer:
         return groups, heavy
 
     def _ranks(self) -> list[str]:
-        """States that enter a loop stand in one column, and so do those that leave it."""
-        columns: dict[tuple[Any, str], list[str]] = {}
+        """States and leaves that enter a loop stand in one column, states that leave it in another.
+
+        Invisible edges keep the order: the states with the shortest way through the cell on top.
+        """
+        columns: dict[tuple[Path, str], list[str]] = {}
         for item in self.ir.items.values():
-            if item.kind == "state" and isinstance(item.token, tuple):
-                columns.setdefault((item.token[1], item.token[3]), []).append(self.names[item.id])
+            if item.kind == "state":
+                side = "in" if item.id.endswith("in") else "out"
+                columns.setdefault((item.loop, side), []).append(item.id)
+        for (loop, side), ids in columns.items():
+            ids.sort(key=lambda i: (len(self.ways.get(_way(i), ())) or 99))
+            if side == "in":
+                ids += self._leaves_of(loop, ids)
         return [
-            f"  {{rank=same; {'; '.join(names)}}}" for names in columns.values() if len(names) > 1
+            f"  {{rank=same; edge [style=invis]; {' -> '.join(self.names[i] for i in ids)}}}"
+            for ids in columns.values()
+            if 1 < len(ids) <= 12
         ]
+
+    def _leaves_of(self, loop: Path, states: list[str]) -> list[str]:
+        """Parameters and inputs that nothing but this loop reads; those that meet a state first."""
+        found: dict[str, list[str]] = {}
+        others: set[str] = set()
+        meeting: dict[str, int] = {}
+        for e in self.ir.links:
+            if e.src in states:
+                meeting.setdefault(e.dst, states.index(e.src))
+            if self.ir.items[e.src].kind in ("parameter", "input"):
+                inside = self.ir.items[e.dst].path[: len(loop)] == loop
+                if inside and self.ir.items[e.src].path == loop[:-1]:
+                    found.setdefault(e.src, []).append(e.dst)
+                else:
+                    others.add(e.src)
+        leaves = [i for i in found if i not in others]
+        return sorted(leaves, key=lambda i: min(meeting.get(d, 99) for d in found[i]))
 
     # -- heading ----------------------------------------------------------------------------------
 
@@ -230,9 +258,7 @@ class _Writer:
         rows = []
         if ir.title:
             rows.append(f'<TD ALIGN="LEFT">{font(ir.title, 17, look.ink, bold=True)}</TD>')
-        if ir.notes:
-            text = "  ·  ".join(ir.notes)
-            rows.append(f'<TD ALIGN="LEFT">{font(text, 11, look.muted)}</TD>')
+        rows += [f'<TD ALIGN="LEFT">{font(n, 11, look.muted)}</TD>' for n in _wrapped(ir.notes)]
         legend = self._legend()
         if legend:
             rows.append(f'<TD ALIGN="LEFT">{legend}</TD>')
@@ -256,7 +282,7 @@ class _Writer:
         ends = next((f["grad_scale"] for f in every if "grad_scale" in f), None)
         if show.grads and ends:
             low, high = number(ends[0], 2), number(ends[1], 2)
-            cells.append(f"<TD>{font(f'    |gradient|  {low} ', 10, look.muted)}</TD>")
+            cells.append(f"<TD>{font(f'    ‖gradient‖  {low} ', 10, look.muted)}</TD>")
             cells.append(f"<TD>{scale_cells(VERMILION, look)}</TD>")
             cells.append(f"<TD>{font(f' {high}  (log, one scale for the whole graph)', 10, look.muted)}</TD>")
         if self.ir.banner and show.grads:
@@ -264,7 +290,7 @@ class _Writer:
         if not cells:
             return ""
         return (
-            '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="3" CELLPADDING="0">'
+            '<TABLE ALIGN="LEFT" BORDER="0" CELLBORDER="0" CELLSPACING="3" CELLPADDING="0">'
             f"<TR>{''.join(cells)}</TR></TABLE>"
         )
 
@@ -277,6 +303,22 @@ class _Writer:
         order = [self.names[i.id] for i in self.ir.sequence()]
         chain = [f"  {a} -> {b} [style=invis weight=50]" for a, b in zip(order, order[1:], strict=False)]
         return "\n".join([text, *chain, "}\n"])
+
+
+def _wrapped(notes: list[str], width: int = 76) -> list[str]:
+    """Notes in lines that are about as wide as the legend."""
+    out: list[str] = []
+    for note in notes:
+        if out and len(out[-1]) + len(note) < width:
+            out[-1] += f"  ·  {note}"
+        else:
+            out.append(note)
+    return out
+
+
+def _way(state: str) -> str:
+    """The id of a state where it enters."""
+    return state.removesuffix("out").removesuffix("in") + "in"
 
 
 def _shortest(out: dict[str, list[str]], start: str, end: str) -> list[str]:

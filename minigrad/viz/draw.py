@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from typing import Any
 
-from ..engine import Node, Tensor
+from ..engine import Tensor
 from ..errors import ConfigError
 from .build import build, parameter_names
 from .fold import fold as fold_repeats
 from .graph import Graph
-from .group import group
+from .group import group, size_at
 from .ir import GraphIR
 from .labels import Show
+from .overlay import level, overlay
 from .overview import overview
+from .record import Record
 from .roles import mark_gates
 from .rules import rule_text
 from .style import number, theme as get_theme
-from .tape import Tape, saved_bytes
+from .tape import Tape, opener, saved_bytes
 
 DETAILS = ("auto", "symbols", "cards", "tape")
 
@@ -39,6 +42,7 @@ def draw_graph(
     show_values: bool = False,
     show_grads: bool | str = "auto",
     show_places: bool = False,
+    record: Record | None = None,
     title: str | None = None,
     rankdir: str = "LR",
     theme: str = "light",
@@ -65,6 +69,7 @@ def draw_graph(
         show_shapes, show_dtype, show_values, show_places: shapes, dtypes, values of leaves and
             outputs, and the line of code behind each node.
         show_grads: the way of gradients and, once `backward()` ran, their norms at the leaves.
+        record: what `viz.record` saw: strips of values and gradients on the nodes.
         title: heading; None makes one of the model's and the output's name.
         rankdir: "LR", "TB", "RL" or "BT".
         theme: "light" or "dark".
@@ -84,36 +89,37 @@ def draw_graph(
     """
     _check(detail, direction, rankdir, fold, depth, max_nodes)
     wanted = (expand,) if isinstance(expand, str) else () if isinstance(expand, bool) else tuple(expand)
-    tape = Tape(outputs, _opener(expand, wanted))
+    tape = Tape(outputs, opener(expand)) if record is None else record.tape
     full, leaves = build(tape, parameter_names(model, params))
     full.title = _title(tape, model) if title is None else title
-    has_grads = _leaf_facts(full, leaves)
-    if show_values:
+    norms = _leaf_facts(full, leaves)
+    if show_values or record is not None:
         _output_values(full, tape)
     folded = fold_repeats(full, fold)
-    _annotate(folded, tape, detail)
+    _annotate(folded, tape)
+    if record is not None:
+        overlay(folded, record, norms)
     mark_gates(folded)
     grads = show_grads is not False
 
-    def at_depth(levels: int) -> GraphIR:
-        ir = group(folded, levels, model, wanted)
-        ir.notes = [*_notes(full, ir), *ir.notes]
-        return ir
-
-    ir = at_depth(depth)
     levels = depth
-    while len(ir.items) > max_nodes and levels > 0:
+    while levels > 0 and size_at(folded, levels, wanted) > max_nodes:
         levels -= 1
-        ir = at_depth(levels)
-        ir.notes.append(f"depth {levels} to stay within {max_nodes:,} nodes")
-    if len(ir.items) > max_nodes:
-        ir = overview(ir, min(40, max_nodes))
-    ir.banner = _banner(tape, has_grads) if grads else ""
+    if size_at(folded, levels, wanted) > 2 * max_nodes:
+        ir = overview(folded)
+    else:
+        ir = group(folded, levels, model, wanted)
+        if levels < depth:
+            ir.notes.append(f"depth {levels} to stay within {max_nodes:,} nodes")
+        if len(ir.items) > max_nodes:
+            ir = overview(ir)
+    ir.notes = [*_notes(full, ir), *ir.notes]
+    ir.banner = _banner(tape, bool(norms)) if grads else ""
     show = Show(
         detail="symbols" if detail == "auto" else detail,
         shapes=show_shapes,
         dtype=show_dtype,
-        values=show_values,
+        values=show_values or record is not None,
         grads=grads,
         places=show_places,
         direction=direction,
@@ -174,19 +180,6 @@ def _check(
         )
 
 
-def _opener(
-    expand: Iterable[str] | str | bool, wanted: tuple[str, ...]
-) -> Callable[[Node], bool] | None:
-    if expand is True:
-        return lambda node: node.op.plain is not None
-    if not wanted:
-        return None
-    names = set(wanted)
-    return lambda node: node.op.plain is not None and (
-        node.op.name in names or ".".join(node.scope) in names or ".".join(node.scope[1:]) in names
-    )
-
-
 def _title(tape: Tape, model: Any) -> str:
     names = [name or str(t.name or "") for name, t in tape.outputs]
     named = ", ".join(n for n in names[:3] if n)
@@ -203,15 +196,19 @@ def _notes(full: GraphIR, shown: GraphIR) -> list[str]:
     nodes = sum(1 for i in shown.items.values() if i.ordered and i.kind != "state")
     if nodes < full.lines:
         notes = [f"{lines} shown as {len(shown.items):,} nodes"]
+    cells: Counter[tuple[int, str]] = Counter()
     for path in shown.shown_boxes():
         box = shown.boxes.get(path)
         if box is not None and box.count > 1:
-            what = {"steps": "time steps", "layers": "layers", "repeats": "repeats"}[box.kind]
-            notes.append(f"{box.count:,} {what} as one cell")
+            cells[box.count, box.kind] += 1
+    for (count, kind), n in cells.items():
+        what = {"steps": "time steps", "layers": "layers", "repeats": "repeats"}[kind]
+        loops = f"{n} loops of " if n > 1 else ""
+        notes.append(f"{loops}{count:,} {what}, {'each ' if n > 1 else ''}as one cell")
     return notes
 
 
-def _annotate(ir: GraphIR, tape: Tape, detail: str) -> None:
+def _annotate(ir: GraphIR, tape: Tape) -> None:
     """Docs, rules, places and saved bytes, for the items that are shown."""
     if len(ir.items) > 5000:
         return
@@ -227,8 +224,8 @@ def _annotate(ir: GraphIR, tape: Tape, detail: str) -> None:
             item.place = f"{PurePath(place[0]).name}:{place[1]}"
 
 
-def _leaf_facts(ir: GraphIR, leaves: Mapping[str, Tensor]) -> bool:
-    """Norms of the gradients that lie in `.grad`, on one scale; False if there are none."""
+def _leaf_facts(ir: GraphIR, leaves: Mapping[str, Tensor]) -> dict[str, float]:
+    """Norms of the gradients that lie in `.grad`, on one scale."""
     norms = {id_: _norm(t.grad) for id_, t in leaves.items() if t.grad is not None}
     good = [n for n in norms.values() if math.isfinite(n) and n > 0]
     for id_, norm in norms.items():
@@ -239,8 +236,8 @@ def _leaf_facts(ir: GraphIR, leaves: Mapping[str, Tensor]) -> bool:
         elif len(good) > 1:
             low, high = min(good), max(good)
             facts["grad_scale"] = (low, high)
-            facts["grad_level"] = _level(norm, low, high)
-    return bool(norms)
+            facts["grad_level"] = level(norm, low, high)
+    return norms
 
 
 def _output_values(ir: GraphIR, tape: Tape) -> None:
@@ -254,14 +251,6 @@ def _norm(grad: Any) -> float:
     grad = grad.to_dense() if hasattr(grad, "to_dense") else grad
     array = grad.numpy().astype("float64")
     return float((array * array).sum()) ** 0.5
-
-
-def _level(x: float, low: float, high: float) -> float:
-    if x <= 0:
-        return 0.0
-    if high <= low:
-        return 1.0
-    return 0.12 + 0.88 * (math.log(x) - math.log(low)) / (math.log(high) - math.log(low))
 
 
 def _banner(tape: Tape, has_grads: bool) -> str:

@@ -90,7 +90,7 @@ def _bodies(sequence: list[Item]) -> list[tuple[int, int]]:
             if part.startswith("×"):
                 spans.setdefault(item.path[:depth], []).append(i)
         if item.kind == "state":
-            spans.setdefault(item.token[1], []).append(i)  # type: ignore[index]
+            spans.setdefault(item.loop, []).append(i)
     return [(min(s), max(s) + 1) for s in spans.values()]
 
 
@@ -194,6 +194,8 @@ class _Folder:
             item.title = _pattern([e.title for e in every], kind)
             tail = _pattern_path([e.path[len(prefix) :] for e in every], kind)
             item.path = prefix + tail if single else box + tail
+            if item.kind == "state":
+                item.loop = item.path + item.loop[len(every[0].path) :][:1]
             body.append(item)
         if not single:
             self._strip_layer_number(body, box, INDEX[kind])
@@ -203,7 +205,7 @@ class _Folder:
             self.new.boxes[box] = Box(
                 kind,
                 {"steps": "step t", "layers": "layer ℓ", "repeats": "repeat i"}[kind],
-                f"{INDEX[kind]} = 0 … {last}  ·  {lines} tape line{'s' * (lines > 1)} each",
+                f"{INDEX[kind]} = 0 … {last:,}  ·  {lines:,} tape line{'s' * (lines > 1)} each",
                 run.count,
             )
         self.bodies[r] = ([], body, [])
@@ -245,7 +247,7 @@ class _Folder:
                 hint = self.old.items[start]
                 if (offset, link.slot) not in found:
                     found[offset, link.slot] = hint.name if hint.kind != "state" else ""
-                if hint.kind == "input" and not hint.name:
+                if hint.kind == "input" and hint.title == "input":
                     hint.title = "initial state"
         for number, ((offset, slot), hint_name) in enumerate(sorted(found.items())):
             producer = body[offset]
@@ -258,7 +260,7 @@ class _Folder:
                 place.append(
                     Item(
                         f"{id_}{side}", "state", title=f"{name} [{mark}]", name=name, specs=specs,
-                        path=prefix, count=run.count, token=("state", box, number, side, specs),
+                        path=prefix, loop=box, count=run.count, token=("state", number, side, specs),
                     )
                 )  # fmt: skip
 
@@ -353,7 +355,8 @@ class _Folder:
         item = replace(first, id=f"{ids[0]}…", count=len(set(ids)), notes=list(first.notes))
         names = [self.old.items[i].name for i in ids]
         item.name = _pattern(names, kind)
-        item.title = item.name or f"{'parameter' if item.kind == 'parameter' else 'x'} [{INDEX[kind]}]"
+        what = "x" if first.title == "input" else first.title.partition(" [")[0] or item.kind
+        item.title = item.name or f"{what} [{INDEX[kind]}]"
         every = [self.old.items[i].facts for i in ids]
         item.facts = {k: v for k, v in first.facts.items() if k == "grad_scale"}
         if any("grad" in facts for facts in every):
@@ -431,12 +434,17 @@ def _pattern(texts: list[str], kind: str) -> str:
 
 
 def _pattern_path(paths: list[Path], kind: str) -> Path:
+    """One path for all repetitions; a repeat or an opened op keeps the name it has in the second."""
     if all(path == paths[0] for path in paths):
         return paths[0]
     if len({len(path) for path in paths}) > 1:
         return ()
     return tuple(
-        column[0] if len(set(column)) == 1 else f"[{INDEX[kind]}]"
+        column[0]
+        if len(set(column)) == 1
+        else column[min(1, len(column) - 1)]
+        if all("@" in part for part in column)
+        else f"[{INDEX[kind]}]"
         for column in zip(*paths, strict=True)
     )
 

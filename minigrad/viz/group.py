@@ -25,7 +25,7 @@ def group(
 ) -> GraphIR:
     """Collapse modules deeper than `depth`, name boxes, put leaves where they belong."""
     opened = {tuple(e.split(".")) for e in expand}
-    ir = _collapse(ir, depth, opened)
+    ir = _collapse(_copy(ir), depth, opened)
     _unbox_single_ops(ir)
     _place_leaves(ir)
     about = _modules(model)
@@ -37,6 +37,29 @@ def group(
             name = modules_of(item.path + (item.name,))
             item.notes[:0] = [d for d in [about.get(name[1:]) or about.get(name)] if d]
     return ir
+
+
+def _copy(ir: GraphIR) -> GraphIR:
+    """Grouping renames and moves items; the graph it was given stays as it was."""
+    items = {
+        id_: replace(item, notes=list(item.notes), facts=dict(item.facts))
+        for id_, item in ir.items.items()
+    }
+    return GraphIR(
+        items, list(ir.links), dict(ir.boxes), ir.title, list(ir.notes), ir.banner, ir.lines
+    )
+
+
+def size_at(ir: GraphIR, depth: int, expand: Iterable[str] = ()) -> int:
+    """About how many nodes `group` would leave, without doing it."""
+    opened = {tuple(e.split(".")) for e in expand}
+    total, last = 0, ()  # type: int, Path
+    for item in ir.items.values():
+        cut = _cut(item.path, depth, opened) if item.ordered else None
+        here = item.path[:cut] if cut is not None else ()
+        total += not here or here != last
+        last = here
+    return total
 
 
 # -- collapsing --------------------------------------------------------------------------------
@@ -239,8 +262,3 @@ def _box(path: Path, about: dict[Path, str]) -> Box:
     if part == detail.partition("  ·  ")[0].partition("(")[0]:
         detail = detail[len(part) :].lstrip("· ")
     return Box("module", part, detail)
-
-
-def with_path(items: list[Item], path: Path) -> list[Item]:
-    """Copies of items in another box."""
-    return [replace(item, path=path) for item in items]

@@ -30,6 +30,7 @@ class Item:
         specs: (shape, dtype) of each output.
         path: the boxes around it.
         lines: the tape positions it stands for.
+        loop: of a state, the box of the loop it belongs to.
         count: how many repetitions were folded into it.
         token: equal for items that compute the same thing; for finding repeats.
         jump: the code went backwards before this line, as at the turn of a loop.
@@ -48,6 +49,7 @@ class Item:
     specs: Specs = ()
     path: Path = ()
     lines: Sequence[int] = ()
+    loop: Path = ()
     count: int = 1
     token: object = None
     jump: bool = False

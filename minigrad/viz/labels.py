@@ -11,7 +11,7 @@ from typing import Any
 
 from .escape import markup
 from .ir import Item, shape_text
-from .style import CIVIDIS, GATES, SYMBOLS, VERMILION, Theme, number, ramp
+from .style import CIVIDIS, GATES, SYMBOLS, VERMILION, Theme, contrast, number, ramp
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def subtitle_of(item: Item, show: Show) -> str:
         if item.kind == "elementwise" and item.title and not item.name:
             what = ""
     if item.kind in ("parameter", "input") and item.id.endswith("…"):
-        what = f"{item.count} {what or 'input'}s"
+        what = f"{item.count:,} {'params' if item.kind == 'parameter' else 'inputs'}"
     shapes = specs_text(item, show)
     if item.kind == "loss" and shapes == "()":
         shapes = ""
@@ -147,18 +147,23 @@ def facts(item: Item, look: Theme, show: Show) -> list[str]:
     elif "values" in found and show.values:
         rows.append(_strip("value", [found["values"]], CIVIDIS, look, height=8))
     if "grads" in found and show.grads:
-        rows.append(_strip("|grad|", [found["grads"]], VERMILION, look, height=8))
+        rows.append(_strip("‖grad‖", [found["grads"]], VERMILION, look, height=8))
     elif "grad" in found and show.grads:
-        chip = ""
-        if "grad_level" in found:
-            colour = ramp(VERMILION, found["grad_level"])
-            chip = _cells([[colour]], 9, 9)
-        words = font(f"‖grad‖ {number(found['grad'], 3)}", 9.5, look.gradient_text)
-        rows.append(
-            '<TD COLSPAN="2"><TABLE BORDER="0" CELLBORDER="0" CELLSPACING="2" CELLPADDING="0">'
-            f"<TR>{f'<TD>{chip}</TD>' if chip else ''}<TD>{words}</TD></TR></TABLE></TD>"
-        )
+        rows.append(_pill(found, look))
     return rows
+
+
+def _pill(found: dict[str, Any], look: Theme) -> str:
+    """The norm of a gradient on the colour of its place on the scale."""
+    text = f" {number(found['grad'], 3)} "
+    if "grad_level" not in found:
+        words = font(f"‖grad‖{text}", 9.5, look.gradient_text)
+        return f'<TD COLSPAN="2">{words}</TD>'
+    colour = ramp(VERMILION, found["grad_level"])
+    ink = max(("#FFFFFF", "#0F172A"), key=lambda c: contrast(colour, c))
+    name = font("‖grad‖", 8, look.muted)
+    words = font(text, 9, ink, bold=True)
+    return f'<TD ALIGN="RIGHT">{name}</TD><TD BGCOLOR="{colour}" STYLE="ROUNDED">{words}</TD>'
 
 
 def _strip(

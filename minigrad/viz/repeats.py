@@ -17,6 +17,7 @@ Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 WIDE = 16  # an item with more arguments than this is nobody's repeat
 NONE = -1  # no such argument
+FAR = 8  # a step may read what was computed this many steps before it
 
 
 @dataclass(slots=True)
@@ -67,29 +68,39 @@ def find_runs(wiring: Wiring, least: int, saved: int) -> list[Run]:
     runs: list[Run] = []
     free = np.ones(len(wiring.token), dtype=bool)
     for _, p, start, size in found[:4096]:
-        for a, b in _free_parts(free, start, start + size):
+        parts = _free_parts(free, start, start + size)
+        while parts and len(runs) < 4096:
+            a, b = parts.pop()
             run = _best(wiring, a, b - a, p, least)
             if run is not None and (run.count - 1) * p >= saved:
                 runs.append(run)
                 free[run.start : run.stop] = False
+                parts += [(a, run.start), (run.stop, b)]
     runs.sort(key=lambda r: r.start)
     return runs
 
 
 def _periods(token: Ints) -> list[int]:
-    """Distances between one record and the next equal one, the most promising first."""
-    if len(token) < 2:
-        return []
-    order = np.argsort(token, kind="stable")
-    same = token[order][1:] == token[order][:-1]
-    distance = np.diff(order)[same]
-    if not len(distance):
-        return []
-    counts = np.bincount(distance)
-    common = np.argsort(-counts, kind="stable")[:16]
-    covering = np.argsort(-counts * np.arange(len(counts)), kind="stable")[:16]
-    picked = {int(p) for p in (*common, *covering) if counts[p] and p < len(token)}
-    return sorted(picked)
+    """Distances between one stretch and the next equal one, the most promising first.
+
+    An op may stand in a step more than once, so single records are compared, and then stretches
+    of 4, 16, 64: the longer, the rarer.
+    """
+    picked: set[int] = set()
+    codes = token.astype(np.uint64)
+    for length in (1, 4, 16, 64):
+        if len(token) < length + 1:
+            break
+        code = np.zeros(len(token) - length + 1, dtype=np.uint64)
+        for i in range(length):
+            code = code * np.uint64(0x9E3779B97F4A7C15) + codes[i : i + len(code)] + np.uint64(1)
+        order = np.argsort(code, kind="stable")
+        same = code[order][1:] == code[order][:-1]
+        counts = np.bincount(np.diff(order)[same], minlength=1)
+        common = np.argsort(-counts, kind="stable")[:8]
+        covering = np.argsort(-counts * np.arange(len(counts)), kind="stable")[:8]
+        picked |= {int(p) for p in (*common, *covering) if counts[p]}
+    return sorted(p for p in picked if 0 < p < len(token))
 
 
 def _stretches(true: Bools, least: int) -> list[tuple[int, int]]:
@@ -147,32 +158,58 @@ def _crossing(w: Wiring, start: int, size: int, p: int) -> Ints:
 
 
 def _checked(w: Wiring, start: int, p: int, count: int, least: int) -> Run | None:
-    """The run, shortened to where all repetitions are wired alike; None if too little is left."""
-    for _ in range(6):
-        if count < least or _splits_box(w, start, p, count):
+    """The longest run in the stretch whose repetitions are wired alike; None if there is none."""
+    low, high = start, start + p * count
+    for _ in range(8):
+        if count < least:
             return None
-        n = p * count
-        source = w.source[start : start + n].reshape(count, p, -1)
-        slot = w.slot[start : start + n].reshape(count, p, -1)
-        place = np.arange(start, start + n).reshape(count, p, 1)
-        inside = source >= start
-        shift = place - source
-        model = max(1, count // 2)  # the repetition that the others are compared with
-        offset = np.arange(p).reshape(p, 1)
-        reach = -((offset - shift[model]) // p)  # 0: same repetition, 1: the one before, …
+        run, rows = _alike(w, start, p, count)
+        if run is None:
+            a, length = max(_stretches(rows, 1), key=lambda s: s[1], default=(0, 0))
+            if length == count:
+                return None
+            start, count = start + a * p, length
+            continue
+        while run.start - p >= low:  # the first step starts from outside and looked different
+            longer, _ = _alike(w, run.start - p, p, run.count + 1)
+            if longer is None:
+                break
+            run = longer
+        while run.stop + p <= high:
+            longer, _ = _alike(w, run.start, p, run.count + 1)
+            if longer is None:
+                break
+            run = longer
+        return None if _splits_box(w, run.start, p, run.count) else run
+    return None
+
+
+def _alike(w: Wiring, start: int, p: int, count: int) -> tuple[Run | None, Bools]:
+    """The run if all its repetitions are wired alike; else None, and which ones are."""
+    n = p * count
+    source = w.source[start : start + n].reshape(count, p, -1)
+    slot = w.slot[start : start + n].reshape(count, p, -1)
+    shift = np.arange(start, start + n).reshape(count, p, 1) - source
+    inside = source >= start
+    offset = np.arange(p).reshape(p, 1)
+    best: Bools = np.zeros(count, dtype=bool)
+    for model in sorted({count // 2, min(count // 2 + 1, count - 1), min(1, count - 1)}):
         loop = inside[model]
+        reach = -((offset - shift[model]) // p)  # 0: same repetition, 1: the one before, …
         early = np.arange(count).reshape(count, 1, 1) < reach
         alike = inside & (shift == shift[model]) & (slot == slot[model])
         good = np.where(loop, alike | (early & ~inside), ~inside)
         good &= (source == NONE) == (source[model] == NONE)
         good &= loop | _same_sort(w, source, model)
-        rows = good.all(axis=(1, 2))
-        if rows.all():
+        rows: Bools = good.all(axis=(1, 2))
+        if rows.all() and not (loop & (reach > FAR)).any():
             back = loop & (reach > 0)
-            return Run(start, p, count, loop & ~back, back, shift[model])
-        a, length = max(_stretches(rows, 1), key=lambda s: s[1], default=(0, 0))
-        start, count = start + a * p, length
-    return None
+            return Run(start, p, count, loop & ~back, back, shift[model]), rows
+        if rows.all():
+            rows[int(reach[loop].max()) :] = False  # longer would reach into itself from afar
+        if rows.sum() > best.sum():
+            best = rows
+    return None, best
 
 
 def _same_sort(w: Wiring, source: Ints, model: int) -> Bools:

@@ -8,8 +8,6 @@ into the candidate's tanh.
 
 from __future__ import annotations
 
-from collections import Counter
-
 from .ir import GraphIR, Item
 
 SQUASH = {"sigmoid": "σ", "hard_sigmoid": "σ"}
@@ -33,16 +31,18 @@ def mark_gates(ir: GraphIR) -> None:
     ]
     for gate in gates:
         gate.kind = "gate"
-    families: Counter[str] = Counter()
-    root: dict[str, str] = {}
-    for gate in gates:
-        root[gate.id] = _root(items, into, gate.id)
-        families[root[gate.id]] += 1
     for gate in gates:
         if not gate.name and not gate.title:
             role = _role(items, into, out, gate)
             if role:
                 gate.title = f"{role} = {SQUASH[gate.op]}"
+    for gate in gates:
+        _name_states(items, into, out, gate)
+    for item in items.values():
+        if item.kind == "state":
+            for source in into.get(item.id, ()):
+                if items[source].kind == "state" and not items[source].name.startswith("state"):
+                    _rename(items, item, items[source].name)
     for gate in gates:  # the candidate belongs to the gates when it is cut from the same values
         if gate.title.startswith("input"):
             for other in _partners(items, into, out, gate):
@@ -52,13 +52,35 @@ def mark_gates(ir: GraphIR) -> None:
                         other.title = "candidate  g = tanh"
 
 
-def _root(items: dict[str, Item], into: dict[str, list[str]], id_: str) -> str:
-    for _ in range(3):
-        sources = [s for s in into.get(id_, ()) if items[s].kind not in ("parameter", "input")]
-        if len(sources) != 1:
-            break
-        id_ = sources[0]
-    return id_
+def _name_states(
+    items: dict[str, Item], into: dict[str, list[str]], out: dict[str, list[str]], gate: Item
+) -> None:
+    """c is what the forget gate multiplies, h what leaves the output gate."""
+    if gate.title.startswith("forget"):
+        for partner in _partners(items, into, out, gate):
+            if partner.kind == "state":
+                _rename(items, partner, "c")
+    elif gate.title.startswith("output"):
+        for product in out.get(gate.id, ()):
+            for state in out.get(product, ()):
+                if items[state].kind == "state":
+                    _rename(items, items[state], "h")
+    elif gate.title.startswith("reset"):
+        for partner in _partners(items, into, out, gate):
+            if partner.kind == "state":
+                _rename(items, partner, "h")
+
+
+def _rename(items: dict[str, Item], state: Item, letter: str) -> None:
+    """Both ends of a state, unless the user named it."""
+    old = state.name
+    if not old.startswith("state"):
+        return
+    for side in ("in", "out"):
+        end = items.get(state.id.removesuffix("in").removesuffix("out") + side)
+        if end is not None:
+            end.title = letter + end.title[len(old) :]
+            end.name = letter
 
 
 def _partners(

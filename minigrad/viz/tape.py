@@ -41,10 +41,11 @@ class Tape:
         self.keys: dict[Node, Key] = {}
         self.inside: dict[Node, Node] = {}
         self.opened: dict[Node, list[Any]] = {}  # opened line → its outputs inside
+        self.roles: dict[int, str] = {}  # id of a leaf → what the opened op called it
         self._redirect: dict[tuple[int, int], Source] = {}
         self._kept: list[Any] = []  # what the ids in `_redirect` belong to
-        starts = [t.node for _, t in self.outputs if t.node is not None]
-        self._walk(starts, (), None)
+        self._starts = [(t.node, t.index) for _, t in self.outputs if t.node is not None]
+        self._walk([node for node, _ in self._starts], (), None)
         if expand is not None:
             self._open_all(expand)
         self.lines: list[Node] = sorted(
@@ -58,11 +59,11 @@ class Tape:
             found = self._redirect[id(found.of), found.slot]
         return found
 
-    def sources(self, node: Node) -> list[Source]:
-        """One per array argument."""
+    def sources(self, node: Node) -> Iterable[tuple[Any, int]]:
+        """One (of, slot) per array argument."""
         if not self._redirect:
-            return list(map(Source, node.parents, node.slots))
-        out = []
+            return zip(node.parents, node.slots, strict=True)
+        out: list[tuple[Any, int]] = []
         for parent, slot in zip(node.parents, node.slots, strict=True):
             if isinstance(parent, weakref.ref):
                 alive = parent()
@@ -88,15 +89,20 @@ class Tape:
         return found
 
     def _open_all(self, expand: Callable[[Node], bool]) -> None:
+        used = set(self._starts)  # an output that nobody reads is not opened
+        for node in self.keys:
+            used.update(zip(node.parents, node.slots, strict=True))
         queue = [node for node in self.keys if expand(node)]
         while queue:
             node = queue.pop()
             if node.op.plain is None or len(self.keys[node]) > 8:
                 continue
-            found = self._open(node)
+            found = self._open(node, {i for i in range(len(node.specs)) if (node, i) in used})
+            for new in found:
+                used.update(zip(new.parents, new.slots, strict=True))
             queue.extend(n for n in found if expand(n) and n.op is not node.op)
 
-    def _open(self, node: Node) -> list[Node]:
+    def _open(self, node: Node, wanted: set[int]) -> list[Node]:
         """Run the composite of a fused line and put its lines in the place of that line."""
         arguments: list[Any] = []
         kept = next((v for v in node.inputs or () if type(v) in NAMESPACES), None)
@@ -109,8 +115,11 @@ class Tape:
             inner = wrap(value)
             inner.requires_grad = bool(node.mask >> i & 1)
             arguments.append(inner)
-            self._redirect[id(inner), 0] = self.source(parent, slot)
+            self._redirect[id(inner), 0] = outer = self.source(parent, slot)
             self._kept.append(inner)
+            leaf = outer.of() if isinstance(outer.of, weakref.ref) else outer.of
+            if not isinstance(outer.of, Node) and i < len(node.op.arrays):
+                self.roles.setdefault(id(outer.of if leaf is None else leaf), list(node.op.arrays)[i])
         assert node.op.plain is not None
         with enable_grad():
             out = node.op.plain(*arguments, **node.params)
@@ -121,7 +130,8 @@ class Tape:
             self._redirect[id(node), i] = (
                 Source(o, 0) if o.node is None else Source(o.node, o.index)
             )
-        return self._walk([o.node for o in outs if o.node is not None], self.keys[node], node)
+        starts = [outs[i].node for i in sorted(wanted) if outs[i].node is not None]
+        return self._walk(starts, self.keys[node], node)
 
     def path_of(self, node: Node) -> tuple[str, ...]:
         """Names of the boxes around a line: modules, and the opened line it belongs to."""
@@ -188,6 +198,18 @@ def _flat(values: Any) -> list[Any]:
         elif value is not None:
             out.append(value)
     return out
+
+
+def opener(expand: Iterable[str] | str | bool) -> Callable[[Node], bool] | None:
+    """Which lines to open: `expand` names ops or modules; True means every fused op."""
+    if isinstance(expand, bool):
+        return (lambda node: node.op.plain is not None) if expand else None
+    names = {expand} if isinstance(expand, str) else set(expand)
+    if not names:
+        return None
+    return lambda node: node.op.plain is not None and (
+        node.op.name in names or ".".join(node.scope) in names or ".".join(node.scope[1:]) in names
+    )
 
 
 def saved_bytes(node: Node) -> int:
