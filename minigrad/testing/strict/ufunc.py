@@ -70,16 +70,17 @@ class StrictUfunc:
     def _resolve(self, kinds: tuple[Any, ...]) -> None:
         given = tuple(np.dtype(bool) if kind is bool else kind for kind in kinds)
         resolved = self._f.resolve_dtypes(given + (None,) * self.nout)
-        ours = [np.dtype(each) for each in resolved]
-        for inputs, outputs in self._loops:
-            if all(np.can_cast(a, b) for a, b in zip(ours, inputs, strict=False)):
-                if outputs != ours[self.nin :]:
+        ours = list(map(np.dtype, resolved[self.nin :]))
+        taken = [r if isinstance(g, type) else g for g, r in zip(given, resolved, strict=False)]
+        for inputs, outputs in self._loops:  # Python's numbers are as wide as NumPy made them
+            if all(np.can_cast(a, b) for a, b in zip(taken, inputs, strict=True)):
+                if outputs != ours:
                     raise TypeError(
-                        f"cupy.{self.name} of {_names(ours[: self.nin])} is {_names(outputs)}, "
-                        f"NumPy's is {_names(ours[self.nin :])}: cast first"
+                        f"cupy.{self.name} of {_names(taken)} is {_names(outputs)}, NumPy's is "
+                        f"{_names(ours)}: cast first"
                     )
                 return
-        raise TypeError(f"cupy.{self.name} does not take {_names(ours[: self.nin])}")
+        raise TypeError(f"cupy.{self.name} does not take {_names(taken)}")
 
     def at(self, a: StrictArray, indices: Any, b: Any = None) -> None:
         """Unbuffered in-place operation; duplicate indices count each time."""
