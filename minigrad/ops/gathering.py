@@ -127,9 +127,9 @@ def put(
 def _wins(xp: Any, indices: Array, /, *, axis: Any, shape: tuple[int, ...]) -> Array:
     """Is each index the last one for its place? Shaped to multiply a result of `take`."""
     index = _flat_index(xp, indices, axis, shape)
-    order = xp.arange(index.size)
+    order = xp.arange(index.size, dtype=np.int32)  # CuPy's maximum.at does not take int64
     place = xp.zeros(math.prod(shape[a] for a in _axes(axis)), dtype=order.dtype)
-    place[index.reshape(-1)] = order
+    xp.maximum.at(place, index.reshape(-1), order)
     last = place[index.reshape(-1)] == order
     rest = len(shape) - len(_axes(axis)) - _position(_axes(axis))
     return last.reshape(index.shape + (1,) * rest)

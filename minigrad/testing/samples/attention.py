@@ -13,7 +13,10 @@ Q, K, V = real(2, 3, 4), real(2, 5, 4), real(2, 5, 6)
 ALLOWED = np.array([[1, 1, 0, 1, 0], [0, 0, 0, 0, 0], [1, 0, 1, 1, 1]], bool)  # nothing in row 1
 PADDING = np.array([[[1, 1, 1, 0, 0]], [[0, 0, 0, 0, 0]]], bool)  # batch 1 is empty
 ADDED = np.array([[0.5, -1, 0, 2, -np.inf], [-np.inf] * 5, [0, 0, 1, -np.inf, 3]])
-KEPT = np.array([[2.0, 0, 2, 2, 0], [2, 2, 0, 2, 2], [0, 2, 2, 0, 2]])  # dropout, p = 1/2
+
+def _kept(rng: np.random.Generator, dtype: Any) -> Any:
+    """A dropout mask for p = 1/2."""
+    return (2 * rng.integers(0, 2, (2, 3, 5))).astype(dtype)
 
 
 def _weights(scores: Any, mask: Any = None) -> Any:
@@ -120,7 +123,7 @@ SAMPLES = [
     Sample(NAME, (Q, K, V, ALLOWED[2]), _attention, torch=_torch_attention(), label="1-D mask"),
     Sample(NAME, (Q, K, V, ADDED), _attention, constant=(3,), label="added"),
     Sample(NAME, (Q, K, V, real(3, 5)), _attention, label="learned"),
-    Sample(NAME, (Q, K, V, ALLOWED, KEPT), _attention, constant=(4,), label="dropout"),
+    Sample(NAME, (Q, K, V, ALLOWED, _kept), _attention, constant=(4,), label="dropout"),
     Sample(
         NAME,
         (real(3, 4), K, real(2, 2, 5, 3)),
