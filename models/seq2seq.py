@@ -180,6 +180,7 @@ class Seq2Seq(nn.Module):
             log_p = mg.log_softmax(self.decoder.head(feature)).numpy().astype(np.float64)
             log_p = log_p.reshape(n, beam, -1)
             vocabulary = log_p.shape[-1]
+            log_p[:, :, [0, self.bos]] = NEVER  # padding and the begin mark are never written
             log_p[done] = NEVER  # a finished sentence goes on as itself, for nothing
             log_p[done, self.eos] = 0.0
             total = scores[:, :, None] + log_p
