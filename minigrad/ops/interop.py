@@ -108,7 +108,8 @@ def numpy_ufunc(
         return getattr(ops, name)(*inputs)
     reduction = _REDUCTIONS.get(ufunc.__name__)
     if method == "reduce" and reduction and set(given) <= {"axis", "keepdims"}:
-        return getattr(ops, reduction)(inputs[0], **{"axis": 0, **kwargs_of(kwargs)})
+        chosen = {k: v for k, v in kwargs.items() if k in ("axis", "keepdims")}
+        return getattr(ops, reduction)(inputs[0], **{"axis": 0, **chosen})
     call = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
     if "out" in given:
         hint = f"a tensor is never written into; use the result of mg.{name}, or t.assign_(...)"
@@ -119,11 +120,6 @@ def numpy_ufunc(
     else:
         hint = "minigrad has no such function; call it on t.detach().numpy()"
     raise TypeError(f"{call}: not defined for tensors; {hint}")
-
-
-def kwargs_of(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The keywords of a reduction that minigrad's takes; `axis=None` means all axes."""
-    return {k: v for k, v in kwargs.items() if k in ("axis", "keepdims")}
 
 
 @function

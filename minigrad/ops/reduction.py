@@ -8,7 +8,7 @@ from typing import Any
 
 from ..backend import Array
 from ..engine import op, ops
-from ..errors import ConfigError, IndexRangeError
+from ..errors import ConfigError, ShapeError
 from .broadcasting import broadcast_to
 from .elementwise import abs, pow, sign, where
 
@@ -39,7 +39,7 @@ def axes_of(ndim: int, axis: Axis) -> tuple[int, ...]:
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
     for a in axes:
         if not -ndim <= a < ndim:
-            raise IndexRangeError(f"axis {a} does not exist in an array with {ndim} axes")
+            raise ShapeError(f"axis {a} does not exist in an array with {ndim} axes")
     return tuple(a % ndim for a in axes)
 
 
@@ -141,7 +141,7 @@ def cumulative_sum(
     """
     if axis is None:
         if x.ndim != 1:
-            raise IndexRangeError(f"cumulative_sum: say which axis of {x.ndim} is meant")
+            raise ShapeError(f"cumulative_sum: say which axis of {x.ndim} is meant")
         axis = 0
     (axis,) = axes_of(x.ndim, axis)
     y = xp.cumsum(x, axis=axis)

@@ -118,7 +118,9 @@ class Sample:
     def draw(self, seed: int = 0, dtype: Any = "float64") -> list[Any]:
         """The arguments as host arrays, numbers and None."""
         rng = np.random.default_rng([seed, *self.op.encode()])
-        return [a(rng, dtype) if callable(a) else a for a in self.inputs]
+        inputs = [a(rng, dtype) if callable(a) else a for a in self.inputs]
+        floating = [isinstance(x, np.ndarray) and x.dtype.kind == "f" for x in inputs]
+        return [x.astype(dtype) if f else x for x, f in zip(inputs, floating, strict=True)]
 
     def differentiated(self, inputs: Sequence[Any]) -> list[int]:
         """The positions of the inputs that get a gradient."""
