@@ -107,7 +107,12 @@ def test_a_weight_is_multiplied_in_one_product(monkeypatch):
     assert CALLS == [((10, 3), (3, 4))]
 
 
-def test_float16_is_summed_in_float32():
+def test_float16_is_summed_in_float32_by_blas(monkeypatch):
+    dtypes, real = [], np.matmul
+    monkeypatch.setattr(np, "matmul", lambda a, b: dtypes.append(a.dtype) or real(a, b))
+    matmul(np.ones((2, 3), np.float16), np.ones((3, 2), np.float16))
+    assert dtypes == [np.float32]
+    monkeypatch.undo()
     ones = np.ones((1, 4096), np.float16)
     assert matmul(ones, ones.T).item() == 4096  # in float16, 2048 + 1 is 2048
     out = np.empty((1, 1), np.float16)

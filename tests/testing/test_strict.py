@@ -118,8 +118,9 @@ def test_results_are_never_scalars(d):
 def test_indexing_is_numpys_and_basic_indexing_gives_views(d, h):
     for index in (1, (1, 2), slice(0, 2), (slice(None), 1), Ellipsis, (None, 1), (Ellipsis, 0), -1):
         assert np.array_equal(d[index].get(), h[index])
-    d[0, 0] += 5
-    d[1][2] = 7
+    element, row = d[0, 0], d[1]
+    element += 5
+    row[2] = 7
     assert (d.get()[0, 0], d.get()[1, 2]) == (5, 7)
     rows = dev([2, 0])
     assert np.array_equal(d[rows].get(), d.get()[[2, 0]])
