@@ -271,8 +271,7 @@ def shared(g: Any) -> Any:
 
 
 def _check_nan(g: Any, node: Node) -> None:
-    data = getattr(g, "data", g)
-    data = getattr(data, "values", data)  # RowSparse
+    data = g.data if isinstance(g, Tensor) else g.values if isinstance(g, RowSparse) else g
     if bool((data != data).any()):
         raise AnomalyError(
             f"backward of {node.op.name}, called at {show(node.place)}, made the first NaN"

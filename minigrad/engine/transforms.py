@@ -181,6 +181,8 @@ def jvp(
 ) -> tuple[Any, Any]:
     """f(*primals), and its directional derivative (∂f/∂x) · tangents: forward mode.
 
+    `primals` and `tangents` are one Tensor each, or a sequence of as many.
+
     The vjp is linear in its cotangent u, so its own vjp with respect to u is the Jacobian times
     a vector (the double-backward trick).
 
@@ -189,8 +191,8 @@ def jvp(
     >>> dy.item()
     12.0
     """
-    ps = list(primals) if isinstance(primals, list | tuple) else [primals]
-    ts = list(tangents) if isinstance(tangents, list | tuple) else [tangents]
+    many = isinstance(primals, list | tuple)
+    ps, ts = (list(primals), list(tangents)) if many else ([primals], [tangents])
     if len(ps) != len(ts):
         raise ShapeError(f"jvp: {len(ps)} primals, but {len(ts)} tangents")
     ts = [ops.asarray(t) for t in ts]
