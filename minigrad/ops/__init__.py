@@ -23,9 +23,11 @@ from . import (
     linalg,
     lookup,
     loss,
+    namespace,
     normalization,
     random,
     reduction,
+    scan,
     shape,
     sorting,
     transcendental,
@@ -161,6 +163,7 @@ from .loss import (
     nll_loss,
     smooth_l1_loss,
 )
+from .namespace import __array_api_version__, __array_namespace_info__
 from .normalization import layer_norm
 from .random import bernoulli, normal, rand, randint, randn, randperm, uniform
 from .reduction import (
@@ -169,7 +172,6 @@ from .reduction import (
     argmax,
     argmin,
     count_nonzero,
-    cumulative_sum,
     max,
     mean,
     min,
@@ -179,6 +181,7 @@ from .reduction import (
     sum,
     var,
 )
+from .scan import cumulative_prod, cumulative_sum, diff
 from .shape import (
     broadcast_arrays,
     diag,
@@ -240,9 +243,11 @@ __all__ += joining.__all__
 __all__ += linalg.__all__
 __all__ += lookup.__all__
 __all__ += loss.__all__
+__all__ += namespace.__all__
 __all__ += normalization.__all__
 __all__ += random.__all__
 __all__ += reduction.__all__
+__all__ += scan.__all__
 __all__ += shape.__all__
 __all__ += sorting.__all__
 __all__ += transcendental.__all__

@@ -49,7 +49,7 @@ def _cross_entropy(
     if reduction != "mean":
         divisor = 1
     # Row blocks that stay in the L2 cache. The gradient for g = 1 is made while they are there.
-    slope = xp.empty_like(x) if keep else None
+    slope: Any = xp.empty_like(x) if keep else None
     surprise = xp.empty((n, 1), dtype=x.dtype)  # -log softmax is this less x
     loss = xp.zeros(n, dtype=x.dtype)
     ones = xp.ones((classes, 1), dtype=x.dtype)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -120,9 +119,3 @@ def numpy_ufunc(
     else:
         hint = "minigrad has no such function; call it on t.detach().numpy()"
     raise TypeError(f"{call}: not defined for tensors; {hint}")
-
-
-@function
-def array_namespace(api_version: str | None = None) -> Any:
-    """The module with the Python Array API's functions: minigrad itself."""
-    return importlib.import_module(__name__.partition(".")[0])

@@ -18,7 +18,6 @@ __all__ = [
     "argmax",
     "argmin",
     "count_nonzero",
-    "cumulative_sum",
     "max",
     "mean",
     "min",
@@ -129,42 +128,6 @@ std.defvjp(
         * (x - x.mean(axis=axis, keepdims=True))
     )
 )
-
-
-@op
-def cumulative_sum(
-    xp: Any, x: Array, /, *, axis: int | None = None, include_initial: bool = False
-) -> Array:
-    """The running sum along `axis` (may be left out for a vector).
-
-    include_initial: start with 0, so that the result is one longer.
-    """
-    if axis is None:
-        if x.ndim != 1:
-            raise ShapeError(f"cumulative_sum: say which axis of {x.ndim} is meant")
-        axis = 0
-    (axis,) = axes_of(x.ndim, axis)
-    y = xp.cumsum(x, axis=axis)
-    if not include_initial:
-        return y
-    full = xp.zeros((*x.shape[:axis], x.shape[axis] + 1, *x.shape[axis + 1 :]), dtype=y.dtype)
-    full[_along(axis, slice(1, None))] = y
-    return full
-
-
-def _along(axis: int, part: slice) -> tuple[slice, ...]:
-    return (slice(None),) * axis + (part,)
-
-
-def _dcumulative_sum(g: Any, _y: Any, _x: Any, *, axis: int | None, include_initial: bool) -> Any:
-    axis = (axis or 0) % _x.ndim
-    back = _along(axis, slice(None, None, -1))
-    if include_initial:
-        g = g[_along(axis, slice(1, None))]
-    return cumulative_sum(g[back], axis=axis)[back]
-
-
-cumulative_sum.defvjp(_dcumulative_sum)
 
 
 # -- products ----------------------------------------------------------------------------------

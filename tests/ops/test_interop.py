@@ -124,5 +124,43 @@ class TestNumpy:
         with pytest.raises(TypeError, match="never written into"):
             a += mg.ones(2)
 
-    def test_namespace(self):
+
+class TestNamespace:
+    def test_is_minigrad(self):
         assert mg.ones(1).__array_namespace__() is mg
+        assert mg.ones(1).__array_namespace__(api_version="2023.12") is mg
+        with pytest.raises(mg.errors.ConfigError, match="9999"):
+            mg.ones(1).__array_namespace__(api_version="9999.12")
+
+    def test_info(self):
+        info = mg.__array_namespace_info__()
+        assert info.default_device() in info.devices()
+        assert info.capabilities()["boolean indexing"]
+        assert info.default_dtypes()["real floating"] == mg.float32
+        assert info.dtypes(kind="real floating") == {"float32": mg.float32, "float64": mg.float64}
+        assert set(info.dtypes(kind=("bool", "signed integer"))) == {
+            "bool", "int8", "int16", "int32", "int64",
+        }  # fmt: skip
+        assert len(info.dtypes()) == 11
+        with pytest.raises(mg.errors.ConfigError, match="no kind 'text'"):
+            info.dtypes(kind="text")
+
+    def test_code_written_for_the_standard_is_differentiable(self):
+        def softmax(x, axis):  # knows nothing of minigrad
+            xp = x.__array_namespace__()
+            e = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
+            return e / xp.sum(e, axis=axis, keepdims=True)
+
+        x = mg.randn(3, 4, requires_grad=True)
+        v = mg.randn(3, 4)
+        (theirs,) = mg.vjp(lambda x: softmax(x, 1), x)[1](v)
+        (ours,) = mg.vjp(lambda x: mg.softmax(x, axis=1), x)[1](v)
+        assert mg.allclose(theirs, ours, atol=1e-6)
+
+    def test_einops(self):
+        array_api = pytest.importorskip("einops.array_api")
+        x = mg.ones((2, 3, 4), requires_grad=True)
+        y = array_api.rearrange(x, "a b c -> c (a b)")
+        y.sum().backward()
+        assert y.shape == (4, 6)
+        assert x.grad.shape == (2, 3, 4)

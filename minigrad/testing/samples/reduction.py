@@ -88,7 +88,4 @@ SAMPLES = [
     Sample("argmax", (X,), np.argmax, {"axis": 1, "keepdims": True}, orders=()),
     Sample("argmin", (X,), np.argmin, orders=()),
     Sample("argmin", (X,), np.argmin, {"axis": -1}, orders=()),
-    Sample("cumulative_sum", (real(5),), np.cumulative_sum),
-    Sample("cumulative_sum", (X,), np.cumulative_sum, {"axis": 1}, torch=_torch("cumsum", dim=1)),
-    Sample("cumulative_sum", (X,), np.cumulative_sum, {"axis": -1, "include_initial": True}),
 ]
