@@ -44,7 +44,7 @@ class RowSparse:
         return RowSparse(self.indices, self.values.astype(dtype), self.shape)
 
     def coalesce(self) -> RowSparse:
-        """Each row once, in ascending order; on the CPU, sums run in the order of occurrence."""
+        """Each row once, in ascending order. On the CPU the same sums in each run, to the bit."""
         device = device_of(self.values)
         ids, xp = device.to_host(self.indices), device.xp
         if xp is np:

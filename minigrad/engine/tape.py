@@ -257,6 +257,8 @@ def _run_hooks(
             )
         if after.dtype != before.dtype:
             after = after.astype(before.dtype)
+        if isinstance(after, Tensor) and after.device is not device_of(_values(before)):
+            raise DeviceError(f"hook: returned a gradient on {after.device}, it came on another")
         g = after.data if isinstance(after, Tensor) and not isinstance(g, Tensor) else after
     return g
 
@@ -270,8 +272,12 @@ def shared(g: Any) -> Any:
     return t
 
 
+def _values(g: Any) -> Any:
+    return g.data if isinstance(g, Tensor) else g.values if isinstance(g, RowSparse) else g
+
+
 def _check_nan(g: Any, node: Node) -> None:
-    data = g.data if isinstance(g, Tensor) else g.values if isinstance(g, RowSparse) else g
+    data = _values(g)
     if bool((data != data).any()):
         raise AnomalyError(
             f"backward of {node.op.name}, called at {show(node.place)}, made the first NaN"

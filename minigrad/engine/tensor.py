@@ -376,7 +376,7 @@ class Hook:
     __slots__ = ("_key", "_owner")
 
     def __init__(self, owner: dict[int, Callable[[Tensor], Tensor | None]], hook: Any) -> None:
-        self._owner, self._key = owner, tick()  # not id(self), which is free again once this is gone
+        self._owner, self._key = owner, tick()  # id(self) may be used again
         owner[self._key] = hook
 
     def remove(self) -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from ..backend import Array, device_of
+from ..backend import Array, device_of, matmul
 from ..engine import RowSparse, Tensor
 from ..errors import ConfigError
 
@@ -23,9 +23,8 @@ def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float) -> f
         return 0.0
     total: Any = 0.0
     for p in params:
-        values = _values(p.grad)
-        flat = values.reshape(-1)
-        total = total + device_of(values).xp.dot(flat, flat)
+        flat = _values(p.grad).reshape(-1)
+        total = total + matmul(flat, flat)
     norm = math.sqrt(float(total))
     factor = float(max_norm) / (norm + 1e-6)  # a NumPy scalar would promote float32
     if factor < 1 or not math.isfinite(norm):
