@@ -119,7 +119,10 @@ def put(
     On a GPU the winner among repeated indices is undefined.
     """
     y = x.copy()
-    y[_key(indices, axis)] = value
+    try:
+        y[_key(indices, axis)] = value
+    except IndexError as error:
+        raise IndexRangeError(f"put: x has shape {x.shape}: {error}") from error
     return y
 
 

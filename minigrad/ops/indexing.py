@@ -83,6 +83,8 @@ def getitem(x: Any, /, key: Key) -> Any:
     """
     if _is_basic(key):
         return _getitem(x, key=key)
+    if isinstance(key, Tensor) and key.dtype.kind == "i" and x.ndim:
+        return take(x, key, axis=0)
     plan = _plan(x, key, "getitem")
     if not plan.trivial:
         x = _getitem(x, key=plan.basic)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array
-from ..engine import RowSparse, Tensor, op
+from ..engine import RowSparse, Tensor, function, op
 from ..errors import DTypeError, IndexRangeError, ShapeError
 
 __all__ = ["embedding", "one_hot"]
@@ -67,19 +67,10 @@ def check_ids(xp: Any, ids: Array, count: int, what: str) -> None:
 
 
 @op
-def embedding(
+def _embedding(
     xp: Any, weight: Array, ids: Array, /, *, padding_idx: int | None = None, sparse: bool = False
 ) -> Array:
-    """weight[ids]: one row of a table per id.
-
-    Shapes: weight (V, E), ids (…) → (…, E).
-
-    The row `padding_idx` gets no gradient. With `sparse`, the gradient of weight is a `RowSparse`
-    of the rows that were read.
-
-    Raises: IndexRangeError for an id outside [0, V), negative ones included, on the CPU; on a GPU
-    ids are not looked at, as that would make it wait: the data loader checks them.
-    """
+    """weight[ids]: one row of a table per id."""
     if weight.ndim != 2:
         raise ShapeError(f"embedding: weight has shape {weight.shape}, expected (rows, features)")
     check_ids(xp, ids, len(weight), "embedding")
@@ -95,7 +86,7 @@ def _padding_row(padding_idx: int | None, count: int) -> int | None:
 
 
 @op
-def embedding_grad(
+def _embedding_grad(
     xp: Any, g: Array, ids: Array, /, *, count: int, padding_idx: int | None
 ) -> Array:
     """The transpose of embedding: (count, E) with each g[…, :] added to the row of its id."""
@@ -110,7 +101,7 @@ def _embedding_vjp(
 ) -> Any:
     count, width = _weight.shape
     if not sparse or isinstance(g, Tensor):  # a gradient that is differentiated again is dense
-        return embedding_grad(g, ids, count=count, padding_idx=_padding_row(padding_idx, count))
+        return _embedding_grad(g, ids, count=count, padding_idx=_padding_row(padding_idx, count))
     rows, ids = g.reshape(ids.size, width), ids.reshape(-1)
     if padding_idx is not None:
         used = ids != _padding_row(padding_idx, count)
@@ -124,14 +115,32 @@ def _embedding_vjp(
 def _embedding_grad_vjp(
     g: Any, _y: Any, _g: Any, ids: Any, *, count: int, padding_idx: int | None
 ) -> Any:
-    rows = embedding(g, ids)
+    rows = _embedding(g, ids)
     if padding_idx is None:
         return rows
     return rows * (ids != padding_idx).reshape((*ids.shape, 1)).astype(_g.dtype)
 
 
-embedding.defvjp(_embedding_vjp, None)
-embedding_grad.defvjp(_embedding_grad_vjp, None)
+_embedding.defvjp(_embedding_vjp, None)
+_embedding_grad.defvjp(_embedding_grad_vjp, None)
+
+
+@function
+def embedding(
+    weight: Any, ids: Any, /, *, padding_idx: int | None = None, sparse: bool = False
+) -> Any:
+    """weight[ids]: one row of a table per id.
+
+    Shapes: weight (V, E), ids (…) → (…, E).
+
+    The row `padding_idx` gets no gradient. With `sparse`, the gradient of a leaf `weight` is a
+    `RowSparse` of the rows that were read.
+
+    Raises: IndexRangeError for an id outside [0, V), negative ones included, on the CPU; on a GPU
+    ids are not looked at, as that would make it wait: the data loader checks them.
+    """
+    sparse = sparse and isinstance(weight, Tensor) and weight.is_leaf
+    return _embedding(weight, ids, padding_idx=padding_idx, sparse=sparse)
 
 
 @op

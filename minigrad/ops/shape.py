@@ -225,11 +225,11 @@ def repeat(x: Any, /, repeats: int | Sequence[int], *, axis: int | None = None) 
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
     axis = normalize_axis(axis, x.ndim, what="repeat")
-    if isinstance(repeats, int | np.integer):
-        if repeats < 0:
-            raise ConfigError(f"repeat: repeats={repeats}, but it counts: give 0 or more")
-        return _repeat(x, int(repeats), axis=axis)
-    counts = np.asarray(repeats)
+    counts = np.asarray(repeats, dtype=np.int64) if np.size(repeats) == 0 else np.asarray(repeats)
+    if counts.dtype.kind not in "iu" or (counts < 0).any():
+        raise ConfigError(f"repeat: repeats={repeats}; they count, so give integers, 0 or more")
+    if not counts.ndim:
+        return _repeat(x, int(counts), axis=axis)
     if counts.shape != (x.shape[axis],):
         raise ShapeError(
             f"repeat: {counts.shape} repeats for an axis of length {x.shape[axis]}; give one each"
