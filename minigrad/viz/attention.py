@@ -10,7 +10,8 @@ import numpy as np
 
 from ..errors import ShapeError, missing_extra
 from .escape import clean
-from .style import CIVIDIS, contrast, number, ramp, theme as get_theme
+from .style import CIVIDIS, contrast, number, ramp
+from .style import theme as get_theme
 from .svg import document, fit, label, num, rect, text_width
 
 
@@ -79,10 +80,10 @@ def attention_svg(
         body.append(
             label(token, left - 10, middle + size * 0.35, size=size, fill=look.ink, anchor="end")
         )
-        for j in range(m):
-            body.append(
-                _cell(float(matrix[i, j]), high, left + j * cell, middle - cell / 2, cell)
-            )
+        body += [
+            _cell(float(matrix[i, j]), high, left + j * cell, middle - cell / 2, cell)
+            for j in range(m)
+        ]
     body += _scale(left + m * cell + max(tail - 40, 14.0), top, n * cell, high, look.muted)
     return document(
         body, width, height, look,
@@ -127,7 +128,8 @@ def heatmap(
         figsize=(min(2.6 + 0.42 * m, 16), min(1.8 + 0.42 * n, 16)), dpi=150, layout="constrained"
     )
     axes = figure.add_subplot()
-    image = axes.imshow(values, cmap=cmap, vmin=vmin, vmax=vmax, aspect="auto" if m > 40 else "equal")
+    image = axes.imshow(values, cmap=cmap, vmin=vmin, vmax=vmax)
+    axes.set_aspect("equal" if m <= 40 else "auto")
     if cols is not None:
         turned = max((len(clean(c)) for c in cols), default=0) > 3
         axes.set_xticks(range(m), [_plain(c) for c in cols], rotation=45 if turned else 0,
@@ -197,9 +199,9 @@ def _scale(x: float, y: float, height: float, high: float, ink: str) -> list[str
         f'<stop offset="{num(i / (len(CIVIDIS) - 1))}" stop-color="{c}"/>'
         for i, c in enumerate(reversed(CIVIDIS))
     )
+    gradient = f'<linearGradient id="weight" x1="0" y1="0" x2="0" y2="1">{stops}</linearGradient>'
     return [
-        f'<defs><linearGradient id="weight" x1="0" y1="0" x2="0" y2="1">{stops}</linearGradient>'
-        "</defs>",
+        f"<defs>{gradient}</defs>",
         rect(x, y, 10, height, "url(#weight)", ' rx="2"'),
         label(number(high, 2), x + 15, y + 9, size=11, fill=ink),
         label("0", x + 15, y + height, size=11, fill=ink),

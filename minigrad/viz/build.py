@@ -7,31 +7,41 @@ import re
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from ..backend import NAMESPACES
-from ..engine import Node, Tensor
+from ..engine import Node, Op, Tensor
 from .escape import clean
 from .ir import GraphIR, Item, Link, Specs
 from .style import SYMBOLS, number
 from .tape import Tape
 
-# Ops whose static parameters say *which* element: two steps of a loop differ there and nowhere else.
+# Ops whose static parameters say *which* element: steps of a loop differ there and nowhere else.
 INDEXING = frozenset({"getitem", "take", "select", "unstack", "split", "slice"})
 _DIGITS = re.compile(r"\d+")
-Names = dict[int, str]  # id of a leaf Tensor → its name; alive only while reading
 
 
-def parameter_names(model: Any, params: Mapping[str, Tensor] | None) -> Names:
+class Names:
     """Names of leaves, from `model.named_parameters()` and from a dict of Tensors."""
-    names: Names = {}
-    if params:
-        names.update((id(t), str(name)) for name, t in params.items())
-    if model is not None:
+
+    def __init__(self, model: Any = None, params: Mapping[str, Tensor] | None = None) -> None:
+        self.of = {id(t): str(name) for name, t in (params or {}).items()}
+        self.owned: set[int] = set()  # of the model, trained or not
+        self.known = model is not None
         for find in ("named_parameters", "named_buffers"):
             for name, t in getattr(model, find, tuple)():
-                names.setdefault(id(t), str(name))
-    return names
+                self.of.setdefault(id(t), str(name))
+                self.owned.add(id(t))
+
+    def kind(self, tensor: Tensor | None) -> str:
+        """A parameter is what the model owns; without a model, what requires a gradient."""
+        if tensor is None:
+            return "input"
+        if id(tensor) in self.owned:
+            return "parameter"
+        named = not self.known or id(tensor) in self.of
+        return "parameter" if tensor.requires_grad and named else "input"
 
 
 def build(tape: Tape, names: Names) -> tuple[GraphIR, dict[str, Tensor]]:
@@ -65,6 +75,7 @@ def _build(tape: Tape, names: Names) -> tuple[GraphIR, dict[str, Tensor]]:
         item.jump = _goes_back(before, node.at)
         before = node.at
         lines.append(item)
+        roles = _roles(node.op)
         operands: list[str] = []
         for arg, (of, slot) in enumerate(tape.sources(node)):
             if of is None:
@@ -72,11 +83,11 @@ def _build(tape: Tape, names: Names) -> tuple[GraphIR, dict[str, Tensor]]:
                 operands.append(number(value) if isinstance(value, int | float) else "")
                 continue
             operands.append("")
-            if type(of) is Node:
-                src = ids[of]
-            else:
-                src = leaves.item(of, node, arg, slot)
-            ir.links.append(Link(src, item.id, slot, arg, bool(node.mask >> arg & 1)))
+            src = ids[of] if type(of) is Node else leaves.item(of, node, arg)
+            link = Link(src, item.id, slot, arg, bool(node.mask >> arg & 1))
+            if arg < len(roles):
+                link.role = roles[arg]
+            ir.links.append(link)
         if any(operands):
             item.title = _with_numbers(node.op.name, operands)
     for item in lines:
@@ -164,7 +175,8 @@ def _value_text(value: Any) -> str:
         return number(value)
     if value is None or isinstance(value, bool | int | str):
         return clean(value, 40)
-    return clean(getattr(value, "__name__", None) or getattr(value, "name", type(value).__name__), 40)
+    name = getattr(value, "__name__", None) or getattr(value, "name", type(value).__name__)
+    return clean(name, 40)
 
 
 def _with_numbers(op: str, operands: list[str]) -> str:
@@ -185,7 +197,7 @@ class _Leaves:
         self.ids: dict[int, str] = {}
         self.tensors: dict[str, Tensor] = {}
 
-    def item(self, of: Any, node: Node | None, arg: int, slot: int) -> str:
+    def item(self, of: Any, node: Node | None, arg: int) -> str:
         tensor = of() if isinstance(of, weakref.ref) else of
         key = id(of) if tensor is None else id(tensor)
         if key not in self.ids:
@@ -193,12 +205,11 @@ class _Leaves:
         return self.ids[key]
 
     def _make(self, tensor: Tensor | None, node: Node | None, arg: int, role: str) -> str:
-        name = self.names.get(id(tensor), "") if tensor is not None else ""
+        name = self.names.of.get(id(tensor), "") if tensor is not None else ""
         if not name and tensor is not None and tensor.name:
             name = str(tensor.name)
         trained = tensor is not None and tensor.requires_grad
-        owned = id(tensor) in self.names if self.names else trained
-        kind = "parameter" if owned or (trained and bool(name)) else "input"
+        kind = self.names.kind(tensor)
         id_ = f"{kind[0]}{sum(1 for v in self.ids.values() if v[0] == kind[0])}"
         item = Item(id_, kind, name=name)
         if tensor is not None:
@@ -211,7 +222,7 @@ class _Leaves:
             array = node.inputs[arg]
             item.specs = ((tuple(array.shape), str(array.dtype)),)
         if not name:
-            item.title = role or _role(node, arg) or ("parameter" if kind == "parameter" else "input")
+            item.title = role or _role(node, arg) or kind
         if kind == "parameter" and not trained:
             item.notes.append("frozen")
         if kind == "input" and trained:
@@ -220,23 +231,26 @@ class _Leaves:
         return id_
 
 
+@cache
+def _roles(op: Op) -> tuple[str, ...]:
+    """What the op calls its arguments, where that says something: `targets`, `h0`; not `a`, `x`."""
+    return tuple(name if len(name) > 1 else "" for name in op.arrays)
+
+
 def _role(node: Node | None, arg: int) -> str:
-    """What the op calls the argument, where that says something: `targets`, `h0`, not `a` or `x`."""
-    if node is None or arg >= len(node.op.arrays):
-        return ""
-    role = list(node.op.arrays)[arg]
-    return "" if len(role) < 2 else role
+    roles = _roles(node.op) if node is not None else ()
+    return roles[arg] if arg < len(roles) else ""
 
 
 def _outputs(ir: GraphIR, tape: Tape, ids: dict[Node, str], leaves: _Leaves) -> None:
     many = len(tape.outputs) > 1
     for i, (name, t) in enumerate(tape.outputs):
         of, slot = tape.source(t.node, t.index) if t.node is not None else (t, 0)
-        src = ids[of] if isinstance(of, Node) else leaves.item(of, None, 0, 0)
+        src = ids[of] if isinstance(of, Node) else leaves.item(of, None, 0)
         scalar = t.shape == () and t.dtype.kind == "f"
         item = Item(f"o{i}", "loss" if scalar and not many else "output")
         item.name = name or str(t.name or "")
-        item.title = item.name or ("loss" if item.kind == "loss" else f"output {i}" if many else "output")
+        item.title = item.name or (f"output {i}" if many else item.kind)
         item.specs = ((tuple(t.shape), str(t.dtype)),)
         ir.items[item.id] = item
         ir.links.append(Link(src, item.id, slot, 0, t.node is not None))

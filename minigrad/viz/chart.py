@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ConfigError
-from .style import Theme, number, theme as get_theme
+from .style import Theme, number
+from .style import theme as get_theme
 from .svg import document, fit, label, line, log_ticks, num, text_width, ticks
 
 # Okabe-Ito strokes in the order that keeps neighbours apart, and a darker text of each.

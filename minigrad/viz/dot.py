@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections import deque
+from itertools import pairwise
 from typing import Any
 
 from .escape import quoted
+from .heading import heading
+from .hints import Hints
 from .ir import Box, GraphIR, Item, Link, Path
-from .labels import Show, badge, card, font, scale_cells, table, title_of, tooltip
-from .style import CIVIDIS, FONT, SHAPES, SYMBOLS, VERMILION, Theme, number
+from .labels import Show, badge, card, font, table, title_of, tooltip
+from .style import FONT, SHAPES, SYMBOLS, Theme
 
 ENDS = ("parameter", "input", "output", "loss")
 _ID = re.compile(r"[^0-9A-Za-z]+")
@@ -25,15 +27,11 @@ def to_dot(ir: GraphIR, look: Theme, show: Show) -> str:
 def _attributes(values: dict[str, Any]) -> str:
     """`[a="1" b=<...>]`, sorted; a value in angle brackets is an HTML-like label."""
     parts = [
-        f"{k}={v if isinstance(v, str) and v.startswith('<<') else v if _is_quoted(v) else quoted(v)}"
+        f"{k}={v if k == 'label' and str(v).startswith('<<TABLE') else quoted(v)}"
         for k, v in sorted(values.items())
         if v is not None
     ]
     return f"[{' '.join(parts)}]"
-
-
-def _is_quoted(value: Any) -> bool:
-    return isinstance(value, str) and len(value) > 1 and value[0] == value[-1] == '"'
 
 
 class _Writer:
@@ -42,13 +40,12 @@ class _Writer:
         self.names: dict[str, str] = {}
         taken: set[str] = set()
         for id_ in ir.items:
-            base = name = "n" + _ID.sub("_", id_)
+            name = "n" + _ID.sub("_", id_)
             while name in taken:
                 name += "x"
             taken.add(name)
             self.names[id_] = name
-        self.ways: dict[str, list[str]] = {}
-        self.groups, self.heavy = self._state_lines()
+        self.hints = Hints(ir)
 
     # -- the whole --------------------------------------------------------------------------------
 
@@ -56,7 +53,8 @@ class _Writer:
         look = self.look
         graph = {
             "bgcolor": look.paper, "compound": "true", "fontcolor": look.ink, "fontname": FONT,
-            "fontsize": 12, "label": self._heading(), "labeljust": "l", "labelloc": "t",
+            "fontsize": 12, "label": heading(self.ir, look, self.show), "labeljust": "l",
+            "labelloc": "t",
             "newrank": "true", "nodesep": 0.24, "outputorder": "edgesfirst", "pad": 0.35,
             "rankdir": self.show.rankdir, "ranksep": 0.42, "splines": "spline",
         }  # fmt: skip
@@ -75,7 +73,9 @@ class _Writer:
             f"  edge {_attributes(edge)}",
         ]
         out += self._boxes()
-        out += self._ranks()
+        for column in self.hints.columns():
+            names = " -> ".join(self.names[i] for i in column)
+            out.append(f"  {{rank=same; edge [style=invis]; {names}}}")
         out += [self._edge(e) for e in self.ir.links if e.src in self.names and e.dst in self.names]
         out.append("}\n")
         return "\n".join(out)
@@ -139,7 +139,7 @@ class _Writer:
         values: dict[str, Any] = {
             "color": stroke,
             "fillcolor": fill,
-            "group": self.groups.get(item.id),
+            "group": self.hints.groups.get(item.id),
             "id": f"n-{self.names[item.id][1:]}",
             "shape": SHAPES.get(item.kind, "box"),
             "tooltip": tooltip(item, show),
@@ -186,153 +186,21 @@ class _Writer:
             }  # fmt: skip
         if e.label:
             values["label"] = f" {e.label} "
-        if (e.src, e.dst) in self.heavy:
-            values["weight"] = self.heavy[e.src, e.dst]
+        if e.role:
+            values["tooltip"] = e.role
+        if (e.src, e.dst) in self.hints.heavy:
+            values["weight"] = self.hints.heavy[e.src, e.dst]
         elif self.ir.items[e.dst].kind in ENDS:
             values["weight"] = 4
         text = f" {_attributes(values)}" if values else ""
         return f"  {self.names[e.src]} -> {self.names[e.dst]}{text}"
 
-    # -- layout hints ----------------------------------------------------------------------------
-
-    def _state_lines(self) -> tuple[dict[str, str], dict[tuple[str, str], int]]:
-        """Short ways from h [t−1] to h [t] are drawn straight: the conveyor belt of an LSTM."""
-        out: dict[str, list[str]] = {}
-        for e in self.ir.links:
-            out.setdefault(e.src, []).append(e.dst)
-        groups: dict[str, str] = {}
-        heavy: dict[tuple[str, str], int] = {}
-        for id_ in self.ir.items:
-            if not id_.endswith("in") or self.ir.items[id_].kind != "state":
-                continue
-            end = id_[:-2] + "out"
-            self.ways[id_] = way = _shortest(out, id_, end)
-            if way and len(way) <= 6:
-                groups.update((step, f"g-{self.names[id_]}") for step in way if step not in groups)
-                heavy.update(((a, b), 14) for a, b in zip(way, way[1:], strict=False))
-            elif way:
-                heavy[way[-2], end] = 8
-        return groups, heavy
-
-    def _ranks(self) -> list[str]:
-        """States and leaves that enter a loop stand in one column, states that leave it in another.
-
-        Invisible edges keep the order: the states with the shortest way through the cell on top.
-        """
-        columns: dict[tuple[Path, str], list[str]] = {}
-        for item in self.ir.items.values():
-            if item.kind == "state":
-                side = "in" if item.id.endswith("in") else "out"
-                columns.setdefault((item.loop, side), []).append(item.id)
-        for (loop, side), ids in columns.items():
-            ids.sort(key=lambda i: (len(self.ways.get(_way(i), ())) or 99))
-            if side == "in":
-                ids += self._leaves_of(loop, ids)
-        return [
-            f"  {{rank=same; edge [style=invis]; {' -> '.join(self.names[i] for i in ids)}}}"
-            for ids in columns.values()
-            if 1 < len(ids) <= 12
-        ]
-
-    def _leaves_of(self, loop: Path, states: list[str]) -> list[str]:
-        """Parameters and inputs that nothing but this loop reads; those that meet a state first."""
-        found: dict[str, list[str]] = {}
-        others: set[str] = set()
-        meeting: dict[str, int] = {}
-        for e in self.ir.links:
-            if e.src in states:
-                meeting.setdefault(e.dst, states.index(e.src))
-            if self.ir.items[e.src].kind in ("parameter", "input"):
-                inside = self.ir.items[e.dst].path[: len(loop)] == loop
-                if inside and self.ir.items[e.src].path == loop[:-1]:
-                    found.setdefault(e.src, []).append(e.dst)
-                else:
-                    others.add(e.src)
-        leaves = [i for i in found if i not in others]
-        return sorted(leaves, key=lambda i: min(meeting.get(d, 99) for d in found[i]))
-
-    # -- heading ----------------------------------------------------------------------------------
-
-    def _heading(self) -> str:
-        look, ir = self.look, self.ir
-        rows = []
-        if ir.title:
-            rows.append(f'<TD ALIGN="LEFT">{font(ir.title, 17, look.ink, bold=True)}</TD>')
-        rows += [f'<TD ALIGN="LEFT">{font(n, 11, look.muted)}</TD>' for n in _wrapped(ir.notes)]
-        legend = self._legend()
-        if legend:
-            rows.append(f'<TD ALIGN="LEFT">{legend}</TD>')
-        if not rows:
-            return '""'
-        rows.append("<TD> </TD>")
-        return table(rows, spacing=0, padding=2)
-
-    def _legend(self) -> str:
-        look, show = self.look, self.show
-        cells = []
-        both = show.grads and show.direction == "both" and any(e.grad for e in self.ir.links)
-        if both:
-            cells.append(f"<TD>{font('forward →', 10, look.muted, bold=True)}</TD>")
-            cells.append(f"<TD>{font('  ← gradient', 10, look.gradient_text, bold=True)}</TD>")
-        every = [item.facts for item in self.ir.items.values()]
-        if show.values and any("heat" in f or "values" in f for f in every):
-            cells.append(f"<TD>{font('    value  min ', 10, look.muted)}</TD>")
-            cells.append(f"<TD>{scale_cells(CIVIDIS, look)}</TD>")
-            cells.append(f"<TD>{font(' max', 10, look.muted)}</TD>")
-        ends = next((f["grad_scale"] for f in every if "grad_scale" in f), None)
-        if show.grads and ends:
-            low, high = number(ends[0], 2), number(ends[1], 2)
-            cells.append(f"<TD>{font(f'    ‖gradient‖  {low} ', 10, look.muted)}</TD>")
-            cells.append(f"<TD>{scale_cells(VERMILION, look)}</TD>")
-            cells.append(f"<TD>{font(f' {high}  (log, one scale for the whole graph)', 10, look.muted)}</TD>")
-        if self.ir.banner and show.grads:
-            cells.append(f"<TD>{font('    ' + self.ir.banner, 10, look.gradient_text)}</TD>")
-        if not cells:
-            return ""
-        return (
-            '<TABLE ALIGN="LEFT" BORDER="0" CELLBORDER="0" CELLSPACING="3" CELLPADDING="0">'
-            f"<TR>{''.join(cells)}</TR></TABLE>"
-        )
-
-    # -- the tape as a listing ----------------------------------------------------------------------
+    # -- the tape as a listing -----------------------------------------------------------------
 
     def listing(self) -> str:
         """detail="tape": one column of lines in the order of evaluation."""
         self.show = Show(**{**self.show.__dict__, "rankdir": "TB"})
         text = self.picture().rstrip().rstrip("}").rstrip()
         order = [self.names[i.id] for i in self.ir.sequence()]
-        chain = [f"  {a} -> {b} [style=invis weight=50]" for a, b in zip(order, order[1:], strict=False)]
+        chain = [f"  {a} -> {b} [style=invis weight=50]" for a, b in pairwise(order)]
         return "\n".join([text, *chain, "}\n"])
-
-
-def _wrapped(notes: list[str], width: int = 76) -> list[str]:
-    """Notes in lines that are about as wide as the legend."""
-    out: list[str] = []
-    for note in notes:
-        if out and len(out[-1]) + len(note) < width:
-            out[-1] += f"  ·  {note}"
-        else:
-            out.append(note)
-    return out
-
-
-def _way(state: str) -> str:
-    """The id of a state where it enters."""
-    return state.removesuffix("out").removesuffix("in") + "in"
-
-
-def _shortest(out: dict[str, list[str]], start: str, end: str) -> list[str]:
-    before: dict[str, str] = {start: ""}
-    queue = deque([start])
-    while queue and len(before) < 2000:
-        at = queue.popleft()
-        if at == end:
-            way = [end]
-            while before[way[-1]]:
-                way.append(before[way[-1]])
-            return way[::-1]
-        for nxt in out.get(at, ()):
-            if nxt not in before:
-                before[nxt] = at
-                queue.append(nxt)
-    return []

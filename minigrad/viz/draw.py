@@ -10,7 +10,7 @@ from typing import Any
 
 from ..engine import Tensor
 from ..errors import ConfigError
-from .build import build, parameter_names
+from .build import Names, build
 from .fold import fold as fold_repeats
 from .graph import Graph
 from .group import group, size_at
@@ -21,7 +21,8 @@ from .overview import overview
 from .record import Record
 from .roles import mark_gates
 from .rules import rule_text
-from .style import number, theme as get_theme
+from .style import number
+from .style import theme as get_theme
 from .tape import Tape, opener, saved_bytes
 
 DETAILS = ("auto", "symbols", "cards", "tape")
@@ -88,9 +89,11 @@ def draw_graph(
     flowchart LR
     """
     _check(detail, direction, rankdir, fold, depth, max_nodes)
-    wanted = (expand,) if isinstance(expand, str) else () if isinstance(expand, bool) else tuple(expand)
+    wanted: tuple[str, ...] = (expand,) if isinstance(expand, str) else ()
+    if not isinstance(expand, str | bool):
+        wanted = tuple(expand)
     tape = Tape(outputs, opener(expand)) if record is None else record.tape
-    full, leaves = build(tape, parameter_names(model, params))
+    full, leaves = build(tape, Names(model, params))
     full.title = _title(tape, model) if title is None else title
     norms = _leaf_facts(full, leaves)
     if show_values or record is not None:

@@ -7,91 +7,28 @@ that differ from step to step become one input x [t]. Nothing is lost: an item k
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 
-from .ir import Box, GraphIR, Item, Link, Path
-from .repeats import NONE, WIDE, Run, Wiring, find_runs
-
-_NUMBER = re.compile(r"\d+")
-INDEX = {"steps": "t", "layers": "ℓ", "repeats": "i"}
+from .ir import BACKWARDS, Box, GraphIR, Item, Link, Path, joined
+from .patterns import INDEX, Clock, common, pattern, pattern_path
+from .repeats import Run, find_runs
+from .wiring import wiring
 
 
 def fold(ir: GraphIR, mode: bool | str = "auto") -> GraphIR:
-    """`ir` with its repeats folded; `mode` True folds all, "auto" what is worth it, False nothing."""
+    """`ir` with its repeats folded; `mode` True: all, "auto": what is worth it, False: nothing."""
     if mode is False:
         return ir
     least, saved = (2, 2) if mode is True else (3, 12)
     for _ in range(6):  # loops in loops: each pass sees the cells of the one before as lines
         sequence = ir.sequence()
-        runs = find_runs(_wiring(ir, sequence), least, saved)
+        runs = find_runs(wiring(ir, sequence), least, saved)
         if not runs:
             break
         ir = _Folder(ir, sequence, runs).result()
     return ir
-
-
-def folded(path: Path) -> bool:
-    """Whether a box on this path is a repeated body."""
-    return any(part.startswith("×") for part in path)
-
-
-def _wiring(ir: GraphIR, sequence: list[Item]) -> Wiring:
-    place = {item.id: i for i, item in enumerate(sequence)}
-    leaves: dict[str, int] = {}
-    kinds: list[int] = []
-    for item in ir.items.values():
-        if item.id not in place:
-            leaves[item.id] = -2 - len(kinds)
-            kinds.append(1 if item.kind == "parameter" else 2)
-    n = len(sequence)
-    fan = np.zeros(n, dtype=np.int64)
-    rows, sources, slots = [], [], []
-    for link in ir.links:
-        at = place.get(link.dst)
-        if at is None:
-            continue
-        rows.append(at)
-        src = place.get(link.src)
-        sources.append(leaves[link.src] if src is None else src)
-        slots.append(link.slot)
-    row = np.array(rows, dtype=np.int64)
-    fan = np.bincount(row, minlength=n) if len(row) else fan
-    order = np.argsort(row, kind="stable")
-    row = row[order]
-    first = np.concatenate(([0], np.cumsum(fan)[:-1])) if n else fan
-    column = np.arange(len(row)) - first[row] if len(row) else row
-    width = int(min(fan.max(initial=1), WIDE))
-    source = np.full((n, width), NONE, dtype=np.int64)
-    slot = np.zeros((n, width), dtype=np.int64)
-    fits = column < width
-    source[row[fits], column[fits]] = np.array(sources, dtype=np.int64)[order][fits]
-    slot[row[fits], column[fits]] = np.array(slots, dtype=np.int64)[order][fits]
-    codes: dict[object, int] = {}
-    token = np.empty(n, dtype=np.int64)
-    changed = np.ones(n, dtype=bool)
-    before: Path | None = None
-    for i, item in enumerate(sequence):
-        key = (item.token, item.count) if fan[i] <= WIDE else ("wide", i)
-        token[i] = codes.setdefault(key, len(codes))
-        changed[i] = item.jump or item.path != before
-        before = item.path
-    return Wiring(token, source, slot, np.array(kinds, dtype=np.int64), changed, _bodies(sequence))
-
-
-def _bodies(sequence: list[Item]) -> list[tuple[int, int]]:
-    """Stretches of the sequence that are bodies of folds, with the states around them."""
-    spans: dict[Path, list[int]] = {}
-    for i, item in enumerate(sequence):
-        for depth, part in enumerate(item.path, 1):
-            if part.startswith("×"):
-                spans.setdefault(item.path[:depth], []).append(i)
-        if item.kind == "state":
-            spans.setdefault(item.loop, []).append(i)
-    return [(min(s), max(s) + 1) for s in spans.values()]
 
 
 class _Folder:
@@ -109,6 +46,8 @@ class _Folder:
         for link in ir.links:
             self.into.setdefault(link.dst, []).append(link)
         self.kinds = [self._kind(run) for run in runs]
+        self.clocks = [Clock(INDEX[kind], run.count, self._backwards(run))
+                       for kind, run in zip(self.kinds, runs, strict=True)]  # fmt: skip
         self.states: dict[tuple[int, int, int], str] = {}  # (run, offset, slot) → state id
         self.merged: dict[tuple[str, ...], str] = {}  # leaves that differ by step → one input
         self.extra: dict[int, list[Item]] = {}
@@ -129,7 +68,7 @@ class _Folder:
                 outside.append(link)
         links += self._outer_links(outside)
         self._place_items(links)
-        self.new.links = _joined(links)
+        self.new.links = joined(links)
         return self.new
 
     def _place_items(self, links: list[Link]) -> None:
@@ -137,9 +76,9 @@ class _Folder:
         used = {link.src for link in links}
         gone = {leaf for group in self.merged for leaf in group}
         for item in self.old.items.values():
-            if not item.ordered and item.kind not in ("loss", "output"):
-                if item.id in used or item.id not in gone:
-                    items[item.id] = item
+            leaf = not item.ordered and item.kind not in ("loss", "output")
+            if leaf and (item.id in used or item.id not in gone):
+                items[item.id] = item
         for extra in self.extra.values():
             for item in extra:
                 items[item.id] = item
@@ -176,10 +115,13 @@ class _Folder:
             return "layers"
         return "steps" if shared or run.back.any() else "repeats"
 
+    def _backwards(self, run: Run) -> bool:
+        return any(BACKWARDS in part for part in self.sequence[run.start].path)
+
     def _make_body(self, r: int) -> None:
         run, kind = self.runs[r], self.kinds[r]
         rows = [self._row(run, k) for k in sorted({0, 1, run.count - 1})]
-        prefix = _common([item.path for row in rows for item in row])
+        prefix = common([item.path for row in rows for item in row])
         key = f"×{run.count}@{rows[0][0].id}"
         box = (*prefix, key)
         single = run.period == 1
@@ -189,10 +131,10 @@ class _Folder:
             item = replace(every[min(1, run.count - 1)], notes=list(every[0].notes))
             item.lines = [line for one in every for line in one.lines]
             item.count = every[0].count * run.count
-            item.name = _pattern([e.name for e in every], kind)
-            item.params = _pattern([e.params for e in every], kind)
-            item.title = _pattern([e.title for e in every], kind)
-            tail = _pattern_path([e.path[len(prefix) :] for e in every], kind)
+            item.name = pattern([e.name for e in every], kind)
+            item.params = pattern([e.params for e in every], kind)
+            item.title = pattern([e.title for e in every], kind)
+            tail = pattern_path([e.path[len(prefix) :] for e in every], kind)
             item.path = prefix + tail if single else box + tail
             if item.kind == "state":
                 item.loop = item.path + item.loop[len(every[0].path) :][:1]
@@ -201,11 +143,12 @@ class _Folder:
             self._strip_layer_number(body, box, INDEX[kind])
             self._move_boxes(run, body)
             lines = sum(len(i.lines) for i in body) // run.count
-            last = run.count - 1
+            clock = self.clocks[r]
             self.new.boxes[box] = Box(
                 kind,
                 {"steps": "step t", "layers": "layer ℓ", "repeats": "repeat i"}[kind],
-                f"{INDEX[kind]} = 0 … {last:,}  ·  {lines:,} tape line{'s' * (lines > 1)} each",
+                f"{clock.index} = {clock.at(0):,} … {clock.at(run.count - 1):,}  ·  "
+                f"{lines:,} tape line{'s' * (lines > 1)} each",
                 run.count,
             )
         self.bodies[r] = ([], body, [])
@@ -227,14 +170,15 @@ class _Folder:
         for before, after in zip(old, body, strict=True):
             shift = len(after.path) - len(before.path)
             for depth in range(1, len(before.path) + 1):
-                if before.path[:depth] in self.old.boxes and before.path[depth - 1][0] in "×":
+                if before.path[:depth] in self.old.boxes and before.path[depth - 1][0] == "×":
                     moved = after.path[: depth + shift]
                     self.new.boxes[moved] = self.old.boxes[before.path[:depth]]
 
     def _make_states(self, r: int, prefix: Path, box: Path) -> None:
         run = self.runs[r]
         before, body, after = self.bodies[r]
-        index = INDEX[self.kinds[r]]
+        clock = self.clocks[r]
+        index = clock.index
         found: dict[tuple[int, int], str] = {}
         model = self._row(run, min(1, run.count - 1))
         first = self._row(run, 0)
@@ -256,11 +200,12 @@ class _Folder:
             id_ = f"s{producer.id}:{slot}"
             self.states[r, offset, slot] = id_
             specs = producer.specs[slot : slot + 1]
-            for side, mark, place in (("in", f"{index}−1", before), ("out", index, after)):
+            for side, mark, place in (("in", clock.before, before), ("out", index, after)):
                 place.append(
                     Item(
-                        f"{id_}{side}", "state", title=f"{name} [{mark}]", name=name, specs=specs,
-                        path=prefix, loop=box, count=run.count, token=("state", number, side, specs),
+                        f"{id_}{side}", "state", title=f"{name} [{mark}]", name=name,
+                        specs=specs, path=prefix, loop=box, count=run.count,
+                        token=("state", number, side, specs),
                     )
                 )  # fmt: skip
 
@@ -268,7 +213,6 @@ class _Folder:
 
     def _body_links(self, r: int) -> list[Link]:
         run = self.runs[r]
-        index = INDEX[self.kinds[r]]
         rows = [self._row(run, k) for k in range(run.count)]
         model = min(1, run.count - 1)
         links: list[Link] = []
@@ -283,7 +227,7 @@ class _Folder:
                     links += self._state_links(r, o, a, link, rows)
                     continue
                 sources = [self.into[row[o].id][a] for row in rows]
-                links += self._from_outside(item.id, sources, r, index)
+                links += self._from_outside(item.id, sources, r)
         if run.period > 1:
             for (rr, offset, slot), id_ in self.states.items():
                 if rr == r:
@@ -301,10 +245,9 @@ class _Folder:
         if run.period == 1:
             return [replace(first, src=src, dst=rows[min(1, run.count - 1)][o].id, label="")]
         id_ = self.states[r, offset, link.slot]
-        index = INDEX[self.kinds[r]]
         return [
             replace(link, src=f"{id_}in", slot=0, count=run.count),
-            Link(src, f"{id_}in", first.slot, 0, first.grad, f"{index} = 0"),
+            Link(src, f"{id_}in", first.slot, 0, first.grad, self.clocks[r].which([0])),
         ]
 
     def _from(self, link: Link) -> tuple[str, int, int]:
@@ -320,7 +263,7 @@ class _Folder:
             return f"{state}out", r, k
         return self.bodies[r][1][offset].id, r, k
 
-    def _from_outside(self, dst: str, sources: list[Link], r: int, index: str) -> list[Link]:
+    def _from_outside(self, dst: str, sources: list[Link], r: int) -> list[Link]:
         count = len(sources)
         ids = tuple(s.src for s in sources)
         kinds = {self.old.items[i].kind for i in ids}
@@ -336,13 +279,14 @@ class _Folder:
             link = found[0][2]
             slots = [f[2].slot for f in found]
             label = ""
+            clock = self.clocks[r]
             if other >= 0:
-                label = _which([kk for _, kk, _ in found], self.runs[other].count,
-                               INDEX[self.kinds[other]], each=index)  # fmt: skip
+                label = clock.each([self.clocks[other].at(kk) for _, kk, _ in found])
+                label = label or self.clocks[other].which([kk for _, kk, _ in found])
             elif len(set(slots)) > 1:
-                label = _which(slots, count, index, each=index)
+                label = clock.each(slots) or clock.which([k for k, _, _ in found])
             elif len(by_item) > 1:
-                label = _which([k for k, _, _ in found], count, index)
+                label = clock.which([k for k, _, _ in found])
             links.append(replace(link, src=src, dst=dst, label=label, count=len(found)))
         return links
 
@@ -354,7 +298,7 @@ class _Folder:
         first = self.old.items[ids[0]]
         item = replace(first, id=f"{ids[0]}…", count=len(set(ids)), notes=list(first.notes))
         names = [self.old.items[i].name for i in ids]
-        item.name = _pattern(names, kind)
+        item.name = pattern(names, kind)
         what = "x" if first.title == "input" else first.title.partition(" [")[0] or item.kind
         item.title = item.name or f"{what} [{INDEX[kind]}]"
         every = [self.old.items[i].facts for i in ids]
@@ -379,79 +323,6 @@ class _Folder:
             grouped.setdefault((src, link.dst), []).append((k, link))
             runs[src, link.dst] = r
         for (src, dst), found in grouped.items():
-            run, index = self.runs[runs[src, dst]], INDEX[self.kinds[runs[src, dst]]]
-            label = _which([k for k, _ in found], run.count, index)
+            label = self.clocks[runs[src, dst]].which([k for k, _ in found])
             out.append(replace(found[0][1], src=src, label=label, count=len(found)))
         return out
-
-
-def _which(picked: list[int], count: int, index: str, each: str = "") -> str:
-    """Which repetitions: "t = 19", "all t", "t = 3, 4", and for step by step "[t]", "[T−1−t]"."""
-    if each and len(picked) == count and len(set(picked)) > 1:
-        if picked == list(range(count)):
-            return f"[{index}]"
-        if picked == list(range(count - 1, -1, -1)):
-            return f"[{count - 1}−{index}]"
-    ordered = sorted(set(picked))
-    if len(ordered) == count and count > 1:
-        return f"all {index}"
-    if len(ordered) > 3 and ordered == list(range(ordered[0], ordered[-1] + 1)):
-        return f"{index} = {ordered[0]} … {ordered[-1]}"
-    text = ", ".join(map(str, ordered[:4])) + (", …" if len(ordered) > 4 else "")
-    return f"{index} = {text}"
-
-
-def _common(paths: list[Path]) -> Path:
-    """The longest path that all start with."""
-    first, last = min(paths), max(paths)
-    n = 0
-    while n < min(len(first), len(last)) and first[n] == last[n]:
-        n += 1
-    return first[:n]
-
-
-def _pattern(texts: list[str], kind: str) -> str:
-    """One text for all repetitions: what counts along becomes the index."""
-    first, last = texts[0], texts[-1]
-    if all(text == first for text in texts):
-        return first
-    parts, values = _NUMBER.split(first), [_NUMBER.findall(text) for text in texts]
-    if any(_NUMBER.split(text) != parts for text in texts):
-        return ""
-    index, out = INDEX[kind], parts[0]
-    for column, part in enumerate(parts[1:]):
-        numbers = [int(v[column]) for v in values]
-        start, step = numbers[0], numbers[1] - numbers[0]
-        if all(n == start for n in numbers):
-            shown = str(start)
-        elif all(n == start + step * k for k, n in enumerate(numbers)) and abs(step) == 1:
-            sign = "" if step == 1 else "−"
-            shown = f"{start}{sign or '+'}{index}" if start else f"{sign}{index}"
-        else:
-            shown = f"·{index}"
-        out += ("[" + shown + "]" if out and out[-1].isalpha() else shown) + part
-    return out if last != first else first
-
-
-def _pattern_path(paths: list[Path], kind: str) -> Path:
-    """One path for all repetitions; a repeat or an opened op keeps the name it has in the second."""
-    if all(path == paths[0] for path in paths):
-        return paths[0]
-    if len({len(path) for path in paths}) > 1:
-        return ()
-    return tuple(
-        column[0]
-        if len(set(column)) == 1
-        else column[min(1, len(column) - 1)]
-        if all("@" in part for part in column)
-        else f"[{INDEX[kind]}]"
-        for column in zip(*paths, strict=True)
-    )
-
-
-def _joined(links: list[Link]) -> list[Link]:
-    """Each arrow once: equal ones add up."""
-    found: Counter[tuple[str, str, int, int, bool, str]] = Counter()
-    for e in links:
-        found[e.src, e.dst, e.slot, e.arg, e.grad, e.label] += e.count
-    return [Link(*key, count) for key, count in found.items()]

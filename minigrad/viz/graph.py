@@ -15,7 +15,7 @@ from .escape import clean, markup, to_json
 from .ir import GraphIR, shape_text
 from .labels import Show, title_of
 from .mermaid import to_mermaid
-from .render import FORMATS, LIMIT, LayoutTimeout, find_engine, finish_svg, layout
+from .render import FORMATS, LIMIT, LayoutTimeoutError, find_engine, finish_svg, layout
 from .style import Theme
 
 TEXTS = {"dot": "dot", "gv": "dot", "json": "json", "mmd": "mermaid", "mermaid": "mermaid"}
@@ -69,7 +69,7 @@ class Graph:
             f"{len(self.ir.links):,} edges, {boxes} boxes>"
         )
 
-    # -- pictures -----------------------------------------------------------------------------------
+    # -- pictures --------------------------------------------------------------------------------
 
     def pipe(self, format: str = "svg", *, dpi: int | None = None, limit: float = LIMIT) -> bytes:
         """The picture as bytes: "svg", "png", "pdf", "ps", "eps", or a text: "dot", "json", "mmd".
@@ -88,7 +88,7 @@ class Graph:
             raise ConfigError(f"render: format {format!r} is not one of {known}")
         try:
             data = layout(self.source, format, engine=self.engine, dpi=dpi, limit=limit)
-        except LayoutTimeout:
+        except LayoutTimeoutError:
             ir = self._coarser() if self._coarser is not None else None
             if ir is None:
                 raise
@@ -99,7 +99,8 @@ class Graph:
             return data
         title = markup(self.ir.title or "computation graph")
         description = markup("; ".join(self.ir.notes), 1000)
-        return finish_svg(data.decode("utf-8"), title=title, description=description).encode("utf-8")
+        svg = finish_svg(data.decode("utf-8"), title=title, description=description)
+        return svg.encode("utf-8")
 
     def render(
         self, path: str | Path, format: str | None = None, *, dpi: int | None = None
@@ -164,7 +165,8 @@ class Graph:
 def summary(ir: GraphIR) -> str:
     """A graph in words: how many lines, which ops, what repeats, which parameters."""
     out = [clean(ir.title) if ir.title else "computation graph"]
-    out.append(f"  {ir.lines:,} tape lines, shown as {len(ir.items):,} nodes, {len(ir.links):,} edges")
+    size = f"{len(ir.items):,} nodes, {len(ir.links):,} edges"
+    out.append(f"  {ir.lines:,} tape lines, shown as {size}")
     out += [f"  {clean(note, 300)}" for note in ir.notes]
     if ir.banner:
         out.append(f"  {clean(ir.banner)}")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from .ir import Box, GraphIR, Item, Link, Path
+from .ir import Box, GraphIR, Item, Path, joined
 
 
 def is_module(part: str) -> bool:
@@ -35,7 +35,9 @@ def group(
     for item in ir.items.values():
         if item.kind == "module":
             name = modules_of(item.path + (item.name,))
-            item.notes[:0] = [d for d in [about.get(name[1:]) or about.get(name)] if d]
+            known = about.get(name[1:]) or about.get(name)
+            if known:  # it counts the parameters itself
+                item.notes = [known, *(n for n in item.notes if "parameters" not in n)]
     return ir
 
 
@@ -99,14 +101,14 @@ def _collapse(ir: GraphIR, depth: int, opened: set[Path]) -> GraphIR:
     new.items = {
         k: v for late in (False, True) for k, v in new.items.items() if (v.kind in by_kind) is late
     }
-    sums: Counter[tuple[str, str, int, int, bool, str]] = Counter()
+    moved = []
     for e in ir.links:
         src, dst = home.get(e.src, e.src), home.get(e.dst, e.dst)
         if src == dst and e.src in home:
             continue
-        moved = (0 if src != e.src else e.slot), (0 if dst != e.dst else e.arg)
-        sums[src, dst, *moved, e.grad, e.label] += e.count
-    new.links = [Link(*key, count) for key, count in sums.items()]
+        slot, arg = (0 if src != e.src else e.slot), (0 if dst != e.dst else e.arg)
+        moved.append(replace(e, src=src, dst=dst, slot=slot, arg=arg))
+    new.links = joined(moved)
     _fill_outputs(ir, new, home)
     return new
 
@@ -130,9 +132,7 @@ def _cut(path: Path, depth: int, opened: set[Path]) -> int | None:
 
 
 def _module_item(id_: str, items: list[Item], depth: int, opened: set[Path]) -> Item:
-    cut = _cut(items[0].path, depth, opened)
-    assert cut is not None
-    path = items[0].path[:cut]
+    path = items[0].path[: _cut(items[0].path, depth, opened)]
     ops = [i for i in items if i.kind not in ("state", "parameter", "input")]
     lines = [line for i in ops for line in i.lines]
     count = min(i.count for i in ops)

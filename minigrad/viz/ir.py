@@ -8,11 +8,13 @@ so the same computation gives the same text on every run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 Path = tuple[str, ...]  # names of the boxes around an item, outermost first
+BACKWARDS = "←"  # in the path of an opened op that walks a sequence from its end
 Specs = tuple[tuple[tuple[int, ...], str], ...]  # (shape, dtype) of each output
 
 
@@ -79,7 +81,7 @@ class Link:
     """An arrow: output `slot` of item `src` is argument `arg` of item `dst`.
 
     `grad` says that a gradient flows back along it; `label` which repetition it belongs to;
-    `count` how many links of the tape it stands for.
+    `count` how many links of the tape it stands for; `role` what the op calls the argument.
     """
 
     src: str
@@ -89,6 +91,7 @@ class Link:
     grad: bool = True
     label: str = ""
     count: int = 1
+    role: str = ""
 
 
 @dataclass(slots=True)
@@ -165,6 +168,7 @@ class GraphIR:
                     "gradient": e.grad,
                     "label": e.label,
                     "count": e.count,
+                    "role": e.role,
                 }
                 for e in self.links
             ],
@@ -194,6 +198,14 @@ def _item_dict(item: Item) -> dict[str, Any]:
     }
     needed = ("id", "kind", "outputs", "box", "line_count")
     return {k: v for k, v in full.items() if k in needed or v not in ("", [], {}, 0, 1)}
+
+
+def joined(links: Iterable[Link]) -> list[Link]:
+    """Each arrow once: equal ones add up."""
+    found: Counter[tuple[str, str, int, int, bool, str, str]] = Counter()
+    for e in links:
+        found[e.src, e.dst, e.slot, e.arg, e.grad, e.label, e.role] += e.count
+    return [Link(*key[:6], count, key[6]) for key, count in found.items()]
 
 
 def shape_text(shape: Sequence[int]) -> str:

@@ -13,6 +13,11 @@ from .escape import markup
 from .ir import Item, shape_text
 from .style import CIVIDIS, GATES, SYMBOLS, VERMILION, Theme, contrast, number, ramp
 
+# Their parameters are read from the shape of the result.
+SPOKEN = frozenset(
+    {"reshape", "concat", "stack", "unstack", "broadcast_to", "expand_dims", "sum_to"}
+)
+
 
 @dataclass(frozen=True)
 class Show:
@@ -67,11 +72,8 @@ def subtitle_of(item: Item, show: Show) -> str:
     )
     if what and title.startswith(what):
         what = ""
-    if item.op and item.kind not in ("module", "overview") and title != item.op:
-        if title not in SYMBOLS.values() and not (item.kind == "gate"):
-            what = item.op
-        if item.kind == "elementwise" and item.title and not item.name:
-            what = ""
+    if item.op and item.kind in ("op", "elementwise") and title not in (item.op, *SYMBOLS.values()):
+        what = "" if item.kind == "elementwise" and item.title and not item.name else item.op
     if item.kind in ("parameter", "input") and item.id.endswith("…"):
         what = f"{item.count:,} {'params' if item.kind == 'parameter' else 'inputs'}"
     shapes = specs_text(item, show)
@@ -121,8 +123,9 @@ def card(item: Item, look: Theme, show: Show) -> str:
     if show.detail != "symbols":
         small(item.params)
         small(item.doc if item.kind != "module" else "")
-        small(item.rule)
-    elif item.params and item.kind == "op" and len(item.params) <= 26:
+        for rule in item.rule.split(";  "):
+            small(f"∂{rule}" if ": " in rule else rule)
+    elif item.kind == "op" and len(item.params) <= 26 and item.op not in SPOKEN:
         small(item.params)
     for note in item.notes:
         small(note)

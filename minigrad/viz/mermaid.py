@@ -1,4 +1,4 @@
-"""Writer: `GraphIR` → Mermaid, for a README or an issue. For folded views: 50,000 characters at most."""
+"""Writer: `GraphIR` → Mermaid, for a README or an issue. For folded views: 50,000 characters."""
 
 from __future__ import annotations
 

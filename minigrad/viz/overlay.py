@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from .ir import GraphIR, Item
+from .ir import BACKWARDS, GraphIR, Item
 from .record import Record, Stats
 from .style import number
 
@@ -31,6 +31,9 @@ def overlay(ir: GraphIR, seen: Record, extra: dict[str, float]) -> None:
             continue
         values = _steps([seen.values.get(line) for line in item.lines])
         grads = _steps([seen.grads.get(line) for line in item.lines])
+        if any(BACKWARDS in part for part in item.path):  # strips read in the order of the clock
+            values.reverse()
+            grads.reverse()
         _flag(item, seen, first_bad, first_bad_grad)
         if any(grads) and high > 0:
             item.facts["grad_scale"] = (low, high)

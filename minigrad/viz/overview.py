@@ -10,8 +10,8 @@ CHUNKS = 24  # nodes of an overview
 
 
 def overview(ir: GraphIR, chunks: int = CHUNKS) -> GraphIR:
-    """The whole tape in at most `chunks` stretches; leaves joined by the stretches that read them."""
-    sequence = [i for i in ir.sequence()]
+    """The whole tape in at most `chunks` stretches; leaves joined by who reads them."""
+    sequence = ir.sequence()
     size = -(-len(sequence) // chunks)
     new = GraphIR(title=ir.title, notes=list(ir.notes), banner=ir.banner, lines=ir.lines)
     home: dict[str, str] = {}

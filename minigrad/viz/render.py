@@ -26,12 +26,12 @@ sys.stdout.buffer.write(graph.draw(format=sys.argv[1], prog="dot"))
 """
 
 
-class LayoutTimeout(MinigradError):
+class LayoutTimeoutError(MinigradError):
     """The layout engine did not finish in time; draw coarser."""
 
 
 def find_engine(engine: str = "auto") -> str | None:
-    """ "dot" or "pygraphviz", whichever is there; None where neither is."""
+    """Which engine there is, "dot" before "pygraphviz"; None where there is neither."""
     if engine not in ENGINES:
         raise ConfigError(f"engine: {engine!r} is not one of {', '.join(ENGINES)}")
     if engine in ("auto", "dot") and shutil.which("dot"):
@@ -54,7 +54,7 @@ def layout(
     Raises:
         ConfigError: an unknown format or engine.
         MissingExtraError: no engine is installed.
-        LayoutTimeout: it took longer than `limit` seconds.
+        LayoutTimeoutError: it took longer than `limit` seconds.
     """
     if format not in FORMATS:
         raise ConfigError(f"render: format {format!r} is not one of {', '.join(FORMATS)}")
@@ -79,7 +79,7 @@ def layout(
             command, input=source.encode("utf-8"), capture_output=True, timeout=limit, check=False
         )
     except subprocess.TimeoutExpired:
-        raise LayoutTimeout(
+        raise LayoutTimeoutError(
             f"render: {found} needed more than {limit:g} s; draw with a smaller depth or "
             "max_nodes, or with fold=True"
         ) from None

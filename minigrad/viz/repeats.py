@@ -1,8 +1,8 @@
 """Finding what repeats on a tape: stretches of p lines that occur q times in a row.
 
-A tape is a line of records, so a loop is a tandem repeat: the same op, shapes and parameters p lines
-later, again and again. Candidate periods come from distances between equal records, each is checked
-over the whole tape at once (NumPy), and a repeat counts only where the wiring repeats as well.
+A tape is a line of records, so a loop is a tandem repeat: the same op, shapes and parameters p
+lines later, again and again. Candidate periods come from distances between equal records, each is
+checked over the whole tape at once (NumPy), and it counts only where the wiring repeats as well.
 """
 
 from __future__ import annotations
@@ -199,9 +199,9 @@ def _alike(w: Wiring, start: int, p: int, count: int) -> tuple[Run | None, Bools
         early = np.arange(count).reshape(count, 1, 1) < reach
         alike = inside & (shift == shift[model]) & (slot == slot[model])
         good = np.where(loop, alike | (early & ~inside), ~inside)
-        good &= (source == NONE) == (source[model] == NONE)
+        good &= np.equal(source == NONE, source[model] == NONE)
         good &= loop | _same_sort(w, source, model)
-        rows: Bools = good.all(axis=(1, 2))
+        rows: Bools = np.asarray(good.all(axis=(1, 2)))
         if rows.all() and not (loop & (reach > FAR)).any():
             back = loop & (reach > 0)
             return Run(start, p, count, loop & ~back, back, shift[model]), rows
@@ -216,8 +216,7 @@ def _same_sort(w: Wiring, source: Ints, model: int) -> Bools:
     """Outside sources agree: one for all, or a line each, or leaves of one kind."""
     kinds = np.append(w.leaf_kind, 0)
     sort = np.where(source >= 0, -1, kinds[np.clip(-2 - source, -1, len(kinds) - 1)])
-    result: Bools = sort == sort[model]
-    return result
+    return np.asarray(sort == sort[model])
 
 
 def _splits_box(w: Wiring, start: int, p: int, count: int) -> bool:

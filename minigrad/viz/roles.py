@@ -11,11 +11,11 @@ from __future__ import annotations
 from .ir import GraphIR, Item
 
 SQUASH = {"sigmoid": "σ", "hard_sigmoid": "σ"}
-THROUGH = frozenset({"getitem", "split", "reshape", "unstack", "alias", "add", "chunk"})
+THROUGH = frozenset({"getitem", "split", "reshape", "expand_dims", "unstack", "alias", "add"})
 
 
 def mark_gates(ir: GraphIR) -> None:
-    """Set kind "gate" on sigmoids that multiply something, and title those of LSTM and GRU cells."""
+    """Set kind "gate" on sigmoids that multiply something; title those of LSTM and GRU cells."""
     into: dict[str, list[str]] = {}
     out: dict[str, list[str]] = {}
     for e in ir.links:
@@ -38,6 +38,7 @@ def mark_gates(ir: GraphIR) -> None:
                 gate.title = f"{role} = {SQUASH[gate.op]}"
     for gate in gates:
         _name_states(items, into, out, gate)
+    _name_by_role(ir)
     for item in items.values():
         if item.kind == "state":
             for source in into.get(item.id, ()):
@@ -69,6 +70,25 @@ def _name_states(
         for partner in _partners(items, into, out, gate):
             if partner.kind == "state":
                 _rename(items, partner, "h")
+
+
+def _name_by_role(ir: GraphIR) -> None:
+    """A state that a recurrent op takes as `h0` is h; reshapes on the way do not matter."""
+    readers: dict[str, list[tuple[str, str]]] = {}
+    for e in ir.links:
+        readers.setdefault(e.src, []).append((e.dst, e.role))
+    for item in list(ir.items.values()):
+        if item.kind != "state" or not item.id.endswith("in"):
+            continue
+        front = [item.id]
+        for _ in range(3):
+            roles = [role for f in front for _, role in readers.get(f, ()) if role[1:] == "0"]
+            if roles:
+                _rename(ir.items, item, roles[0][0])
+                break
+            front = [
+                d for f in front for d, _ in readers.get(f, ()) if ir.items[d].op in THROUGH
+            ]
 
 
 def _rename(items: dict[str, Item], state: Item, letter: str) -> None:
@@ -146,7 +166,8 @@ def _adds_candidate(items: dict[str, Item], into: dict[str, list[str]], sums: se
 def _leads_to_tanh(items: dict[str, Item], out: dict[str, list[str]], gate: Item) -> bool:
     front = [d for d in out.get(gate.id, ()) if items[d].op == "multiply"]
     for _ in range(4):
-        front = [d for f in front for d in out.get(f, ()) if items[d].op in (*THROUGH, "matmul", "tanh")]
+        reached = [d for f in front for d in out.get(f, ())]
+        front = [d for d in reached if items[d].op in (*THROUGH, "matmul", "linear", "tanh")]
         if any(items[d].op == "tanh" for d in front):
             return True
     return False

@@ -17,10 +17,8 @@ def rule_text(op: Any) -> str:
     if not found:
         return "hand-written backward" if getattr(op, "fused", False) else ""
     names = tuple(op.arrays) or ("xs",)
-    parts = [
-        f"{name}: {text}" for name, text in zip(names, found, strict=False) if text and text != "None"
-    ]
-    return ";  ".join(parts)
+    pairs = zip(names, found, strict=False)
+    return ";  ".join(f"{name}: {text}" for name, text in pairs if text and text != "None")
 
 
 @cache

@@ -15,6 +15,7 @@ import numpy as np
 from ..backend import NAMESPACES
 from ..engine import Node, Tensor, enable_grad, wrap
 from ..errors import ConfigError
+from .ir import BACKWARDS
 
 Key = tuple[int, ...]  # where a line stands: ids from the outermost opened line inwards
 
@@ -83,28 +84,28 @@ class Tape:
             found.append(node)
             if inside is not None:
                 self.inside[node] = inside
-            for parent in node.parents:
-                if type(parent) is Node and parent not in keys:
-                    stack.append(parent)
+            stack += [p for p in node.parents if type(p) is Node and p not in keys]
         return found
 
     def _open_all(self, expand: Callable[[Node], bool]) -> None:
         used = set(self._starts)  # an output that nobody reads is not opened
         for node in self.keys:
-            used.update(zip(node.parents, node.slots, strict=True))
+            used.update(_read(node))
         queue = [node for node in self.keys if expand(node)]
         while queue:
             node = queue.pop()
             if node.op.plain is None or len(self.keys[node]) > 8:
                 continue
-            found = self._open(node, {i for i in range(len(node.specs)) if (node, i) in used})
+            wanted = {i for i in range(len(node.specs)) if (node, i) in used}
+            found = self._open(node, node.op.plain, wanted)
             for new in found:
-                used.update(zip(new.parents, new.slots, strict=True))
+                used.update(_read(new))
             queue.extend(n for n in found if expand(n) and n.op is not node.op)
 
-    def _open(self, node: Node, wanted: set[int]) -> list[Node]:
+    def _open(self, node: Node, plain: Callable[..., Any], wanted: set[int]) -> list[Node]:
         """Run the composite of a fused line and put its lines in the place of that line."""
         arguments: list[Any] = []
+        names = list(node.op.arrays)
         kept = next((v for v in node.inputs or () if type(v) in NAMESPACES), None)
         xp = np if kept is None else NAMESPACES[type(kept)]
         for i, (parent, slot) in enumerate(zip(node.parents, node.slots, strict=True)):
@@ -118,11 +119,10 @@ class Tape:
             self._redirect[id(inner), 0] = outer = self.source(parent, slot)
             self._kept.append(inner)
             leaf = outer.of() if isinstance(outer.of, weakref.ref) else outer.of
-            if not isinstance(outer.of, Node) and i < len(node.op.arrays):
-                self.roles.setdefault(id(outer.of if leaf is None else leaf), list(node.op.arrays)[i])
-        assert node.op.plain is not None
+            if not isinstance(outer.of, Node) and i < len(names):
+                self.roles.setdefault(id(outer.of if leaf is None else leaf), names[i])
         with enable_grad():
-            out = node.op.plain(*arguments, **node.params)
+            out = plain(*arguments, **node.params)
         outs = list(out) if isinstance(out, tuple | list) else [out]
         self.opened[node] = outs
         self._kept.append(node)
@@ -139,7 +139,14 @@ class Tape:
         own = tuple(part for name in node.scope for part in str(name).split("."))
         if outer is None:
             return own
-        return (*self.path_of(outer), f"{outer.op.name}@{self.keys[outer][-1]}", *own)
+        arrow = f" {BACKWARDS}" if outer.params.get("reverse") else ""
+        return (*self.path_of(outer), f"{outer.op.name}{arrow}@{self.keys[outer][-1]}", *own)
+
+
+def _read(node: Node) -> Iterable[tuple[Node, int]]:
+    """The outputs of lines that a line reads."""
+    pairs = zip(node.parents, node.slots, strict=True)
+    return ((parent, slot) for parent, slot in pairs if isinstance(parent, Node))
 
 
 def _value(xp: Any, node: Node, i: int, parent: Any, slot: int) -> Any:
