@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
+
+import numpy as np
 
 from ..backend import Array
 from ..engine import op
 
 __all__ = ["broadcast_to", "sum_to"]
+
+_WRITE = 1 << 13  # elements; more than that are not worth writing
 
 
 @op
@@ -26,5 +31,14 @@ def broadcast_to(xp: Any, x: Array, /, shape: tuple[int, ...]) -> Array:
     return xp.broadcast_to(x, shape)
 
 
-sum_to.defvjp(lambda g, _y, _x, *, shape: broadcast_to(g, _x.shape))
+def spread(g: Any, shape: tuple[int, ...]) -> Any:
+    """broadcast_to for a rule: written out where that is faster than making a NumPy view."""
+    if not isinstance(g, np.ndarray | np.generic) or math.prod(shape) > _WRITE:
+        return broadcast_to(g, shape)
+    full = np.empty(shape, g.dtype)
+    full[...] = g
+    return full
+
+
+sum_to.defvjp(lambda g, _y, _x, *, shape: spread(g, _x.shape))
 broadcast_to.defvjp(lambda g, _y, _x, *, shape: sum_to(g, _x.shape))

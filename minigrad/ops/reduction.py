@@ -9,7 +9,7 @@ from typing import Any
 from ..backend import Array
 from ..engine import op, ops
 from ..errors import ConfigError, ShapeError
-from .broadcasting import broadcast_to
+from .broadcasting import spread
 from .elementwise import abs, pow, sign, where
 
 __all__ = [
@@ -56,7 +56,7 @@ def reduced_shape(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
 
 def _keep(g: Any, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Any:
     """The reduced g with its axes back, of length 1, so that it broadcasts against `shape`."""
-    return g if keepdims else g.reshape(kept_shape(shape, axis))
+    return g if keepdims or not g.ndim else g.reshape(kept_shape(shape, axis))
 
 
 def _count(shape: tuple[int, ...], axis: Axis, correction: float = 0) -> float:
@@ -77,7 +77,7 @@ def sum(
 
 
 sum.defvjp(
-    lambda g, _y, _x, *, axis, dtype, keepdims: broadcast_to(
+    lambda g, _y, _x, *, axis, dtype, keepdims: spread(
         _keep(g, _x.shape, axis, keepdims), _x.shape
     )
 )
@@ -90,7 +90,7 @@ def mean(xp: Any, x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> 
 
 
 mean.defvjp(
-    lambda g, _y, _x, *, axis, keepdims: broadcast_to(
+    lambda g, _y, _x, *, axis, keepdims: spread(
         _keep(g, _x.shape, axis, keepdims) / _count(_x.shape, axis), _x.shape
     )
 )
