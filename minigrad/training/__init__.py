@@ -2,6 +2,7 @@
 
 from .history import History
 from .metrics import Mean, accuracy, class_report, format_report
+from .monitor import Monitor
 from .trainer import Trainer
 
-__all__ = ["History", "Mean", "Trainer", "accuracy", "class_report", "format_report"]
+__all__ = ["History", "Mean", "Monitor", "Trainer", "accuracy", "class_report", "format_report"]

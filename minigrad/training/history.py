@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -34,15 +35,27 @@ class History:
 
     def write(self) -> None:
         """Replace the files by the rows."""
-        if self._write is None:
-            return
-        self._write("history.jsonl", "".join(json.dumps(row) + "\n" for row in self.rows))
-        table = io.StringIO(newline="")
+        if self._write is not None:
+            self._write("history.jsonl", self.jsonl())
+            self._write("history.csv", self.csv())
+
+    def jsonl(self) -> str:
+        """A JSON object per line; what is not finite is null, as JSON has no NaN."""
+        return "".join(
+            json.dumps({name: _finite(value) for name, value in row.items()}) + "\n"
+            for row in self.rows
+        )
+
+    def csv(self) -> str:
+        """A table with a column for each name in any row."""
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
+        if not columns:
+            return ""
+        table = io.StringIO(newline="")
         writer = csv.DictWriter(table, columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        self._write("history.csv", table.getvalue())
+        return table.getvalue()
 
     def __getitem__(self, name: str) -> list[Any]:
         """A column, without the epochs that lack it."""
@@ -53,3 +66,7 @@ class History:
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self.rows)
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

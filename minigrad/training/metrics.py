@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ShapeError
+from ..errors import IndexRangeError, ShapeError
 
 
 class Mean:
@@ -50,7 +50,9 @@ def accuracy(predicted: Any, target: Any, *, ignore_index: int = -100) -> float:
 def class_report(
     predicted: Iterable[int], target: Iterable[int], names: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Precision, recall and F1 of each class, most frequent first.
+    """Precision, recall and F1 of each class, most frequent first; 0 where nothing was found.
+
+    Raises: ShapeError for unequal numbers, IndexRangeError for a class without a name.
 
     >>> for row in class_report([0, 0, 1], [0, 1, 1], ["A", "B"]):
     ...     print(row["class"], row["support"], round(row["precision"], 2), row["recall"])
@@ -61,6 +63,12 @@ def class_report(
     t = np.asarray(list(target), dtype=np.int64)
     if p.shape != t.shape:
         raise ShapeError(f"class_report: {p.size} predictions, but {t.size} targets")
+    classes = np.concatenate([p, t])
+    if classes.size and not 0 <= classes.min() <= classes.max() < len(names):
+        raise IndexRangeError(
+            f"class_report: classes {classes.min()} … {classes.max()}, but {len(names)} names; "
+            "leave out what is padding"
+        )
     right = np.bincount(t[p == t], minlength=len(names))
     found = np.bincount(p, minlength=len(names))
     there = np.bincount(t, minlength=len(names))

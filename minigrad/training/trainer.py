@@ -9,39 +9,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from typing import Any
 
-import numpy as np
-
-from ..backend import device, get_rng_state, set_rng_state
+from ..backend import device, device_of, get_rng_state, set_rng_state
 from ..engine import Tensor, no_grad
-from ..errors import ConfigError, MinigradError
+from ..errors import CheckpointError, ConfigError, MinigradError, ShapeError
 from ..nn.module import Module
 from ..optim import Optimizer, ReduceLROnPlateau, Schedule, clip_grad_norm_
-from .history import History
-from .progress import bar, line
-
-
-class Loader(Protocol):
-    """An iterable of batches that can say and restore its position."""
-
-    def __iter__(self) -> Any: ...
-    def __len__(self) -> int: ...
-    def state_dict(self) -> Mapping[str, Any]: ...
-    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
-
-
-class Store(Protocol):
-    """Where checkpoints and the history go; `minigrad.io.Folder` is one."""
-
-    def save(self, name: str, state: Mapping[str, Any]) -> Any: ...
-    def load(self, name: str) -> dict[str, Any]: ...
-    def exists(self, name: str) -> bool: ...
-    def write_text(self, name: str, text: str) -> Any: ...
-
-
-Step = Callable[[Any, Any, Any], tuple[Tensor, Any]]
+from .carry import detach, pack, unpack
+from .history import History, Row
+from .interrupt import Interrupt
+from .monitor import Monitor
+from .progress import say, summary, track
+from .protocols import Loader, Step, Store
 
 
 class Trainer:
@@ -50,19 +32,38 @@ class Trainer:
     Args:
         model: the module whose parameters the optimiser updates.
         optimizer: makes the update.
-        step: `step(model, batch, carry) -> (loss, carry)`. The carry (a recurrent state, say) is
-            handed to the next step of the epoch, detached; it starts as None.
+        step: `step(model, batch, carry) -> loss`, or `(loss, carry)`. The carry (a recurrent state,
+            say) is handed to the next step of the epoch, detached; it starts as None.
         data: a DataLoader; each epoch goes through it once.
         evaluate: `evaluate(model) -> {"valid_loss": …}`, called after each epoch in eval mode and
             without recording.
         schedule: stepped after each epoch, or after each batch with `schedule_every="batch"`.
         clip_norm: the largest joint gradient norm.
         monitor, mode: the number whose best value is kept, and whether less ("min") is better.
+        min_delta: by how much it must improve to count.
         patience: stop after this many epochs without improvement.
         store: where the checkpoints "last" and "best", history.csv and history.jsonl go.
         save_every: also write "last" every so many batches.
-        progress: show a bar (with tqdm) and a line per epoch.
-        stop_on_nan: raise when the loss is not finite, before it spoils the parameters.
+        callbacks: called as `callback(trainer, row)` after each epoch, with its row of the history.
+        progress: show a bar (with tqdm on a terminal) and a line per epoch.
+        stop_on_nan: raise when the loss, or the norm that is clipped, is not finite, before it
+            spoils the parameters.
+
+    Ctrl-C and SIGTERM take effect after the batch, and with a store "last" is saved first; a second
+    one acts at once. Then, as after any other exception, `fit` may be called again and goes on.
+
+    >>> from minigrad import data, nn, optim
+    >>> x = np.linspace(-1, 1, 32, dtype=np.float32)[:, None]
+    >>> model = nn.Linear(1, 1)
+    >>> trainer = mg.training.Trainer(
+    ...     model,
+    ...     optim.Adam(model.parameters(), lr=0.1),
+    ...     lambda model, batch, _: mg.mse_loss(model(batch[0]), batch[1]),
+    ...     data.DataLoader(data.ArrayDataset(x, 3 * x), batch_size=8, shuffle=True, seed=0),
+    ...     progress=False,
+    ... )
+    >>> trainer.fit(epochs=40)["train_loss"][-1] < 0.01
+    True
     """
 
     def __init__(
@@ -78,113 +79,150 @@ class Trainer:
         clip_norm: float | None = None,
         monitor: str | None = None,
         mode: str = "min",
+        min_delta: float = 0.0,
         patience: int | None = None,
         store: Store | None = None,
         save_every: int | None = None,
+        callbacks: Sequence[Callable[[Trainer, Row], Any]] = (),
         progress: bool = True,
         stop_on_nan: bool = True,
     ) -> None:
-        if mode not in ("min", "max"):
-            raise ConfigError(f"Trainer: mode is 'min' or 'max', got {mode!r}")
-        if schedule_every not in ("epoch", "batch"):
-            raise ConfigError(
-                f"Trainer: schedule_every is 'epoch' or 'batch', got {schedule_every!r}"
-            )
-        if save_every is not None and store is None:
-            raise ConfigError("Trainer: save_every needs a store, e.g. minigrad.io.Folder(path)")
         self.model, self.optimizer, self.take_step, self.data = model, optimizer, step, data
         self.evaluate, self.schedule, self.schedule_every = evaluate, schedule, schedule_every
-        self.clip_norm, self.mode, self.patience = clip_norm, mode, patience
-        self.monitor = monitor or ("valid_loss" if evaluate else "train_loss")
-        self.store, self.save_every = store, save_every
+        watched = monitor or ("valid_loss" if evaluate else "train_loss")
+        self.monitor = Monitor(watched, mode, min_delta, patience)
+        self.clip_norm, self.store, self.save_every = clip_norm, store, save_every
+        self.callbacks = tuple(callbacks)
         self.progress, self.stop_on_nan = progress, stop_on_nan
+        self._check()
         self.history = History(None if store is None else store.write_text)
         self.epoch = 0  # finished epochs
         self.batch = 0  # finished batches of the present epoch
-        self.best: float | None = None
-        self.best_epoch = 0
+        self._position = dict(data.state_dict())  # of the first batch that is not done
         self._carry: Any = None
         self._loss_sum = 0.0
         self._seconds = 0.0
+        self._stop = False
+
+    def _check(self) -> None:
+        every, plateau = self.schedule_every, isinstance(self.schedule, ReduceLROnPlateau)
+        problem = ""
+        if not (hasattr(self.data, "load_state_dict") and hasattr(self.data, "__len__")):
+            problem = (
+                f"data is a {type(self.data).__name__}, expected a DataLoader; "
+                "DataLoader(batches, batch_size=None) makes one of a list of batches"
+            )
+        elif every not in ("epoch", "batch"):
+            problem = f"schedule_every is 'epoch' or 'batch', got {every!r}"
+        elif plateau and every == "batch":
+            problem = "ReduceLROnPlateau looks at the monitor, once per epoch"
+        elif plateau and self.schedule.mode != self.monitor.mode:  # type: ignore[union-attr]
+            problem = f"ReduceLROnPlateau has another mode than monitor's {self.monitor.mode!r}"
+        elif self.save_every is not None and self.save_every < 1:
+            problem = f"save_every is at least 1, got {self.save_every}"
+        elif self.save_every is not None and self.store is None:
+            problem = "save_every needs a store, e.g. minigrad.io.Folder(path)"
+        if problem:
+            raise ConfigError(f"Trainer: {problem}")
 
     # -- the loop --------------------------------------------------------------------------------
 
     def fit(self, epochs: int) -> History:
         """Train until `epochs` are done in all, or patience runs out; returns the history."""
-        while self.epoch < epochs and not self.out_of_patience():
-            self._run_epoch(epochs)
+        self._stop = False
+        if self.epoch == self.batch == 0:  # from here on the store holds this run and no other
+            self.history.write()
+            self.save("last")
+        with Interrupt() as interrupt:
+            while self.epoch < epochs and not self._stop and not self.monitor.exhausted(self.epoch):
+                self._run_epoch(epochs, interrupt)
+                interrupt.check()
         return self.history
 
-    def out_of_patience(self) -> bool:
-        """Whether `patience` epochs have passed since the best one."""
-        return (
-            self.patience is not None
-            and self.best is not None
-            and self.epoch - self.best_epoch >= self.patience
-        )
+    def stop(self) -> None:
+        """Let `fit` end after this epoch: for callbacks."""
+        self._stop = True
 
-    def _run_epoch(self, epochs: int) -> None:
-        began = time.perf_counter()
-        before = self._seconds
+    def _run_epoch(self, epochs: int, interrupt: Interrupt) -> None:
+        began = time.perf_counter() - self._seconds
+        self.data.load_state_dict(self._position)
         self.model.train()
-        label = f"epoch {self.epoch + 1}/{epochs}"
-        steps = bar(
-            self.data, total=len(self.data), start=self.batch, label=label, show=self.progress
-        )
-        for batch in steps:
-            loss = self._step(batch)
-            self._loss_sum += loss
-            self.batch += 1
-            steps.set_postfix_str(f"loss {self._loss_sum / self.batch:.4f}", refresh=False)
-            self._seconds = before + time.perf_counter() - began
-            if self.save_every and self.batch % self.save_every == 0:
-                self.save("last")
-        steps.close()
-        if self.batch == 0:
-            raise ConfigError("Trainer: the data gave no batch")
-        row: dict[str, Any] = {
-            "epoch": self.epoch + 1,
-            "train_loss": self._loss_sum / self.batch,
-            **self._validate(),
-            "lr": self.optimizer.param_groups[0]["lr"],
-        }
-        if self.monitor not in row:
-            raise ConfigError(f"Trainer: monitor {self.monitor!r} is not among {list(row)}")
-        improved = self._improved(float(row[self.monitor]))
-        if self.schedule is not None and self.schedule_every == "epoch":
-            if isinstance(self.schedule, ReduceLROnPlateau):
-                self.schedule.step(float(row[self.monitor]))
-            else:
-                self.schedule.step()
-        row["seconds"] = round(before + time.perf_counter() - began, 3)
+        label = f"epoch {self.epoch + 1:>{len(str(epochs))}}/{epochs}"
+        batches = track(self.data, start=self.batch, label=label, show=self.progress)
+        with closing(batches):
+            for batch in batches:
+                self._loss_sum += self._step(batch)
+                self.batch += 1
+                self._position = dict(self.data.state_dict())
+                self._seconds = time.perf_counter() - began
+                batches.show(self.batch, f"loss {self._loss_sum / self.batch:.4f}")
+                if interrupt.received or (self.save_every and self.batch % self.save_every == 0):
+                    self.save("last")
+                interrupt.check()
+        try:
+            row = self._row()
+        except BaseException:
+            self.save("last")  # the epoch's work is done: keep it
+            raise
+        value = float(row[self.monitor.name])
+        if isinstance(self.schedule, ReduceLROnPlateau):
+            self.schedule.step(value)
+        elif self.schedule is not None and self.schedule_every == "epoch":
+            self.schedule.step()
+        row["seconds"] = round(time.perf_counter() - began, 3)
         self.epoch += 1
         self.batch, self._carry, self._loss_sum, self._seconds = 0, None, 0.0, 0.0
+        self._position = dict(self.data.state_dict())
+        improved = self.monitor.update(value, self.epoch)
         self.history.append(row)
         if self.progress:
-            print(line(row, epochs=epochs, best=improved), flush=True)  # noqa: T201 (its purpose)
+            say(summary(row, epochs=epochs, best=improved))
+        for callback in self.callbacks:
+            callback(self, row)
         if improved:
-            self.best, self.best_epoch = float(row[self.monitor]), self.epoch
             self.save("best")
         self.save("last")
 
     def _step(self, batch: Any) -> float:
         self.optimizer.zero_grad()
-        loss, carry = self.take_step(self.model, batch, self._carry)
+        result = self.take_step(self.model, batch, self._carry)
+        loss, carry = result if isinstance(result, tuple) else (result, None)
+        if not isinstance(loss, Tensor) or loss.size != 1:
+            given = f"shape {loss.shape}" if isinstance(loss, Tensor) else type(loss).__name__
+            raise ShapeError(f"Trainer: step gave a loss of {given}, expected a Tensor of shape ()")
         value = float(loss.item())
-        if self.stop_on_nan and not math.isfinite(value):
-            raise MinigradError(
-                f"Trainer: the loss is {value} in epoch {self.epoch + 1}, batch {self.batch + 1}; "
-                "the parameters are unchanged since the last batch. Lower the rate, clip the "
-                "gradient, or look for its origin with minigrad.detect_anomaly()"
-            )
+        self._check_finite("loss", value)
         loss.backward()
         if self.clip_norm is not None:
-            clip_grad_norm_(self.model.parameters(), self.clip_norm)
+            norm = clip_grad_norm_(self.model.parameters(), self.clip_norm)
+            self._check_finite("gradient's norm", norm)
         self.optimizer.step()
         if self.schedule is not None and self.schedule_every == "batch":
-            self.schedule.step()  # type: ignore[call-arg]
-        self._carry = _detach(carry)
+            self.schedule.step()  # type: ignore[call-arg]  # not the plateau: that is checked
+        self._carry = detach(carry)
         return value
+
+    def _check_finite(self, what: str, value: float) -> None:
+        if self.stop_on_nan and not math.isfinite(value):
+            raise MinigradError(
+                f"Trainer: the {what} is {value} in epoch {self.epoch + 1}, batch "
+                f"{self.batch + 1}; the parameters are those after the batch before. Lower the "
+                "rate, clip the gradient, or look for the origin with minigrad.detect_anomaly()"
+            )
+
+    def _row(self) -> Row:
+        """The numbers of an epoch whose batches are done."""
+        if self.batch == 0:
+            raise ConfigError("Trainer: the data gave no batch")
+        own = {"epoch": self.epoch + 1, "train_loss": self._loss_sum / self.batch}
+        lr = {"lr": self.optimizer.param_groups[0]["lr"]}
+        valid = self._validate()
+        if taken := {*own, *lr, "seconds"} & set(valid):
+            raise ConfigError(f"Trainer: evaluate may not give {sorted(taken)}: the Trainer does")
+        row = own | valid | lr
+        if self.monitor.name not in row:
+            raise ConfigError(f"Trainer: monitor {self.monitor.name!r} is not among {list(row)}")
+        return row
 
     def _validate(self) -> dict[str, float]:
         if self.evaluate is None:
@@ -196,13 +234,6 @@ class Trainer:
         finally:
             self.model.train()
 
-    def _improved(self, value: float) -> bool:
-        if math.isnan(value):
-            return False
-        if self.best is None:
-            return True
-        return value < self.best if self.mode == "min" else value > self.best
-
     # -- state -----------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
@@ -212,32 +243,52 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "schedule": None if self.schedule is None else self.schedule.state_dict(),
             "rng": get_rng_state(),
-            "data": dict(self.data.state_dict()),
-            "carry": self._carry,
-            "history": list(self.history.rows),
+            "data": dict(self._position),
+            "carry": pack(self._carry),
+            "history": [dict(row) for row in self.history.rows],
             "epoch": self.epoch,
             "batch": self.batch,
             "loss_sum": self._loss_sum,
             "seconds": self._seconds,
-            "best": self.best,
-            "best_epoch": self.best_epoch,
+            "monitor": self.monitor.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state_dict()`."""
+        """Go on from `state_dict()`.
+
+        Raises: CheckpointError if a part does not fit; then everything is as it was.
+        """
+        before = self.state_dict()
+        missing = sorted(set(before) - set(state if isinstance(state, Mapping) else ()))
+        if missing:
+            raise CheckpointError(f"Trainer: not the state of a training run: it lacks {missing}")
+        if (state["schedule"] is None) != (self.schedule is None):
+            saved, own = ("has no", "has one") if self.schedule else ("has a", "has none")
+            raise CheckpointError(f"Trainer: the saved run {saved} schedule, this one {own}")
+        try:
+            self._load(state)
+        except Exception as error:
+            self._load(before)
+            if isinstance(error, MinigradError):
+                raise
+            raise CheckpointError(f"Trainer: the state is malformed: {error!r}") from error
+        self.history.write()
+
+    def _load(self, state: Mapping[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        if self.schedule is not None and state["schedule"] is not None:
+        if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
         set_rng_state(state["rng"])
         self.data.load_state_dict(state["data"])
-        self._carry = _revive(state["carry"])
-        self.history.rows = list(state["history"])
-        self.history.write()
+        self._position = dict(state["data"])
+        parameter = next(self.model.parameters(), None)
+        place = device(None) if parameter is None else device_of(parameter.data)
+        self._carry = unpack(state["carry"], place)
+        self.history.rows = [dict(row) for row in state["history"]]
         self.epoch, self.batch = int(state["epoch"]), int(state["batch"])
         self._loss_sum, self._seconds = float(state["loss_sum"]), float(state["seconds"])
-        self.best = None if state["best"] is None else float(state["best"])
-        self.best_epoch = int(state["best_epoch"])
+        self.monitor.load_state_dict(state["monitor"])
 
     def save(self, name: str) -> None:
         """Write a checkpoint into the store, if there is one."""
@@ -257,24 +308,3 @@ class Trainer:
             return False
         self.model.load_state_dict(self.store.load("best")["model"])
         return True
-
-
-def _detach(carry: Any) -> Any:
-    """The carry without history."""
-    return _map(carry, lambda c: c.detach() if isinstance(c, Tensor) else c)
-
-
-def _revive(carry: Any) -> Any:
-    """The carry from a checkpoint: its arrays as Tensors of the default device."""
-    upload = device(None).asarray
-    return _map(carry, lambda c: Tensor(upload(c)) if isinstance(c, np.ndarray) else c)
-
-
-def _map(tree: Any, f: Callable[[Any], Any]) -> Any:
-    if isinstance(tree, tuple):
-        return tuple(_map(item, f) for item in tree)
-    if isinstance(tree, list):
-        return [_map(item, f) for item in tree]
-    if isinstance(tree, dict):
-        return {key: _map(item, f) for key, item in tree.items()}
-    return f(tree)
