@@ -37,15 +37,9 @@ class Embedding(Module):
         device: Any = None,
     ) -> None:
         super().__init__()
-        if padding_idx is not None:
-            if not -num_embeddings <= padding_idx < num_embeddings:
-                raise IndexRangeError(
-                    f"Embedding: padding_idx {padding_idx} is outside the {num_embeddings} rows"
-                )
-            padding_idx %= num_embeddings
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
-        self.padding_idx = padding_idx
+        self.padding_idx = _row(padding_idx, num_embeddings)
         self.sparse = sparse
         self.weight = new_parameter(num_embeddings, embedding_dim, dtype=dtype, device=device)
         self.reset_parameters()
@@ -61,13 +55,13 @@ class Embedding(Module):
         device: Any = None,
     ) -> Self:
         """A table of given vectors (num_embeddings, embedding_dim); frozen by default."""
-        values = embeddings if isinstance(embeddings, Tensor) else Tensor(embeddings)
+        values = ops.asarray(embeddings)
         if values.ndim != 2:
             raise ShapeError(f"Embedding.from_pretrained: expected 2 axes, got {values.shape}")
         layer = cls.__new__(cls)
         Module.__init__(layer)
         layer.num_embeddings, layer.embedding_dim = values.shape
-        layer.padding_idx = None if padding_idx is None else padding_idx % values.shape[0]
+        layer.padding_idx = _row(padding_idx, values.shape[0])
         layer.sparse = sparse
         array = find_device(device).asarray(values.numpy()).copy()
         layer.weight = Parameter(array, requires_grad=not freeze)
@@ -89,3 +83,12 @@ class Embedding(Module):
     def extra_repr(self) -> str:
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
         return f"{self.num_embeddings}, {self.embedding_dim}{padding}{', sparse' * self.sparse}"
+
+
+def _row(padding_idx: int | None, count: int) -> int | None:
+    """`padding_idx` counted from the front."""
+    if padding_idx is None:
+        return None
+    if not -count <= padding_idx < count:
+        raise IndexRangeError(f"Embedding: padding_idx {padding_idx} is outside the {count} rows")
+    return padding_idx % count

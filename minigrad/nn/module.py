@@ -1,13 +1,13 @@
 """`Module` and `Parameter`: a tree of layers whose parameters can be listed, saved and moved.
 
-A module is an ordinary object: its parameters are the `Parameter` attributes, its children the
-modules among its attributes (also inside lists, tuples and dicts), in the order of definition.
+A module is an ordinary object: its parameters are the `Parameter`s among its attributes, its
+children the modules (both also inside lists, tuples and dicts), in the order of definition.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -80,8 +80,13 @@ class Module:
                 f"{type(self).__name__}.{name} is a Parameter and would stop being one; write into "
                 f"it with .assign_(value), or set it to nn.Parameter(value)"
             )
+        if not isinstance(value, Tensor | None) and name in self.__dict__.get("_buffers", ()):
+            raise TypeError(
+                f"{type(self).__name__}.{name} is a buffer, a Tensor, and would stop being one; "
+                f"got {type(value).__name__}"
+            )
         object.__setattr__(self, name, value)
-        for path, child in _modules_in(name, value):
+        for path, child in _find(Module, name, value):
             child._name = path
 
     def register_buffer(self, name: str, value: Tensor | None, *, persistent: bool = True) -> None:
@@ -92,7 +97,7 @@ class Module:
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """(name, module) of the direct children."""
         for name, value in list(vars(self).items()):
-            yield from _modules_in(name, value)
+            yield from _find(Module, name, value)
 
     def children(self) -> Iterator[Module]:
         return (child for _, child in self.named_children())
@@ -108,19 +113,22 @@ class Module:
     def modules(self) -> Iterator[Module]:
         return (module for _, module in self.named_modules())
 
-    def _walk(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+    def _walk(
+        self, prefix: str = "", above: tuple[Module, ...] = ()
+    ) -> Iterator[tuple[str, Module]]:
         yield prefix, self
+        above = (*above, self)
         for name, child in self.named_children():
-            yield from child._walk(f"{prefix}.{name}" if prefix else name)
+            if not any(child is m for m in above):  # a reference back to a parent is no child
+                yield from child._walk(f"{prefix}.{name}" if prefix else name, above)
 
     def _all_tensors(self) -> Iterator[tuple[str, Module, str, Tensor]]:
         """(path, owner, attribute, tensor) of each parameter and buffer, repeats included."""
         for path, module in self._walk():
-            for name, value in list(vars(module).items()):
-                if isinstance(value, Parameter) or (
-                    name in module._buffers and isinstance(value, Tensor)
-                ):
-                    yield (f"{path}.{name}" if path else name), module, name, value
+            for attribute, value in list(vars(module).items()):
+                kind = Tensor if attribute in module._buffers else Parameter
+                for name, t in _find(kind, attribute, value):
+                    yield (f"{path}.{name}" if path else name), module, attribute, t
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """(path, parameter) in order of definition; a shared parameter once, by its first path."""
@@ -175,16 +183,19 @@ class Module:
         """Move to a device, or cast the floating tensors to a dtype; in place, returns the module.
 
         Parameters keep their identity, so an optimiser made before keeps working; gradients go.
+
+        Raises: DTypeError for a dtype that is not floating.
         """
-        to_device = isinstance(target, Device) or (
-            isinstance(target, str) and not _is_dtype(target)
-        )
-        for _, _, _, t in self._all_tensors():
-            if to_device:
-                t.data = find_device(target).asarray(t.data)
-            elif t.dtype.kind == "f":
-                t.data = t.data.astype(np.dtype(target))
-            t.grad = None
+        tensors = list({id(t): t for _, _, _, t in self._all_tensors()}.values())
+        if isinstance(target, Device) or (isinstance(target, str) and not _is_dtype(target)):
+            arrays = [find_device(target).asarray(t.data) for t in tensors]
+        else:
+            dtype = np.dtype(target)
+            if dtype.kind not in "fV":
+                raise DTypeError(f"to: parameters cannot be {dtype}; give a floating dtype")
+            arrays = [t.data.astype(dtype) if t.dtype.kind in "fV" else t.data for t in tensors]
+        for t, array in zip(tensors, arrays, strict=True):
+            t.data, t.grad = array, None
         return self
 
     # -- state -------------------------------------------------------------------------------------
@@ -256,15 +267,17 @@ class Module:
         return f"{head}{note}{body}\n{indent})"
 
 
-def _modules_in(name: str, value: Any) -> Iterator[tuple[str, Module]]:
-    if isinstance(value, Module):
+T = TypeVar("T")
+
+
+def _find(kind: type[T], name: str, value: Any) -> Iterator[tuple[str, T]]:
+    """(path, object) of each object of this kind: `value` itself, or in a list, tuple or dict."""
+    if isinstance(value, kind):
         yield name, value
-    elif isinstance(value, list | tuple):
-        for i, item in enumerate(value):
-            yield from _modules_in(f"{name}.{i}", item)
-    elif isinstance(value, dict) and name != "_buffers":
-        for key, item in value.items():
-            yield from _modules_in(f"{name}.{key}", item)
+    elif isinstance(value, list | tuple | dict):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(item, (kind, list, tuple, dict)):  # else skipped fast: a vocabulary
+                yield from _find(kind, f"{name}.{key}", item)
 
 
 _LOADABLE = {"f": "fV", "V": "fV", "i": "iu", "u": "iu"}  # kinds that may be cast into a kind
@@ -277,6 +290,7 @@ def _host(value: Any) -> np.ndarray[Any, Any]:
         return device_of(value).to_host(value)
     if hasattr(value, "detach"):  # a PyTorch tensor
         value = value.detach().cpu()
+        value = value.float() if "bfloat16" in str(value.dtype) else value
     try:
         return np.asarray(value)
     except Exception as error:
