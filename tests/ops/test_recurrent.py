@@ -363,6 +363,21 @@ def test_equal_lengths_move_nothing():
     assert _schedule.schedule(4, 3, (4, 4, 4)).rows is None
 
 
+@pytest.mark.parametrize("lengths", [None, (6, 2, 4)], ids=["full", "lengths"])
+@kinds
+def test_a_device_never_waits(kind, lengths):
+    """After the first call with these lengths nothing is copied to, from, or waited for."""
+    xs = [
+        None if a is None else mg.asarray(a, device="strict").requires_grad_()
+        for a in arguments(kind, 6, 3, 4, 5)
+    ]
+    for _ in range(2):
+        with mg.testing.strict.count() as seen:
+            ys = OPS[kind][0](*xs, lengths=lengths)
+            mg.grad(list(ys), [x for x in xs if x is not None], [y.detach() for y in ys])
+    assert (seen.sync, seen.upload, seen.download) == (0, 0, 0)
+
+
 # -- bad input ---------------------------------------------------------------------------------
 
 

@@ -51,7 +51,7 @@ def gru(
     out, previous = batch.outputs(xp, h0)
     hidden = batch.columns(xp, h0)
     saved = []
-    half = xp.asarray(0.5, dtype=dtype)
+    half = xp.full((), 0.5, dtype=dtype)
     add, multiply, subtract, tanh, copyto = xp.add, xp.multiply, xp.subtract, xp.tanh, xp.copyto
 
     for n, starts in batch.runs:

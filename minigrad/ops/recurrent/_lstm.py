@@ -60,7 +60,7 @@ def lstm(
     hidden, cell = batch.columns(xp, h0), batch.columns(xp, c0)
     unprojected = xp.empty((batch.size if w_hr is not None else 0, H), dtype=dtype)
     saved = []
-    half = xp.asarray(0.5, dtype=dtype)
+    half = xp.full((), 0.5, dtype=dtype)
     add, multiply, tanh, copyto = xp.add, xp.multiply, xp.tanh, xp.copyto
 
     for n, starts in batch.runs:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...backend import Array
+from ...backend import Array, device_of
 
 Lengths = tuple[int, ...] | None
 
@@ -38,6 +38,7 @@ class Schedule:
 
     def __init__(self, T: int, B: int, lengths: Lengths, reverse: bool) -> None:
         self.T, self.B, self.reverse = T, B, reverse
+        self._uploaded: dict[tuple[str, str], Array] = {}
         if lengths is None or all(length == T for length in lengths):
             self.rows = None
             self.size = T * B
@@ -60,27 +61,27 @@ class Schedule:
     def pack(self, xp: Any, x: Array) -> Array:
         """(T, B, F) → the packed rows (size, F)."""
         flat = x.reshape(self.T * self.B, x.shape[2])
-        return flat if self.rows is None else xp.take(flat, xp.asarray(self.rows), axis=0)
+        return flat if self.rows is None else xp.take(flat, self._index("rows", x), axis=0)
 
     def unpack(self, xp: Any, packed: Array) -> Array:
         """Packed rows (size, F) → (T, B, F), zero where there is padding."""
         F = packed.shape[1]
         if self.rows is not None:
             flat = xp.zeros((self.T * self.B, F), dtype=packed.dtype)
-            flat[xp.asarray(self.rows)] = packed
+            flat[self._index("rows", packed)] = packed
             packed = flat
         return packed.reshape(self.T, self.B, F)
 
     def columns(self, xp: Any, state: Array) -> Array:
         """(B, F) → a new (F, B), its columns in the order of the packed rows."""
         if self.rows is not None:
-            state = xp.take(state, xp.asarray(self.order), axis=0)
+            state = xp.take(state, self._index("order", state), axis=0)
         return xp.array(state.T, order="C")
 
     def states(self, xp: Any, columns: Array) -> Array:
         """(F, B) → a new (B, F): the inverse of `columns`."""
         if self.rows is not None:
-            columns = xp.take(columns, xp.asarray(self.unorder), axis=1)
+            columns = xp.take(columns, self._index("unorder", columns), axis=1)
         return xp.array(columns.T, order="C")
 
     def outputs(self, xp: Any, h0: Array) -> tuple[Array, Array | None]:
@@ -102,7 +103,15 @@ class Schedule:
         """The state before each packed row (size, F), gathered from the outputs and h0."""
         flat = y.reshape(self.T * self.B, y.shape[2])
         both = xp.concatenate((flat, h0) if self.reverse else (h0, flat), axis=0)
-        return xp.take(both, xp.asarray(self.before), axis=0)
+        return xp.take(both, self._index("before", y), axis=0)
+
+    def _index(self, name: str, beside: Array) -> Array:
+        """One of the index arrays, on the device of `beside`; uploaded there once."""
+        device = device_of(beside)
+        key = name, device.name
+        if key not in self._uploaded:
+            self._uploaded[key] = device.asarray(getattr(self, name))
+        return self._uploaded[key]
 
 
 def _runs(counts: list[int], reverse: bool) -> tuple[Run, ...]:
