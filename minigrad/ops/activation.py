@@ -143,7 +143,7 @@ def _plain_gelu(x: Any, *, approximate: str) -> Any:
 
 @op
 def softmax(xp: Any, x: Array, /, *, axis: int = -1) -> Array:
-    """exp(x) / Σ exp(x) along `axis`."""
+    """exp(x) / Σ exp(x) along `axis`. NaN where all x are -inf; `masked_softmax` gives 0 there."""
     e = x - x.max(axis=axis, keepdims=True)  # shifted: exp cannot overflow
     e = xp.exp(e, out=e)
     e /= e.sum(axis=axis, keepdims=True)

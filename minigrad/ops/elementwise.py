@@ -11,6 +11,7 @@ from typing import Any
 
 from ..backend import Array
 from ..engine import elementwise, op, ops
+from .dtypes import get_default_dtype
 
 __all__ = [
     "abs",
@@ -241,10 +242,14 @@ def nextafter(xp: Any, a: Array, b: Array) -> Array:
 def where(xp: Any, condition: Array, x: Array, y: Array) -> Array:
     """x where `condition` holds, else y. The one not chosen gets a zero gradient, never NaN.
 
+    Two Python floats give the default dtype (float32), as everywhere.
+
     An infinite derivative *inside* x or y still meets that zero (`where(x > 0, sqrt(x), 0)` has the
     gradient 0 · ∞ at 0): make the argument safe first, `sqrt(where(x > 0, x, 1))`.
     """
-    return xp.where(condition, x, y)
+    out = xp.where(condition, x, y)
+    numbers = isinstance(x, int | float) and isinstance(y, int | float)
+    return out.astype(get_default_dtype()) if numbers and out.dtype.kind == "f" else out
 
 
 where.defvjp(

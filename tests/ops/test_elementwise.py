@@ -108,6 +108,11 @@ class TestNumbers:
             assert y.dtype == dtype
         assert mg.where(x > 0, x, 0.0).dtype == mg.maximum(x, 0.5).dtype == dtype
 
+    def test_two_numbers_to_choose_from(self):
+        mask = mg.tensor([True, False])
+        assert mg.where(mask, 1.0, 0).dtype == mg.float32
+        assert mg.where(mask, 1, 0).dtype == mg.int64
+
     def test_reflected(self):
         x = mg.tensor([1.0, 2.0, 4.0], dtype="float64")
         np.testing.assert_array_equal((8 - x).numpy(), [7, 6, 4])

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import minigrad as mg
 from minigrad.testing import strict
-from tests.ops.harness import SMOOTH, TABLE, assert_same, outputs, run, samples, tensors
+from tests.ops.harness import (
+    SMOOTH,
+    TABLE,
+    assert_same,
+    cotangent,
+    host,
+    outputs,
+    run,
+    samples,
+    tensors,
+)
 
 
 @samples(TABLE)
@@ -22,3 +32,29 @@ def test_never_waits_for_the_device(sample):
         ys = outputs(sample(*xs))
     with strict.no_sync():
         mg.grad(ys, [x for x in xs if getattr(x, "requires_grad", False)], ys, allow_unused=True)
+
+
+@samples(s for s in SMOOTH if 2 in s.orders)
+def test_second_order(sample):
+    """The gradient of |gradient|², by the rules on tensors or the composite."""
+
+    def second(device):
+        xs = tensors(sample, sample.draw(), device)
+        wanted = [x for x in xs if getattr(x, "requires_grad", False)]
+        ys = [y for y in outputs(sample(*xs)) if y.requires_grad]
+        vs = [mg.asarray(cotangent(y.shape, y.dtype), device=device) for y in ys]
+        first = mg.grad(ys, wanted, vs, create_graph=True, allow_unused=True)
+        total = sum((g * g).sum() for g in map(_dense, first) if g is not None)
+        if not getattr(total, "requires_grad", False):
+            return []
+        found = mg.grad(total, wanted, allow_unused=True)
+        return [None if g is None else host(g) for g in found]
+
+    for got, expected in zip(second("strict"), second("cpu"), strict=True):
+        assert (got is None) == (expected is None)
+        if got is not None:
+            assert_same([got], [expected], 1e-11)
+
+
+def _dense(g):
+    return g.to_dense() if hasattr(g, "to_dense") else g
