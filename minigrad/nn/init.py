@@ -83,7 +83,8 @@ def orthogonal_(t: Tensor, gain: float = 1.0) -> Tensor:
     if t.ndim < 2:
         raise ShapeError(f"orthogonal_: needs at least two axes, got shape {t.shape}")
     rows, columns = t.shape[0], t.size // t.shape[0]
-    flat: Any = device("cpu").rng.normal(0.0, 1.0, (max(rows, columns), min(rows, columns)))
+    tall = (max(rows, columns), min(rows, columns))
+    flat: Any = device("cpu").rng.normal(0.0, 1.0, tall, np.float64)
     q, r = np.linalg.qr(flat)
     q = q * np.sign(np.diag(r))  # makes the distribution uniform
     return _put(t, (gain * (q if rows >= columns else q.T)).reshape(t.shape).astype(t.dtype))
