@@ -127,6 +127,13 @@ def test_only_some_inputs_need_gradients():
         assert not attention(*xs)[0].requires_grad
 
 
+def test_a_dropout_mask_may_be_learned():
+    xs = [real(2, 3, 4), real(2, 5, 4), real(2, 5, 2), real(3, 5)]
+    f = lambda q, k, v, d: attention(q, k, v, None, d)  # noqa: E731
+    assert gradcheck(f, xs)
+    assert gradgradcheck(f, xs)
+
+
 def test_self_attention_of_one_tensor():
     assert gradcheck(lambda x: attention(x, x, x)[0], real(2, 3, 4))
     assert gradgradcheck(lambda x: attention(x, x, x, is_causal=True)[0], real(3, 2))
