@@ -231,9 +231,12 @@ def test_dropout_acts_between_layers_in_training_only(kind):
     mg.manual_seed(0)
     assert np.array_equal(layer(x)[0].numpy(), one)
     assert not np.array_equal(layer(x)[0].numpy(), one)
-    calm = layer.eval()(x)[0].numpy()
+    lowest = pair(layer(x)[1])[0][0].numpy()
+    calm, state = layer.eval()(x)
+    calm = calm.numpy()
     assert np.array_equal(layer(x)[0].numpy(), calm)
     assert not np.array_equal(calm, one)
+    assert np.array_equal(pair(state)[0][0].numpy(), lowest)  # the input is never dropped
     layer.train().dropout = 1.0  # the second layer sees nothing: only its biases speak
     silent = layer(x)[0].numpy()
     np.testing.assert_allclose(silent, np.broadcast_to(silent[:, :1], silent.shape))
