@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import backend
 from ..backend import Array
 from ..engine import function, fused
 from ..errors import ShapeError
@@ -33,15 +34,14 @@ def _layer_norm(
     rows = x.reshape(x.size // D if D else 0, D)
     if x.dtype.itemsize < 4:
         rows = rows.astype(np.float32)  # half precision overflows in the squares
-    centred = rows - rows.mean(axis=1, keepdims=True)
-    scale = 1 / xp.sqrt((centred * centred).mean(axis=1, keepdims=True) + eps)
-    centred *= scale
-    y = centred if weight is None else centred * weight.reshape(D)
+    mean = xp.full(D, 1 / max(D, 1), dtype=rows.dtype)  # sums as products are several times faster
+    normal = rows - backend.matmul(rows, mean)[:, None]
+    scale = 1 / xp.sqrt(xp.einsum("nd,nd->n", normal, normal)[:, None] / max(D, 1) + eps)
+    normal *= scale
+    y = normal.copy() if weight is None else normal * weight.reshape(D)
     if bias is not None:
-        y = y + bias.reshape(D)
-    if y is centred:
-        y = centred.copy()  # the backward pass reads it
-    return y.astype(x.dtype, copy=False).reshape(x.shape), (centred, scale) if keep else None
+        y += bias.reshape(D)
+    return y.astype(x.dtype, copy=False).reshape(x.shape), (normal, scale) if keep else None
 
 
 @_layer_norm.backward
@@ -58,18 +58,21 @@ def _layer_norm_backward(
 ) -> tuple[Array | None, ...]:
     x, weight, bias = inputs
     normal, scale = residual  # (N, D), (N, 1)
-    g = g.reshape(normal.shape).astype(normal.dtype, copy=False)
+    N, D = normal.shape
+    g = g.reshape(N, D).astype(normal.dtype, copy=False)
+    product = g * normal
     dx = dweight = dbias = None
+    ones = xp.ones(N, dtype=g.dtype)
     if needs[1]:
-        dweight = (g * normal).sum(axis=0).reshape(weight.shape)
+        dweight = backend.matmul(ones, product).reshape(weight.shape)
     if needs[2]:
-        dbias = g.sum(axis=0).reshape(bias.shape)
+        dbias = backend.matmul(ones, g).reshape(bias.shape)
     if needs[0]:
-        if weight is not None:
-            g = g * weight.reshape(-1)
-        along = (g * normal).mean(axis=1, keepdims=True)
-        dx = g - g.mean(axis=1, keepdims=True)
-        dx -= normal * along
+        w = xp.ones(D, dtype=g.dtype) if weight is None else weight.reshape(D)
+        along = backend.matmul(product, w)[:, None] / max(D, 1)
+        dx = g * w
+        dx -= backend.matmul(g, w)[:, None] / max(D, 1)
+        dx -= xp.multiply(normal, along, out=product)
         dx *= scale
         dx = dx.reshape(x.shape)
     return dx, dweight, dbias
