@@ -7,10 +7,11 @@ of the engine.
 
 from .attention import attention_svg, heatmap
 from .chart import line_chart_svg
-from .draw import draw_graph, make_dot
+from .draw import draw_graph, make_dot, plot_model
 from .graph import Graph
 from .ir import Box, GraphIR, Item, Link
 from .record import Record, Stats, record
+from .tape import scope
 
 __all__ = [
     "Box",
@@ -25,5 +26,7 @@ __all__ = [
     "heatmap",
     "line_chart_svg",
     "make_dot",
+    "plot_model",
     "record",
+    "scope",
 ]

@@ -58,7 +58,7 @@ def attention_svg(
     tail = (text_width(columns[-1], size) * 0.71 if turned and columns else 0) + 12
     width = left + m * cell + max(tail, 28.0) + 70
     width = max(width, 48 + text_width(title, 17) * 1.06, 48 + text_width(subtitle, 12.5))
-    height = top + n * cell + 28
+    height = top + max(n * cell, 44.0) + 28
     high = float(np.nanmax(np.where(np.isfinite(matrix), matrix, np.nan))) if _any(matrix) else 1.0
     high = high if high > 0 else 1.0
 

@@ -170,6 +170,14 @@ class _Axes:
         pad = (high - low) * 0.06 or abs(high) * 0.1 or 0.5
         self.low = 0.0 if not log and 0 <= low < 0.25 * (high - low) else low - pad
         self.high = high + pad
+        self.rows = ticks(self.low, self.high)
+        if log:
+            self.rows = [math.log10(t) for t in log_ticks(10**self.low, 10**self.high)]
+        widest = max(text_width(self.text(row), 12) for row in self.rows)
+        self.x0 = max(left, widest + 34)
+
+    def text(self, row: float) -> str:
+        return number(10**row if self.log else row)
 
     def scale(self, y: float) -> float:
         return math.log10(y) if self.log else y
@@ -182,16 +190,12 @@ class _Axes:
     def draw(self, xlabel: str, ylabel: str) -> list[str]:
         look = self.look
         grid = "#E2E8F0" if look.name == "light" else "#22304A"
-        rows = ticks(self.low, self.high)
-        if self.log:
-            rows = [math.log10(t) for t in log_ticks(10**self.low, 10**self.high)]
         body = []
-        for row in rows:
+        for row in self.rows:
             y = self.y1 - (row - self.low) / (self.high - self.low) * (self.y1 - self.y0)
-            text = number(10**row if self.log else row)
             body.append(line(self.x0, y, self.x1, y, grid))
             body.append(
-                label(text, self.x0 - 10, y + 4.2, size=12, fill=look.muted, anchor="end")
+                label(self.text(row), self.x0 - 10, y + 4.2, size=12, fill=look.muted, anchor="end")
             )
         columns = ticks(self.left, self.right, about=max(2, int((self.x1 - self.x0) / 90)))
         if self.left == int(self.left) and self.right == int(self.right):

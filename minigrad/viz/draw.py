@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
-from ..engine import Tensor
+from ..engine import Tensor, enable_grad
 from ..errors import ConfigError
 from .build import Names, build
 from .fold import fold as fold_repeats
@@ -162,6 +162,37 @@ def make_dot(
             if item.saved:
                 item.notes.append(f"keeps {item.saved:,} bytes")
         graph = Graph(graph.ir, graph.theme, graph.show)
+    return graph
+
+
+def plot_model(
+    model: Any,
+    *inputs: Any,
+    to_file: str | Path = "model.png",
+    show_shapes: bool = False,
+    show_dtype: bool = False,
+    rankdir: str = "TB",
+    expand_nested: bool = False,
+    dpi: int = 200,
+) -> Graph:
+    """The twin of `keras.utils.plot_model`: calls `model(*inputs)` and writes its layers to a file.
+
+    Args:
+        model: the model; it is called once, so give it an example of its `inputs`.
+        to_file: where to write; the suffix is the format.
+        show_shapes, show_dtype: of the outputs of each layer.
+        rankdir: "TB" from top to bottom, "LR" from left to right.
+        expand_nested: open all modules instead of one level.
+        dpi: dots per inch of a PNG.
+    """
+    with enable_grad():
+        outputs = model(*inputs)
+    graph = draw_graph(
+        outputs, model=model, depth=99 if expand_nested else 1, direction="forward",
+        show_shapes=show_shapes, show_dtype=show_dtype, show_grads=False, rankdir=rankdir,
+        title=type(model).__name__,
+    )  # fmt: skip
+    graph.render(to_file, dpi=dpi)
     return graph
 
 

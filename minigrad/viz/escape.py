@@ -33,7 +33,9 @@ def clean(text: object, limit: int = LIMIT) -> str:
 
 def markup(text: object, limit: int = LIMIT) -> str:
     """For SVG, HTML and DOT's HTML-like labels: `<` is a character, not a tag."""
-    return html.escape(clean(text, limit), quote=True)
+    line = html.escape(clean(text, limit), quote=True)
+    # dot feeds its XML parser piece by piece, and a piece "]" waits for "]]>" for ever.
+    return line if line.strip("]") else line.replace("]", "&#93;")
 
 
 def quoted(text: object, limit: int = 4 * LIMIT) -> str:

@@ -108,7 +108,7 @@ class _Folder:
         for first, second in zip(self._row(run, 0), self._row(run, 1), strict=True):
             pairs = zip(self.into.get(first.id, ()), self.into.get(second.id, ()), strict=True)
             for a, b in pairs:
-                if self.old.items[a.src].kind == "parameter":
+                if {self.old.items[e.src].kind for e in (a, b)} == {"parameter"}:
                     shared |= a.src == b.src
                     own |= a.src != b.src
         if own:
@@ -190,7 +190,8 @@ class _Folder:
                 start = self.into[first[o].id][a].src
                 hint = self.old.items[start]
                 if (offset, link.slot) not in found:
-                    found[offset, link.slot] = hint.name if hint.kind != "state" else ""
+                    like_h0 = hint.kind == "input" or hint.name.endswith("0")
+                    found[offset, link.slot] = hint.name if like_h0 else ""
                 if hint.kind == "input" and hint.title == "input":
                     hint.title = "initial state"
         for number, ((offset, slot), hint_name) in enumerate(sorted(found.items())):

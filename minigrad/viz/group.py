@@ -190,16 +190,23 @@ def _fill_outputs(old: GraphIR, new: GraphIR, home: dict[str, str]) -> None:
 
 
 def _unbox_single_ops(ir: GraphIR) -> None:
-    """A module of one op needs no box: the op takes its name."""
-    inside: Counter[Path] = Counter()
+    """A module of one op needs no box, however often it is called: the op takes its name."""
+    inside: Counter[Path] = Counter()  # box → items in its longest call
+    calls: Counter[Path] = Counter()
+    before: Path = ()
     for item in ir.sequence():
         for depth in range(1, len(item.path) + 1):
-            inside[item.path[:depth]] += 1
+            box = item.path[:depth]
+            calls[box] = calls[box] + 1 if before[:depth] == box else 1
+            inside[box] = max(inside[box], calls[box])
+        before = item.path
     for item in ir.sequence():
         while item.path and is_module(item.path[-1]) and inside[item.path] == 1:
             if len(item.path) == 1:
                 break
-            if not item.name:
+            if not item.name and item.path[-1].isdigit():
+                item.title = item.title or f"{item.op} [{item.path[-1]}]"
+            elif not item.name:
                 item.name = item.path[-1]
             elif item.kind == "module":
                 item.name = f"{item.path[-1]}.{item.name}"

@@ -35,7 +35,9 @@ class Show:
 
 def font(text: str, size: float, colour: str, *, bold: bool = False) -> str:
     """A run of text."""
-    body = f"<B>{markup(text)}</B>" if bold else markup(text)
+    body = markup(text) or "&#160;"  # dot accepts no empty text
+    if bold:
+        body = f"<B>{body}</B>"
     return f'<FONT POINT-SIZE="{size:g}" COLOR="{colour}">{body}</FONT>'
 
 
@@ -73,7 +75,8 @@ def subtitle_of(item: Item, show: Show) -> str:
     if what and title.startswith(what):
         what = ""
     if item.op and item.kind in ("op", "elementwise") and title not in (item.op, *SYMBOLS.values()):
-        what = "" if item.kind == "elementwise" and item.title and not item.name else item.op
+        plain = item.kind == "elementwise" and item.title and not item.name
+        what = "" if plain or title.startswith(f"{item.op} [") else item.op
     if item.kind in ("parameter", "input") and item.id.endswith("…"):
         what = f"{item.count:,} {'params' if item.kind == 'parameter' else 'inputs'}"
     shapes = specs_text(item, show)

@@ -168,11 +168,12 @@ def _rgb(colour: str) -> tuple[int, int, int]:
 
 
 def number(x: float, figures: int = 4) -> str:
-    """Four significant figures, the same text on every machine: 0.1568, 1.2e-05, 48,321."""
+    """Four significant figures, the same text on every machine: 0.1568, 1.2e-5, 48,321."""
     if math.isnan(x):
         return "NaN"
     if math.isinf(x):
         return "∞" if x > 0 else "−∞"
-    if x == int(x) and abs(x) < 1e15 and abs(x) >= 10 ** (figures - 1):
+    if x == int(x) and 10 ** (figures - 1) <= abs(x) < 1e7:
         return f"{int(x):,}".replace("-", "−")
-    return f"{x:.{figures}g}".replace("-", "−", 1) if x < 0 else f"{x:.{figures}g}"
+    digits, _, power = f"{abs(x):.{figures}g}".partition("e")
+    return ("−" if x < 0 else "") + digits + (f"e{int(power)}" if power else "")

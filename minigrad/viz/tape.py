@@ -7,13 +7,15 @@ keeps a stack, so a chain of 100,000 lines is as good as one of ten.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..backend import NAMESPACES
 from ..engine import Node, Tensor, enable_grad, wrap
+from ..engine import scope as engine_scope
 from ..errors import ConfigError
 from .ir import BACKWARDS
 
@@ -205,6 +207,22 @@ def _flat(values: Any) -> list[Any]:
         elif value is not None:
             out.append(value)
     return out
+
+
+@contextmanager
+def scope(name: str, step: int | None = None) -> Iterator[None]:
+    """Name the lines recorded inside; with `step`, as one step of a loop.
+
+    >>> import minigrad as mg
+    >>> w = h = mg.tensor([1.0, 2.0], requires_grad=True)
+    >>> for t in range(8):
+    ...     with mg.viz.scope("power", step=t):
+    ...         h = mg.tanh(h * w)
+    >>> mg.viz.draw_graph(h)
+    <Graph: 16 tape lines as 6 nodes, 6 edges, 2 boxes>
+    """
+    with engine_scope(name if step is None else f"{name}.{step}"):
+        yield
 
 
 def opener(expand: Iterable[str] | str | bool) -> Callable[[Node], bool] | None:

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import viz
+from minigrad.viz.overlay import level
+from minigrad.viz.record import stats
+from minigrad.viz.tape import Tape
+from tests.viz import nets
+
+
+def test_values_and_gradients_are_those_of_the_arrays():
+    w = nets.leaf(3, 2)
+    z = nets.constant(4, 3) @ w
+    y = mg.tanh(z)
+    loss = (y * y).sum()
+    g_z = 2 * y.numpy() * (1 - y.numpy() ** 2)
+    with viz.record(loss) as seen:
+        loss.backward()
+    lines = {node.op.name: i for i, node in enumerate(seen.tape.lines)}
+    assert seen.values[lines["matmul"]].norm == pytest.approx(np.linalg.norm(z.numpy()), rel=1e-5)
+    assert seen.values[lines["sum"]].mean == pytest.approx(loss.item(), rel=1e-5)
+    assert seen.grads[lines["matmul"]].norm == pytest.approx(np.linalg.norm(g_z), rel=1e-5)
+    assert seen.grads[lines["sum"]].norm == 1
+
+
+def test_order_is_the_engines():
+    loss = nets.lstm(6)[0]
+    with viz.record(loss) as seen:
+        loss.backward()
+    assert seen.order == sorted(seen.order, reverse=True)
+    assert len(seen.order) == len(seen.tape.lines)
+    assert all(seconds >= 0 for seconds in seen.seconds.values())
+
+
+def test_gradients_are_the_same_with_and_without():
+    plain, params = nets.lstm(6)
+    plain.backward()
+    watched, again = nets.lstm(6)
+    with viz.record(watched, expand=True):
+        watched.backward()
+    for name, p in params.items():
+        np.testing.assert_array_equal(p.grad.numpy(), again[name].grad.numpy())
+
+
+def test_hooks_go_even_after_an_error():
+    loss = nets.mlp()[0]
+    with pytest.raises(KeyError), viz.record(loss):
+        raise KeyError("stop")
+    for node in Tape(loss).lines:
+        assert not any((node.hooks or {}).values())
+
+
+def test_without_backward_there_are_values_and_no_gradients():
+    loss = nets.mlp()[0]
+    with viz.record(loss) as seen:
+        pass
+    assert len(seen.values) == 8
+    assert not seen.grads
+    assert viz.draw_graph(loss, record=seen).ir.banner
+
+
+def test_strips_have_a_column_per_step():
+    loss, params = nets.lstm(20)
+    with viz.record(loss) as seen:
+        loss.backward()
+    graph = viz.draw_graph(loss, params=params, record=seen)
+    by_title = {i.title: i for i in graph.ir.items.values()}
+    forget = by_title["forget  f = σ"]
+    assert len(forget.facts["grads"]) == 20
+    assert [len(row) for row in forget.facts["heat"]] == [20] * 5
+    assert by_title["h [t]"].facts["grads"] == [
+        f for f in by_title["h [t]"].facts["grads"] if 0 <= f <= 1
+    ]
+    low, high = forget.facts["grad_scale"]
+    assert 0 < low < high
+    assert "‖gradient‖" in graph.source
+
+
+def test_the_strip_of_a_node_is_the_gradient_of_its_lines():
+    loss, params = nets.lstm(20)
+    with viz.record(loss) as seen:
+        loss.backward()
+    graph = viz.draw_graph(loss, params=params, record=seen)
+    for item in graph.ir.items.values():
+        if item.lines and "grads" in item.facts:
+            low, high = item.facts["grad_scale"]
+            expected = [level(seen.grads[line].norm, low, high) for line in item.lines]
+            assert item.facts["grads"] == expected
+
+
+def test_more_steps_than_columns_are_binned():
+    loss, params = nets.lstm(150, batch=1, hidden=2)
+    with viz.record(loss) as seen:
+        loss.backward()
+    graph = viz.draw_graph(loss, params=params, record=seen)
+    assert {len(i.facts["grads"]) for i in graph.ir.items.values() if "grads" in i.facts} == {64}
+
+
+def test_the_first_nan_is_named():
+    x = nets.leaf(3)
+    with np.errstate(invalid="ignore"):
+        y = mg.log(x - 5.0)
+        loss = mg.tanh(y).sum()
+        with viz.record(loss) as seen:
+            loss.backward()
+        graph = viz.draw_graph(loss, record=seen)
+    bad = {i.op: i.facts.get("bad", "") for i in graph.ir.items.values()}
+    assert bad["log"] == "the first NaN or infinity"
+    assert bad["tanh"] == "NaN or infinity"
+    assert bad["subtract"] == "gradient not finite"
+    assert "⚠" in graph.source
+
+
+def test_opened_lines_are_watched_inside():
+    @mg.fused
+    def viz_square(xp, x, *, keep):
+        return x * x, None
+
+    @viz_square.backward
+    def _(xp, g, y, inputs, residual, needs):
+        return (2 * g * inputs[0],)
+
+    @viz_square.composite
+    def _(x):
+        return mg.exp(2.0 * mg.log(x))
+
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    loss = viz_square(x).sum()
+    with viz.record(loss, expand="viz_square") as seen:
+        loss.backward()
+    names = [node.op.name for node in seen.tape.lines]
+    assert names == ["log", "multiply", "exp", "sum"]
+    assert len(seen.values) == 4
+    by_name = {names[line]: s for line, s in seen.grads.items()}
+    np.testing.assert_allclose(by_name["multiply"].norm, np.linalg.norm([1.0, 4.0]), rtol=1e-6)
+    np.testing.assert_allclose(x.grad.numpy(), [2.0, 4.0])
+
+
+def test_a_sequence_in_one_line_has_steps():
+    s = stats(np.arange(24.0).reshape(4, 2, 3), sequence=True)
+    assert len(s.steps) == 4
+    assert s.steps[1].norm == pytest.approx(np.linalg.norm(np.arange(6.0, 12.0)))
+
+
+def test_statistics_of_odd_arrays():
+    assert stats(np.array([np.nan, np.inf])).bad == 2
+    assert stats(np.zeros((0, 3))).norm == 0
+    assert stats(np.array([True, False])).mean == 0.5
+    assert stats(np.array(3)).norm == 3
+
+
+def test_nothing_is_kept_when_nothing_is_recorded():
+    loss = nets.mlp()[0]
+    viz.draw_graph(loss)
+    assert all(node.hooks is None for node in Tape(loss).lines)
