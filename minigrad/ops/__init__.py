@@ -10,9 +10,11 @@ from . import (
     alignment,
     attention,
     broadcasting,
+    choosing,
     classification,
     comparison,
     contraction,
+    conversion,
     creation,
     dtypes,
     elementwise,
@@ -30,6 +32,7 @@ from . import (
     scan,
     shape,
     sorting,
+    special,
     transcendental,
 )
 from .activation import (
@@ -75,21 +78,18 @@ from .comparison import (
     signbit,
 )
 from .contraction import einsum
+from .conversion import asarray, from_dlpack, from_numpy, tensor
 from .creation import (
     arange,
-    asarray,
     empty,
     empty_like,
     eye,
-    from_dlpack,
-    from_numpy,
     full,
     full_like,
     linspace,
     meshgrid,
     ones,
     ones_like,
-    tensor,
     tril,
     triu,
     zeros,
@@ -199,7 +199,17 @@ from .shape import (
     squeeze,
     tile,
 )
-from .sorting import argsort, searchsorted, sort, topk, unique_values
+from .sorting import (
+    argsort,
+    searchsorted,
+    sort,
+    topk,
+    unique_all,
+    unique_counts,
+    unique_inverse,
+    unique_values,
+)
+from .special import erf
 from .transcendental import (
     acos,
     acosh,
@@ -210,7 +220,6 @@ from .transcendental import (
     atanh,
     cos,
     cosh,
-    erf,
     exp,
     expm1,
     hypot,
@@ -233,6 +242,7 @@ __all__ += broadcasting.__all__
 __all__ += classification.__all__
 __all__ += comparison.__all__
 __all__ += contraction.__all__
+__all__ += conversion.__all__
 __all__ += creation.__all__
 __all__ += dtypes.__all__
 __all__ += elementwise.__all__
@@ -250,4 +260,5 @@ __all__ += reduction.__all__
 __all__ += scan.__all__
 __all__ += shape.__all__
 __all__ += sorting.__all__
+__all__ += special.__all__
 __all__ += transcendental.__all__

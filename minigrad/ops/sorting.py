@@ -6,7 +6,7 @@ gradient. Positions have no derivative.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..backend import Array
 from ..engine import function, op
@@ -14,7 +14,16 @@ from ..errors import ConfigError, ShapeError
 from .gathering import take_along_axis
 from .shape import normalize_axis
 
-__all__ = ["argsort", "searchsorted", "sort", "topk", "unique_values"]
+__all__ = [
+    "argsort",
+    "searchsorted",
+    "sort",
+    "topk",
+    "unique_all",
+    "unique_counts",
+    "unique_inverse",
+    "unique_values",
+]
 
 
 @op
@@ -80,7 +89,65 @@ def searchsorted(
     return xp.searchsorted(x1, x2, side=side, sorter=sorter)
 
 
+# -- different values: the shape of the result depends on them, so these wait for a GPU ------------
+
+
 @op
 def unique_values(xp: Any, x: Array, /) -> Array:
-    """The different elements of x, in ascending order (waits for the GPU)."""
-    return xp.unique(x.reshape(-1))
+    """The different elements of x, in ascending order; each NaN is its own."""
+    return xp.unique(x.reshape(-1), equal_nan=False)
+
+
+@op
+def _unique_all(xp: Any, x: Array, /) -> tuple[Array, ...]:
+    """unique_values(x), where each comes first, x as indices into them, and how often."""
+    values, first, inverse, counts = xp.unique(
+        x.reshape(-1), return_index=True, return_inverse=True, return_counts=True, equal_nan=False
+    )
+    return values, first, inverse.reshape(x.shape), counts
+
+
+class UniqueAll(NamedTuple):
+    """What `unique_all` returns."""
+
+    values: Any
+    indices: Any
+    inverse_indices: Any
+    counts: Any
+
+
+class UniqueCounts(NamedTuple):
+    """What `unique_counts` returns."""
+
+    values: Any
+    counts: Any
+
+
+class UniqueInverse(NamedTuple):
+    """What `unique_inverse` returns."""
+
+    values: Any
+    inverse_indices: Any
+
+
+@function
+def unique_all(x: Any, /) -> UniqueAll:
+    """The different elements of x, where each comes first, x as indices into them, and how often.
+
+    The indices of the first occurrences are those of the flat x.
+    """
+    return UniqueAll(*_unique_all(x))
+
+
+@function
+def unique_counts(x: Any, /) -> UniqueCounts:
+    """The different elements of x, and how often each occurs."""
+    found = unique_all(x)
+    return UniqueCounts(found.values, found.counts)
+
+
+@function
+def unique_inverse(x: Any, /) -> UniqueInverse:
+    """The different elements of x, and x as indices into them: values[inverse_indices] is x."""
+    found = unique_all(x)
+    return UniqueInverse(found.values, found.inverse_indices)

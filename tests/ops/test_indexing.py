@@ -501,3 +501,16 @@ def test_searchsorted():
         mg.searchsorted(x, x, side="middle")
     with pytest.raises(ShapeError, match="expected a vector"):
         mg.searchsorted(mg.ones((2, 2)), x)
+
+
+def test_unique():
+    x = mg.tensor([[3.0, 1.0], [3.0, np.nan]])
+    found = mg.unique_all(x)
+    assert found.values.tolist()[:2] == [1, 3]
+    assert found.indices.tolist() == [1, 0, 3]
+    assert found.counts.tolist() == [1, 2, 1]
+    np.testing.assert_array_equal(found.values[found.inverse_indices].numpy(), x.numpy())
+    assert mg.unique_counts(x).counts.tolist() == [1, 2, 1]
+    assert mg.unique_inverse(x).inverse_indices.shape == (2, 2)
+    assert mg.unique_values(mg.tensor([np.nan, np.nan])).shape == (2,)
+    assert mg.unique_values(mg.tensor(2)).tolist() == [2]

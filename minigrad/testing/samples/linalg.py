@@ -84,4 +84,11 @@ SAMPLES = [
         label="right",
     ),
     Sample("unique_values", (ints(3, 8, low=0, high=9),), np.unique, orders=()),
+    Sample(
+        "unique_all",
+        (ints(3, 8, low=0, high=9),),
+        lambda x: np.unique(x, return_index=True, return_inverse=True, return_counts=True),
+        call=lambda x: tuple(ops.unique_all(x)),
+        orders=(),
+    ),
 ]
