@@ -10,7 +10,8 @@ from ..engine import Tensor, elementwise, function, fused, op
 from ..errors import ConfigError
 from .elementwise import multiply, where
 from .reduction import kept_shape, reduced_shape
-from .transcendental import erf, exp, tanh
+from .special import erf
+from .transcendental import exp, tanh
 
 __all__ = [
     "dropout",

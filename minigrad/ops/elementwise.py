@@ -244,11 +244,17 @@ def where(xp: Any, condition: Array, x: Array, y: Array) -> Array:
 
     Two Python floats give the default dtype (float32), as everywhere.
 
-    An infinite derivative *inside* x or y still meets that zero (`where(x > 0, sqrt(x), 0)` has the
-    gradient 0 · ∞ at 0): make the argument safe first, `sqrt(where(x > 0, x, 1))`.
+    That holds for the elementwise chain inside x or y as well, where a derivative is infinite or
+    NaN: nothing has to be made safe first.
+
+    >>> import minigrad as mg
+    >>> x = mg.tensor([0.0, 4.0], requires_grad=True)
+    >>> mg.where(x > 0, mg.sqrt(x), 0).sum().backward()
+    >>> x.grad
+    tensor([0.  , 0.25])
     """
     out = xp.where(condition, x, y)
-    numbers = isinstance(x, int | float) and isinstance(y, int | float)
+    numbers = {type(x), type(y)} <= {int, float, bool}
     return out.astype(get_default_dtype()) if numbers and out.dtype.kind == "f" else out
 
 
