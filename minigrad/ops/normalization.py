@@ -36,7 +36,7 @@ def _layer_norm(
         rows = rows.astype(np.float32)  # half precision overflows in the squares
     mean = xp.full(D, 1 / max(D, 1), dtype=rows.dtype)  # sums as products are several times faster
     normal = rows - backend.matmul(rows, mean)[:, None]
-    scale = 1 / xp.sqrt(xp.einsum("nd,nd->n", normal, normal)[:, None] / max(D, 1) + eps)
+    scale = 1 / xp.sqrt(backend.matmul(normal * normal, mean)[:, None] + eps)
     normal *= scale
     y = normal.copy() if weight is None else normal * weight.reshape(D)
     if bias is not None:
