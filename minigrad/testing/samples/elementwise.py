@@ -33,7 +33,7 @@ SAMPLES = [
     Sample("multiply", (A, 2), np.multiply, label="a number"),
     Sample("divide", (A, AWAY), np.divide, torch="divide"),
     Sample("divide", (1, AWAY), np.divide, label="a number"),
-    Sample("floor_divide", (steps(3, 4), 1.0), np.floor_divide, orders=(1,)),
+    Sample("floor_divide", (steps(3, 4), real(4, low=9, high=11)), np.floor_divide, orders=KINDS),
     Sample("remainder", (steps(3, 4), real(4, low=9, high=11)), np.remainder, torch=_remainder),
     Sample("pow", (BASE, EXPONENT), np.power, torch="pow"),
     Sample("pow", (A, 2), np.power, label="square"),
