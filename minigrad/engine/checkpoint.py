@@ -20,7 +20,9 @@ from .tensor import TAPE, Tensor, wrap
 class _Checkpoint(Op):
     """A line that keeps its function instead of its values."""
 
-    def pull(self, node: Node, gs: list[Any], wanted: int, create_graph: bool) -> list[Any]:
+    def pull(
+        self, node: Node, gs: list[Any], wanted: int, create_graph: bool, chosen: Any = None
+    ) -> list[Any]:
         function, args, rng = node.residual
         saved = saved_inputs(node, create_graph)
         start = tick()

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..backend import NAMESPACES
 from ..errors import GradError
+from .chosen import only
 from .modes import enable_grad, tick
 from .operators import ops
 from .tape import Node, edge, pull
@@ -38,8 +39,13 @@ class Spec:
         return n
 
 
-def pull_rules(node: Node, gs: list[Any], wanted: int, create_graph: bool) -> list[Any]:
-    """Each rule on the saved arrays, or on Tensors tied to the tape when `create_graph`."""
+def pull_rules(
+    node: Node, gs: list[Any], wanted: int, create_graph: bool, chosen: Any = None
+) -> list[Any]:
+    """Each rule on the saved arrays, or on Tensors tied to the tape when `create_graph`.
+
+    `chosen`: where it is False, the result went nowhere and the gradients are 0.
+    """
     op, params = node.op, node.params
     inputs = saved_inputs(node, create_graph)
     y = node.outputs
@@ -57,7 +63,12 @@ def pull_rules(node: Node, gs: list[Any], wanted: int, create_graph: bool) -> li
             if op.variadic:
                 grads[i] = fit(op, rules[0](g, y, *inputs, i=i, **params), x)
             elif rules[i] is not None:
-                grads[i] = fit(op, rules[i](g, y, *inputs, **params), x)
+                if chosen is None or not op.multiplies(i):
+                    grad = rules[i](g, y, *inputs, **params)
+                else:
+                    with np.errstate(all="ignore"):  # the NaN of an element that is left out
+                        grad = only(rules[i](g, y, *inputs, **params), chosen)
+                grads[i] = fit(op, grad, x)
     return grads
 
 

@@ -60,6 +60,8 @@ class Op:
         self.view = view
         self.rules: tuple[Callable[..., Any] | None, ...] | None = None
         self.plain: Callable[..., Any] | None = None  # the composite
+        self.choices: tuple[Callable[..., Any] | None, ...] | None = None
+        self.chooses = False
         self._reads: list[tuple[bool, ...]] = []  # per rule: does it read y, and each argument?
         self._keeps: dict[int, tuple[bool, tuple[bool, ...]]] = {}
 
@@ -92,6 +94,19 @@ class Op:
                 tuple(not n.startswith("_") for n in names[1 : 2 + len(self.arrays)])
             )
         self.rules = rules
+
+    def defchoice(self, *rules: Callable[..., Any] | None, begins: bool = True) -> None:
+        """One rule per array argument: `rule(chosen, shape, *arrays, **params)` → a mask.
+
+        Says which elements of that argument, whose shape is `shape`, went into the chosen elements
+        of the result; `chosen` is a mask of the result, or True for all of it. None: all elements
+        did. An op that only rearranges says `begins=False`: its rules run for masks that come in.
+        """
+        self.choices, self.chooses = rules, begins
+
+    def multiplies(self, i: int) -> bool:
+        """Whether the rule of argument i reads values, so that it may make 0 · ∞."""
+        return self.elementwise and any(self._reads[i])
 
     def composite(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Decorator: the same function written plainly with other ops."""
@@ -232,11 +247,13 @@ class Op:
             return self.forward(xp, *values, keep=False, **params)[0]
         return self.forward(xp, *values, **params)
 
-    def pull(self, node: Node, gs: list[Any], wanted: int, create_graph: bool) -> list[Any]:
+    def pull(
+        self, node: Node, gs: list[Any], wanted: int, create_graph: bool, chosen: Any = None
+    ) -> list[Any]:
         """Gradients of the node's arguments (None where `wanted` has no bit)."""
         if create_graph and self.plain is not None:
             return pull_composite(node, self.plain, gs, wanted)
-        return pull_rules(node, gs, wanted, create_graph)
+        return pull_rules(node, gs, wanted, create_graph, chosen)
 
     def _keep(self, mask: int, n: int) -> tuple[bool, tuple[bool, ...]]:
         """Which values the rules need when the arguments in `mask` are differentiated."""
@@ -288,7 +305,9 @@ class FusedOp(Op):
         self.rules = ()
         return rule
 
-    def pull(self, node: Node, gs: list[Any], wanted: int, create_graph: bool) -> list[Any]:
+    def pull(
+        self, node: Node, gs: list[Any], wanted: int, create_graph: bool, chosen: Any = None
+    ) -> list[Any]:
         if create_graph:
             if self.plain is None:
                 raise GradError(

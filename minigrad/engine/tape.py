@@ -22,6 +22,7 @@ from ..errors import (
     InPlaceError,
     ShapeError,
 )
+from .chosen import masks_of
 from .modes import MODES, Place, place, show, switched
 from .sparse import RowSparse, plus
 from .tensor import TAPE, Tensor, Version, wrap
@@ -175,14 +176,22 @@ def pull(
     result: dict[Edge, Any] = {}
     heap: list[tuple[int, Node]] = []  # newest line first
     owned: set[Edge] = set()  # sums made here: only they are added to in place
+    chosen: dict[Node, Any] = {}  # masks of the elements something chose; none: all of them
 
-    def send(parent: Any, slot: int, g: Any) -> None:
+    def send(parent: Any, slot: int, g: Any, mask: Any = None) -> None:
         if type(parent) is Node:
             sums: Any = pending.get(parent)
             key: Any = slot
             if sums is None:
                 pending[parent] = sums = [None] * len(parent.specs)
                 heapq.heappush(heap, (-parent.id, parent))
+                if mask is not None:
+                    chosen[parent] = mask
+            elif parent in chosen:
+                if mask is None:
+                    del chosen[parent]
+                else:
+                    chosen[parent] = chosen[parent] | mask
             old = sums[slot]
         else:
             sums, key = result, (parent, slot)
@@ -218,12 +227,22 @@ def pull(
                     if parent not in needed and (parent, slot) not in targets:
                         wanted &= ~(1 << i)
             node.check_saved()
-            grads = node.op.pull(node, gs, wanted, create_graph)
-            for g, parent, slot in zip(grads, node.parents, node.slots, strict=True):
+            op = node.op
+            mask = chosen.pop(node, None) if chosen else None
+            if mask is not None and node.hooks:
+                mask = None  # a hook may have put values anywhere
+            if mask is None:
+                grads = op.pull(node, gs, wanted, create_graph)
+            else:
+                grads = op.pull(node, gs, wanted, create_graph, mask)
+            masks = None
+            if op.chooses or mask is not None:
+                masks = masks_of(node, mask, wanted)
+            for i, g in enumerate(grads):
                 if g is not None:
                     if modes.anomaly:
                         _check_nan(g, node)
-                    send(parent, slot, g)
+                    send(node.parents[i], node.slots[i], g, masks and masks[i])
             if not retain_graph:
                 node.release()
     finally:
