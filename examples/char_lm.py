@@ -1,10 +1,11 @@
 """Train a character-level language model, and let it write.
 
-    python -m examples.char_lm                      # Python's language reference: no network needed
-    python -m examples.char_lm --preset shakespeare # Tiny Shakespeare, 2 × 128 LSTM
-    python -m examples.char_lm --resume             # go on where a killed run stopped
+    python -m examples.char_lm                       # Python's language reference: no network
+    python -m examples.char_lm --preset shakespeare  # Tiny Shakespeare, downloaded once
+    python -m examples.char_lm --resume              # go on where a run was stopped
+    python -m examples.char_lm --resume --prompt "The " --sample 500   # a trained one writes again
 
-The run's folder receives the loss curve, the drawn graph, samples and the trained model.
+The run's folder receives the loss curve, the drawn graph, a sample and the trained model.
 """
 
 from __future__ import annotations
@@ -41,12 +42,13 @@ class Config:
     clip: float = option(1.0, "largest gradient norm")
     temperature: float = option(0.8, "of the samples: 0 is greedy, 1 is the model's own")
     top_k: int | None = option(None, "sample among the k most likely characters only")
+    prompt: str | None = option(None, "how the samples begin (default: as the text does)")
     sample: int = option(300, "characters to write at the end")
     limit: int | None = option(None, "use only so many characters of the text")
     seed: int = option(0, "of everything random")
     device: str = option("cpu", "cpu, cuda or cuda:N")
     out: str = option("runs/char_lm", "folder for the results")
-    resume: bool = option(False, "go on from the last checkpoint in the folder")
+    resume: bool = option(False, "go on with the run in the folder, with its options")
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -58,16 +60,23 @@ PRESETS: dict[str, dict[str, Any]] = {
 TEXTS = {"python": datasets.python_reference, "shakespeare": datasets.tiny_shakespeare}
 
 
+def step(model: CharLM, batch: Any, state: Any) -> tuple[mg.Tensor, Any]:
+    """The loss of a block, and the state that the next block starts from."""
+    x, y = batch
+    logits, state = model(x, state)
+    return mg.cross_entropy(logits, y), state
+
+
 def evaluate(model: CharLM, ids: np.ndarray, *, batch: int = 8, steps: int = 256) -> float:
     """Mean negative log likelihood of a text, in nats per character, with the state carried on."""
     mean, state = Mean(), None
-    for x, y in data.BlockDataset(ids, batch_size=batch, steps=steps):
-        logits, state = model(x, state)
-        mean.add(mg.cross_entropy(logits, y).item(), weight=y.size)
+    for block in data.BlockDataset(ids, batch_size=batch, steps=steps):
+        loss, state = step(model, block, state)
+        mean.add(loss.item(), weight=block[1].size)
     return mean.value
 
 
-def train(config: Config) -> dict[str, Any]:
+def train(config: Config) -> cli.Figures:
     """Train and write the results; returns the final figures."""
     folder = cli.start(config)
     text, valid_text = (TEXTS[config.data](split)[: config.limit] for split in ("train", "valid"))
@@ -83,19 +92,12 @@ def train(config: Config) -> dict[str, Any]:
     )
     sizes = f"{len(ids):,} characters to learn, {len(valid_ids):,} to validate"
     print(f"{config.data}: {sizes}, {len(vocabulary)} symbols\n{model}")
-
-    blocks = data.BlockDataset(ids, batch_size=config.batch, steps=config.steps)
-    optimizer = optim.Adam(model.parameters(), lr=config.lr)
-
-    def step(model: CharLM, batch: Any, state: Any) -> tuple[mg.Tensor, Any]:
-        x, y = batch
-        logits, state = model(x, state)
-        return mg.cross_entropy(logits, y), state
+    prompt = config.prompt or text[: text.find(" ") + 1] or text[:1]
+    prompt_ids = vocabulary.encode(prompt)
 
     def write(length: int) -> str:
-        prompt = text[: text.find(" ") + 1] or text[:1]
         drawn = model.generate(
-            vocabulary.encode(prompt),
+            prompt_ids,
             length,
             temperature=config.temperature,
             top_k=config.top_k,
@@ -105,9 +107,10 @@ def train(config: Config) -> dict[str, Any]:
 
     def validate(model: CharLM) -> dict[str, float]:
         loss = evaluate(model, valid_ids)
-        print(f"    “{' '.join(write(90).split())}”")
         return {"valid_loss": loss, "bits": loss / math.log(2)}
 
+    blocks = data.BlockDataset(ids, batch_size=config.batch, steps=config.steps)
+    optimizer = optim.Adam(model.parameters(), lr=config.lr)
     trainer = Trainer(
         model,
         optimizer,
@@ -119,9 +122,10 @@ def train(config: Config) -> dict[str, Any]:
         clip_norm=config.clip,
         store=folder,
         save_every=200,
+        callbacks=[lambda *_: print(f"    “{' '.join(write(90).split())}”", flush=True)],
     )
-    if config.resume and trainer.resume():
-        print(f"going on after epoch {trainer.epoch}, batch {trainer.batch}")
+    if config.resume:
+        cli.resume(trainer)
     history = trainer.fit(config.epochs)
     trainer.load_best()
     model.eval()
@@ -130,29 +134,26 @@ def train(config: Config) -> dict[str, Any]:
     print(f"\n{sample}\n")
 
     x, y = blocks[0]
-    loss, _ = step(model, (x[:8, :4], y[:8, :4]), None)
+    loss, _ = step(model, (x[:8, :4], y[:8, :4]), None)  # a small one, to draw
     loss.name = "loss"
     loss.backward()
     about = {"model": "char_lm", "symbols": vocabulary.to_dict(), "config": vars(config)}
+    names = {"train_loss": "training", "valid_loss": "validation"}
     paths = [
-        cli.save_loss_curve(
-            folder, history, {"train_loss": "training", "valid_loss": "validation"}
-        ),
+        cli.save_loss_curve(folder, history, names),
         cli.save_graph(folder, loss, model),
         cli.save_model(folder, model, about),
         folder.path / "sample.txt",
     ]
     best = min(history["valid_loss"])
     print(f"best validation loss {best:.4f} nats = {best / math.log(2):.3f} bits per character")
-    print(f"results in {folder.path}: {', '.join(path.name for path in paths)}")
+    cli.report(folder, paths)
     return {"valid_loss": best, "epochs": len(history), "seconds": sum(history["seconds"])}
 
 
-def main(argv: list[str] | None = None) -> dict[str, Any]:
+def main(argv: list[str] | None = None) -> cli.Figures:
     """The command line."""
-    config = cli.parse(Config, __doc__ or "", PRESETS, argv)
-    with mg.use_device(config.device):
-        return train(config)
+    return cli.main(Config, __doc__, PRESETS, train, argv)
 
 
 if __name__ == "__main__":

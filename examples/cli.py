@@ -6,15 +6,16 @@ import argparse
 import dataclasses
 import json
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import minigrad as mg
 from minigrad import io, viz
-from minigrad.training import History
+from minigrad.training import History, Trainer
 
-C = TypeVar("C")
+Presets = Mapping[str, Mapping[str, Any]]
+Figures = dict[str, Any]
 
 
 def option(default: Any, help: str, choices: Any = None) -> Any:
@@ -22,13 +23,26 @@ def option(default: Any, help: str, choices: Any = None) -> Any:
     return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
 
 
-def parse(
-    config: type[C],
-    description: str,
-    presets: Mapping[str, Mapping[str, Any]],
+def main(
+    config: type[Any],
+    description: str | None,
+    presets: Presets,
+    train: Callable[[Any], Figures],
     argv: list[str] | None = None,
-) -> C:
-    """The configuration from the command line: `--preset` first, then each `--option`."""
+) -> Figures:
+    """Read the options, train, and end politely when the user stops it."""
+    options = parse(config, description or "", presets, argv)
+    try:
+        with mg.use_device(options.device):
+            return train(options)
+    except KeyboardInterrupt:
+        raise SystemExit(f"stopped; --resume --out {options.out} goes on") from None
+
+
+def parse(
+    config: type[Any], description: str, presets: Presets, argv: list[str] | None = None
+) -> Any:
+    """The configuration: of the run to resume, else of `--preset`; then each `--option` given."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -36,7 +50,7 @@ def parse(
         "--preset", choices=sorted(presets), help="values for several options at once"
     )
     types = typing.get_type_hints(config)
-    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+    for field in dataclasses.fields(config):
         kind = types[field.name]
         flag = "--" + field.name.replace("_", "-")
         text = f"{field.metadata['help']} (default: {field.default})"
@@ -48,8 +62,13 @@ def parse(
         inner = [t for t in typing.get_args(kind) if t is not type(None)] or [kind]
         parser.add_argument(flag, type=inner[0], choices=field.metadata["choices"], help=text)
     given = {k: v for k, v in vars(parser.parse_args(argv)).items() if v is not None}
-    preset = given.pop("preset", None)
-    return config(**{**(presets[preset] if preset else {}), **given})
+    chosen = dict(presets.get(given.pop("preset", ""), {})) | given
+    options = config(**chosen)
+    before = Path(options.out) / "config.json"
+    if options.resume and before.exists():
+        saved = json.loads(before.read_text())
+        options = config(**{k: v for k, v in saved.items() if k in types} | chosen)
+    return options
 
 
 def start(config: Any) -> io.Folder:
@@ -58,6 +77,14 @@ def start(config: Any) -> io.Folder:
     folder = io.Folder(config.out)
     folder.write_text("config.json", json.dumps(dataclasses.asdict(config), indent=2) + "\n")
     return folder
+
+
+def resume(trainer: Trainer) -> None:
+    """Go on from the last checkpoint in the trainer's folder, and say so."""
+    if trainer.resume():
+        print(f"going on after {trainer.epoch} epochs and {trainer.batch} batches")
+    else:
+        print(f"nothing to resume in {trainer.store}: from the beginning")
 
 
 def save_model(folder: io.Folder, model: mg.nn.Module, about: Mapping[str, Any]) -> Path:
@@ -69,7 +96,7 @@ def save_model(folder: io.Folder, model: mg.nn.Module, about: Mapping[str, Any])
 
 def save_loss_curve(folder: io.Folder, history: History, names: Mapping[str, str]) -> Path:
     """loss.svg: the columns `names` of the history (column → label) by epoch."""
-    series = {label: history[column] for column, label in names.items() if history[column]}
+    series = {label: history[column] for column, label in names.items()}
     return folder.write_text("loss.svg", viz.line_chart_svg(series, xlabel="epoch", ylabel="loss"))
 
 
@@ -81,3 +108,8 @@ def save_graph(folder: io.Folder, loss: mg.Tensor, model: mg.nn.Module) -> Path:
     except mg.errors.MissingExtraError as error:
         print(f"(no picture: {error})")
         return folder.write_text("graph.dot", graph.source)
+
+
+def report(folder: io.Folder, paths: list[Path]) -> None:
+    """Say where the results are."""
+    print(f"results in {folder.path}: {', '.join(path.name for path in paths)}")

@@ -2,6 +2,7 @@
 
     python -m examples.seq2seq                  # with attention, and without it for comparison
     python -m examples.seq2seq --no-baseline    # with attention only
+    python -m examples.seq2seq --resume         # go on where a run was stopped
 
 10,922 short sentences of Tatoeba, the selection of PyTorch's translation tutorial, split by English
 sentence. The run's folder receives the loss curve, the drawn graph, an alignment as a heat map,
@@ -47,7 +48,7 @@ class Config:
     seed: int = option(0, "of everything random")
     device: str = option("cpu", "cpu, cuda or cuda:N")
     out: str = option("runs/seq2seq", "folder for the results")
-    resume: bool = option(False, "go on from the last checkpoint in the folder")
+    resume: bool = option(False, "go on with the run in the folder, with its options")
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -156,7 +157,7 @@ def fit(config: Config, corpus: Corpus, folder: io.Folder, *, attention: bool) -
     trainer = Trainer(
         model,
         optimizer,
-        lambda model, batch, _: (loss_of(model, batch, config.smoothing), None),
+        lambda model, batch, _: loss_of(model, batch, config.smoothing),
         loader,
         evaluate=lambda model: validate(model, valid),
         schedule=optim.CosineAnnealingLR(optimizer, T_max=config.epochs * len(loader)),
@@ -164,9 +165,9 @@ def fit(config: Config, corpus: Corpus, folder: io.Folder, *, attention: bool) -
         clip_norm=config.clip,
         store=folder,
     )
-    if config.resume and trainer.resume():
-        print(f"going on after epoch {trainer.epoch}")
     print(f"\n{'with' if attention else 'without'} attention: {model}")
+    if config.resume:
+        cli.resume(trainer)
     trainer.fit(config.epochs)
     trainer.load_best()
     model.eval()
@@ -177,17 +178,14 @@ def save_alignment(model: Seq2Seq, corpus: Corpus, folder: io.Folder) -> None:
     """alignment.svg: where the decoder looks, for a test sentence that is translated right."""
     longest = sorted(corpus.parts["test"], key=lambda p: (-len(p.source), p.source))[:200]
     results = translate(model, corpus, [p.source for p in longest], beam=1)
-    right = [
-        i for i, p in enumerate(longest)
-        if words(corpus, results[i]) == p.target and "<unk>" not in p.source
-    ]  # fmt: skip
+    right = [i for i, p in enumerate(longest) if words(corpus, results[i]) == p.target]
     best = max(right or range(len(longest)), key=lambda i: len(results[i].ids))
     source = [*longest[best].source, "</s>"]
     svg = viz.attention_svg(results[best].weights, source, words(corpus, results[best]))
     folder.write_text("alignment.svg", svg)
 
 
-def train(config: Config) -> dict[str, Any]:
+def train(config: Config) -> cli.Figures:
     """Train and write the results; returns the final figures."""
     began = time.perf_counter()
     folder = cli.start(config)
@@ -233,11 +231,9 @@ def train(config: Config) -> dict[str, Any]:
     return figures
 
 
-def main(argv: list[str] | None = None) -> dict[str, Any]:
+def main(argv: list[str] | None = None) -> cli.Figures:
     """The command line."""
-    config = cli.parse(Config, __doc__ or "", PRESETS, argv)
-    with mg.use_device(config.device):
-        return train(config)
+    return cli.main(Config, __doc__, PRESETS, train, argv)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
     python -m examples.tagger                   # UD English EWT: downloaded, or from MINIGRAD_DATA
     python -m examples.tagger --char-hidden 0   # words only
+    python -m examples.tagger --resume          # go on where a run was stopped
 
 The run's folder receives the loss curve, the drawn graph, a report per tag and the trained model.
 """
@@ -24,6 +25,10 @@ from minigrad.training import Trainer, accuracy, class_report, format_report
 from models.tagger import Tagger, TaggerBatch
 
 Sentence = tuple[Sequence[str], Sequence[str]]  # words, tags
+UPOS = [  # the universal parts of speech: https://universaldependencies.org/u/pos/
+    "ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN",
+    "PUNCT", "SCONJ", "SYM", "VERB", "X",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class Config:
     seed: int = option(0, "of everything random")
     device: str = option("cpu", "cpu, cuda or cuda:N")
     out: str = option("runs/tagger", "folder for the results")
-    resume: bool = option(False, "go on from the last checkpoint in the folder")
+    resume: bool = option(False, "go on with the run in the folder, with its options")
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -59,9 +64,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 class Batcher:
     """Sentences to `TaggerBatch`es: ids, padding, and each distinct word's spelling once."""
 
-    def __init__(
-        self, sentences: Sequence[Sentence], tags: Sequence[str], unknown: float
-    ) -> None:
+    def __init__(self, sentences: Sequence[Sentence], unknown: float) -> None:
         lowered = [[w.lower() for w in words] for words, _ in sentences]
         counts: dict[str, int] = {}
         for word in (w for words in lowered for w in words):
@@ -71,7 +74,7 @@ class Batcher:
         self.words = data.Vocabulary.build(lowered, pad="<pad>", unk="<unk>")
         letters = [w for words, _ in sentences for w in words]
         self.chars = data.Vocabulary.build(letters, pad="<pad>", unk="<unk>")
-        self.tags = data.Vocabulary(tags)
+        self.tags = data.Vocabulary(UPOS)
 
     def batch(
         self, sentences: Sequence[Sentence], rng: np.random.Generator | None = None
@@ -92,6 +95,11 @@ class Batcher:
         return TaggerBatch(words, lengths, spelling, spelling_lengths, which, tags)
 
 
+def step(model: Tagger, batch: TaggerBatch, _: None) -> mg.Tensor:
+    """The loss of a batch, per word."""
+    return mg.cross_entropy(model(batch), batch.tags)
+
+
 def predict(model: Tagger, loader: data.DataLoader) -> tuple[np.ndarray, np.ndarray]:
     """Predicted and true tags of all words."""
     pairs = [(model.predict(batch), batch.tags) for batch in loader]
@@ -100,15 +108,14 @@ def predict(model: Tagger, loader: data.DataLoader) -> tuple[np.ndarray, np.ndar
     return predicted, np.concatenate([t[m] for (_, t), m in zip(pairs, inside, strict=True)])
 
 
-def train(config: Config) -> dict[str, Any]:
+def train(config: Config) -> cli.Figures:
     """Train and write the results; returns the final figures."""
     began = time.perf_counter()
     folder = cli.start(config)
     parts = {
         name: datasets.ud_english_ewt(name)[: config.limit] for name in ("train", "valid", "test")
     }
-    tags = sorted({tag for sentences in parts.values() for _, row in sentences for tag in row})
-    batcher = Batcher(parts["train"], tags, config.unknown)
+    batcher = Batcher(parts["train"], config.unknown)
     model = Tagger(
         len(batcher.words),
         len(batcher.chars),
@@ -140,10 +147,6 @@ def train(config: Config) -> dict[str, Any]:
         for name in ("valid", "test")
     }
     optimizer = optim.Adam(model.parameters(), lr=config.lr)
-
-    def step(model: Tagger, batch: TaggerBatch, _: None) -> tuple[mg.Tensor, None]:
-        return mg.cross_entropy(model(batch), batch.tags), None
-
     trainer = Trainer(
         model,
         optimizer,
@@ -157,8 +160,8 @@ def train(config: Config) -> dict[str, Any]:
         clip_norm=config.clip,
         store=folder,
     )
-    if config.resume and trainer.resume():
-        print(f"going on after epoch {trainer.epoch}")
+    if config.resume:
+        cli.resume(trainer)
     history = trainer.fit(config.epochs)
     trainer.load_best()
     model.eval()
@@ -168,7 +171,7 @@ def train(config: Config) -> dict[str, Any]:
     print(f"\n{report}\n")
 
     few = batcher.batch([s for s in parts["train"] if len(s[0]) <= 6][:4])
-    loss, _ = step(model, few, None)
+    loss = step(model, few, None)
     loss.name = "loss"
     loss.backward()
     about = {
@@ -186,7 +189,7 @@ def train(config: Config) -> dict[str, Any]:
     ]
     score = accuracy(predicted, true)
     print(f"test accuracy {score:.2%} of {len(true):,} words")
-    print(f"results in {folder.path}: {', '.join(path.name for path in paths)}")
+    cli.report(folder, paths)
     return {
         "test_accuracy": score,
         "valid_accuracy": max(history["valid_accuracy"]),
@@ -194,11 +197,9 @@ def train(config: Config) -> dict[str, Any]:
     }
 
 
-def main(argv: list[str] | None = None) -> dict[str, Any]:
+def main(argv: list[str] | None = None) -> cli.Figures:
     """The command line."""
-    config = cli.parse(Config, __doc__ or "", PRESETS, argv)
-    with mg.use_device(config.device):
-        return train(config)
+    return cli.main(Config, __doc__, PRESETS, train, argv)
 
 
 if __name__ == "__main__":

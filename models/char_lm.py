@@ -13,6 +13,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn
 from minigrad.errors import ConfigError
+from models.modes import inference
 
 LAYERS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
@@ -77,18 +78,13 @@ class CharLM(nn.Module):
         if temperature < 0 or (top_k is not None and top_k < 1):
             raise ConfigError("generate: needs temperature ≥ 0 and top_k ≥ 1")
         rng = np.random.default_rng(seed)
-        was_training = self.training
-        self.eval()
         drawn: list[int] = []
         state, ids = None, np.asarray(prompt, dtype=np.int64).reshape(-1, 1)
-        try:
-            with mg.no_grad():
-                for _ in range(length):
-                    logits, state = self(ids, state)
-                    drawn.append(choose(logits[-1, 0].numpy(), temperature, top_k, rng))
-                    ids = np.array([[drawn[-1]]])
-        finally:
-            self.train(was_training)
+        with inference(self):
+            for _ in range(length):
+                logits, state = self(ids, state)
+                drawn.append(choose(logits[-1, 0].numpy(), temperature, top_k, rng))
+                ids = np.array([[drawn[-1]]])
         return np.array(drawn, dtype=np.int64)
 
 
@@ -99,7 +95,7 @@ def choose(
     if temperature == 0:
         return int(np.argmax(logits))
     scores = logits.astype(np.float64) / temperature
-    if top_k is not None and top_k < len(scores):
-        scores[scores < np.partition(scores, -top_k)[-top_k]] = -np.inf
+    if top_k is not None:
+        scores[np.argsort(-scores, kind="stable")[top_k:]] = -np.inf
     p = np.exp(scores - scores.max())
     return int(rng.choice(len(p), p=p / p.sum()))

@@ -6,14 +6,14 @@ without attention: Cho et al., "Learning phrase representations using RNN encode
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 import minigrad as mg
 from minigrad import nn
-
-NEVER = -1e9  # a score that no beam survives
+from models.beam import beam_search
+from models.modes import inference
 
 
 class Memory(NamedTuple):
@@ -149,67 +149,37 @@ class Seq2Seq(nn.Module):
     ) -> list[Translation]:
         """Search for a likely translation of each sentence; `beam=1` takes the best word each time.
 
-        A beam keeps the `beam` best beginnings; the score of a sentence is its log probability per
-        word, ends included.
+        The `beam` best beginnings are kept; the score of a sentence is its log probability per
+        word, the end mark included. See `models.beam`.
         """
-        was_training = self.training
-        self.eval()
-        try:
-            with mg.no_grad():
-                return self._search(source, lengths, beam, max_length)
-        finally:
-            self.train(was_training)
+        with inference(self):
+            states, state = self.encoder(source, lengths)
+            memory = self.decoder.read(states, lengths)
+            # Each sentence as often as it has beams
+            each = mg.asarray(np.repeat(np.arange(len(lengths)), beam), device=states.device)
+            state = state[each]
+            memory = Memory(*(None if part is None else part[each] for part in memory))
+            looks = []
 
-    def _search(
-        self, source: np.ndarray, lengths: np.ndarray, beam: int, max_length: int
-    ) -> list[Translation]:
-        n = source.shape[1]
-        source = np.repeat(source, beam, axis=1)  # beams of a sentence lie side by side
-        lengths = np.repeat(np.asarray(lengths), beam)
-        states, state = self.encoder(source, lengths)
-        memory = self.decoder.read(states, lengths)
-        ids = np.full((n * beam, 1), self.bos)
-        looks = np.zeros((n * beam, 0, source.shape[0]))
-        scores = np.full((n, beam), NEVER)
-        scores[:, 0] = 0.0  # all beams begin alike: only one of them counts
-        done = np.zeros((n, beam), dtype=bool)
-        words = np.ones((n, beam))
-        for _ in range(max_length):
-            vectors = self.decoder.embedding(ids[:, -1])
-            feature, state, weight = self.decoder(vectors, state, memory)
-            log_p = mg.log_softmax(self.decoder.head(feature)).numpy().astype(np.float64)
-            log_p = log_p.reshape(n, beam, -1)
-            vocabulary = log_p.shape[-1]
-            log_p[:, :, [0, self.bos]] = NEVER  # padding and the begin mark are never written
-            log_p[done] = NEVER  # a finished sentence goes on as itself, for nothing
-            log_p[done, self.eos] = 0.0
-            total = scores[:, :, None] + log_p
-            flat = total.reshape(n, -1)
-            best = np.argsort(-flat, axis=1, kind="stable")[:, :beam]
-            parent, word = best // vocabulary, best % vocabulary
-            scores = np.take_along_axis(flat, best, axis=1)
-            rows = (parent + np.arange(n)[:, None] * beam).reshape(-1)
-            words = np.take_along_axis(words, parent, axis=1)
-            done = np.take_along_axis(done, parent, axis=1)
-            words = words + ~done
-            done = done | (word == self.eos)
-            ids = np.concatenate([ids[rows], word.reshape(-1, 1)], axis=1)
-            looks = np.concatenate([looks, weight.numpy()[:, None]], axis=1)[rows]
-            state = state[mg.asarray(rows, device=state.device)]
-            if done.all():
-                break
-        per_word = scores / words
-        return [
-            self._translation(
-                ids[i * beam + b], looks[i * beam + b], lengths[i * beam], per_word[i, b]
+            def step(words: np.ndarray, rows: np.ndarray) -> np.ndarray:
+                nonlocal state
+                before = state[mg.asarray(rows, device=state.device)]
+                vectors = self.decoder.embedding(words)
+                feature, state, weights = self.decoder(vectors, before, memory)
+                looks.append(weights.numpy())
+                return mg.log_softmax(self.decoder.head(feature)).numpy()
+
+            paths = beam_search(
+                step,
+                len(lengths),
+                beam=beam,
+                bos=self.bos,
+                eos=self.eos,
+                max_length=max_length,
+                forbidden=(0, self.bos),  # padding and the begin mark are never written
             )
-            for i, b in enumerate(np.argmax(per_word, axis=1))
+        weights = np.stack(looks)  # (T, sentences · beam, S)
+        return [
+            Translation(p.ids, weights[np.arange(len(p.rows)), p.rows, :length], p.score)
+            for p, length in zip(paths, lengths, strict=True)
         ]
-
-    def _translation(
-        self, ids: np.ndarray, looks: np.ndarray, length: int, score: float
-    ) -> Translation:
-        written: list[Any] = ids[1:].tolist()
-        if self.eos in written:
-            written = written[: written.index(self.eos)]
-        return Translation(written, looks[: len(written), :length], float(score))

@@ -12,6 +12,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
+from models.modes import inference
 
 
 class TaggerBatch(NamedTuple):
@@ -87,7 +88,7 @@ class Tagger(nn.Module):
 
     def predict(self, batch: TaggerBatch) -> np.ndarray:
         """The most likely tags (T, B), -100 after a sentence's end."""
-        with mg.no_grad():
+        with inference(self):
             best = np.argmax(self(batch).numpy(), axis=-1)
         inside = np.arange(len(best))[:, None] < np.asarray(batch.lengths)[None]
         return np.where(inside, best, -100)
