@@ -57,7 +57,11 @@ def mermaid(text: object, limit: int = LIMIT) -> str:
     )
 
 
-def to_json(value: Any) -> str:
+def to_json(value: Any, *, indent: int | None = 1) -> str:
     """JSON that may stand inside a `<script>` element: `<`, `>`, `&` and U+2028/9 are escaped."""
-    text = json.dumps(value, ensure_ascii=True, indent=1, allow_nan=False, sort_keys=True)
+    separators = None if indent else (",", ":")
+    text = json.dumps(
+        value, ensure_ascii=True, indent=indent, allow_nan=False, sort_keys=True,
+        separators=separators,
+    )  # fmt: skip
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -157,6 +157,8 @@ class _Folder:
                 body[0].notes.append(f"a chain of {run.count:,}")
         else:
             self._make_states(r, prefix, box)
+        body[0].jump = False  # that was the turn of this loop; the one around it turns before it
+        (*self.bodies[r][0], body[0])[0].jump = rows[0][0].jump
 
     def _strip_layer_number(self, body: list[Item], box: Path, index: str) -> None:
         n = len(box)
@@ -190,8 +192,9 @@ class _Folder:
                 start = self.into[first[o].id][a].src
                 hint = self.old.items[start]
                 if (offset, link.slot) not in found:
-                    like_h0 = hint.kind == "input" or hint.name.endswith("0")
-                    found[offset, link.slot] = hint.name if like_h0 else ""
+                    called = hint.name or hint.title
+                    like_h0 = (hint.kind == "input" and hint.name) or called.endswith("0")
+                    found[offset, link.slot] = called if like_h0 else ""
                 if hint.kind == "input" and hint.title == "input":
                     hint.title = "initial state"
         for number, ((offset, slot), hint_name) in enumerate(sorted(found.items())):

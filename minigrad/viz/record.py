@@ -16,6 +16,7 @@ import numpy as np
 
 from ..backend import NAMESPACES, device_of
 from ..engine import Node, Tensor, edge, no_grad, pull
+from .spy import Event, watched
 from .tape import Tape, opener
 
 UNITS = 16  # rows of a heat map at most
@@ -50,6 +51,7 @@ class Record:
         values, grads: statistics of each line's first output, and of its gradient.
         order: positions in the order in which backward came by.
         seconds: how long backward took on each line.
+        events: what each line received and sent on, in the engine's order.
     """
 
     tape: Tape
@@ -57,6 +59,7 @@ class Record:
     grads: dict[int, Stats] = field(default_factory=dict)
     order: list[int] = field(default_factory=list)
     seconds: dict[int, float] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
 
     def __repr__(self) -> str:
         return (
@@ -97,14 +100,15 @@ def record(outputs: Any, *, expand: Iterable[str] | str | bool = ()) -> Iterator
                 owner = node.add_hooks(slot)
                 owner[id(hook)] = hook
                 hooks.append((owner, id(hook)))
-    try:
-        yield seen
-    finally:
-        clock.stop()
-        for owner, key in hooks:
-            owner.pop(key, None)
-    for node in tape.opened:
-        _pull_inside(seen, at, tape, node, inner)
+    with watched(at, seen.events):
+        try:
+            yield seen
+        finally:
+            clock.stop()
+            for owner, key in hooks:
+                owner.pop(key, None)
+        for node in tape.opened:
+            _pull_inside(seen, at, tape, node, inner)
 
 
 class _Clock:

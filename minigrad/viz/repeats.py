@@ -32,7 +32,8 @@ class Wiring:
     source: Ints  # (n, A)
     slot: Ints  # (n, A)
     leaf_kind: Ints
-    changed: Bools  # before item i the path changed, or the code jumped back: a natural cut
+    jump: Bools  # before item i the code went backwards, as at the turn of a loop
+    changed: Bools  # before item i the path changed
     boxes: list[tuple[int, int]]  # stretches that are bodies already
 
 
@@ -120,13 +121,19 @@ def _free_parts(free: Bools, start: int, stop: int) -> list[tuple[int, int]]:
 
 
 def _best(w: Wiring, start: int, size: int, p: int, least: int) -> Run | None:
-    """Cut the stretch into repetitions where fewest values cross; check the wiring."""
+    """Cut the stretch into repetitions where the loop turns, else where fewest values cross."""
     if size // p < least:
         return None
     crossing = _crossing(w, start, size, p)
     order = sorted(
         range(p),
-        key=lambda o: (int(crossing[o]), not w.changed[start + o], -((size - o) // p), o),
+        key=lambda o: (
+            not _turns(w, start + o, p),
+            int(crossing[o]),
+            not w.changed[start + o],
+            -((size - o) // p),
+            o,
+        ),
     )
     for offset in order[:8]:
         count = (size - offset) // p
@@ -136,6 +143,11 @@ def _best(w: Wiring, start: int, size: int, p: int, least: int) -> Run | None:
         if run is not None:
             return run
     return None
+
+
+def _turns(w: Wiring, at: int, p: int) -> bool:
+    """Whether the code goes backwards there; in the next repetition, for the first has no before."""
+    return bool(w.jump[min(at + p, len(w.jump) - 1)])
 
 
 def _crossing(w: Wiring, start: int, size: int, p: int) -> Ints:

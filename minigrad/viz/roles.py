@@ -3,7 +3,7 @@
 In the cell of an LSTM (Hochreiter and Schmidhuber 1997; Gers et al. 2000) the candidate is the tanh
 multiplied by a sigmoid (the input gate), the output gate multiplies a tanh of the sum, and the
 forget gate multiplies the old cell. In a GRU (Cho et al. 2014) the reset gate multiplies what goes
-into the candidate's tanh.
+into the candidate's tanh, and the update gate mixes the old state with the candidate.
 """
 
 from __future__ import annotations
@@ -44,13 +44,15 @@ def mark_gates(ir: GraphIR) -> None:
             for source in into.get(item.id, ()):
                 if items[source].kind == "state" and not items[source].name.startswith("state"):
                     _rename(items, item, items[source].name)
-    for gate in gates:  # the candidate belongs to the gates when it is cut from the same values
-        if gate.title.startswith("input"):
-            for other in _partners(items, into, out, gate):
+    for gate in gates:  # the candidate is what the input gate, or 1 − z, multiplies
+        letter = {"input": "g", "update": "n"}.get(gate.title.partition(" ")[0])
+        sources = [gate.id, *(d for d in out.get(gate.id, ()) if items[d].op == "subtract")]
+        for source in sources if letter else ():
+            for other in _partners(items, into, out, items[source]):
                 if other.op == "tanh" and other.kind == "op":
                     other.kind = "gate"
                     if not other.name:
-                        other.title = "candidate  g = tanh"
+                        other.title = f"candidate  {letter} = tanh"
 
 
 def _name_states(
@@ -66,7 +68,7 @@ def _name_states(
             for state in out.get(product, ()):
                 if items[state].kind == "state":
                     _rename(items, items[state], "h")
-    elif gate.title.startswith("reset"):
+    elif gate.title.startswith("update"):
         for partner in _partners(items, into, out, gate):
             if partner.kind == "state":
                 _rename(items, partner, "h")
@@ -125,7 +127,10 @@ def _role(
         for s in out.get(d, ())
         if items[s].op == "add"
     }
+    complement = any(items[d].op == "subtract" for d in out.get(gate.id, ()))
     for partner in partners:
+        if partner.kind == "state" and complement and sums:
+            return "update  z"
         if partner.op == "tanh":
             fed_by = {items[s].op for s in into.get(partner.id, ())}
             product = {s for s in into.get(partner.id, ()) if items[s].op == "add"}
@@ -136,7 +141,7 @@ def _role(
                 return "output  o"
         if partner.kind == "state" and sums and _adds_candidate(items, into, sums):
             return "forget  f"
-        if partner.kind == "state" and _leads_to_tanh(items, out, gate):
+        if partner.op != "tanh" and _leads_to_tanh(items, out, gate):
             return "reset  r"
     return ""
 

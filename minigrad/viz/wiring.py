@@ -42,14 +42,15 @@ def wiring(ir: GraphIR, sequence: list[Item]) -> Wiring:
     slot[row[fits], column[fits]] = np.array(slots, dtype=np.int64)[order][fits]
     codes: dict[object, int] = {}
     token = np.empty(n, dtype=np.int64)
-    changed = np.ones(n, dtype=bool)
+    jump, changed = np.zeros(n, dtype=bool), np.ones(n, dtype=bool)
     before: Path | None = None
     for i, item in enumerate(sequence):
         key = (item.token, item.count) if fan[i] <= WIDE else ("wide", i)
         token[i] = codes.setdefault(key, len(codes))
-        changed[i] = item.jump or item.path != before
+        jump[i], changed[i] = item.jump, item.path != before
         before = item.path
-    return Wiring(token, source, slot, np.array(kinds, dtype=np.int64), changed, _bodies(sequence))
+    leaf_kinds = np.array(kinds, dtype=np.int64)
+    return Wiring(token, source, slot, leaf_kinds, jump, changed, _bodies(sequence))
 
 
 def _bodies(sequence: list[Item]) -> list[tuple[int, int]]:
