@@ -140,13 +140,14 @@ class _Folder:
                 item.loop = item.path + item.loop[len(every[0].path) :][:1]
             body.append(item)
         if not single:
-            self._strip_layer_number(body, box, INDEX[kind])
+            numbered = self._strip_layer_number(body, box, INDEX[kind])
             self._move_boxes(run, body)
             lines = sum(len(i.lines) for i in body) // run.count
             clock = self.clocks[r]
+            title = {"steps": "step t", "layers": "layer ℓ", "repeats": "repeat i"}[kind]
             self.new.boxes[box] = Box(
                 kind,
-                {"steps": "step t", "layers": "layer ℓ", "repeats": "repeat i"}[kind],
+                f"{prefix[-1]} [{clock.index}]" if numbered else title,
                 f"{clock.index} = {clock.at(0):,} … {clock.at(run.count - 1):,}  ·  "
                 f"{lines:,} tape line{'s' * (lines > 1)} each",
                 run.count,
@@ -160,11 +161,16 @@ class _Folder:
         body[0].jump = False  # that was the turn of this loop; the one around it turns before it
         (*self.bodies[r][0], body[0])[0].jump = rows[0][0].jump
 
-    def _strip_layer_number(self, body: list[Item], box: Path, index: str) -> None:
+    def _strip_layer_number(self, body: list[Item], box: Path, index: str) -> bool:
+        """blocks > [ℓ] > … in the box of the repeat is blocks > …; whether it was so."""
         n = len(box)
-        if all(len(i.path) > n and i.path[n] == f"[{index}]" for i in body):
+        numbered = all(len(i.path) > n and i.path[n] == f"[{index}]" for i in body)
+        if numbered:
             for item in body:
                 item.path = box + item.path[n + 1 :]
+                if item.loop:
+                    item.loop = item.path + item.loop[-1:]
+        return numbered and n > 1
 
     def _move_boxes(self, run: Run, body: list[Item]) -> None:
         """Boxes inside the body stand one box deeper now."""

@@ -141,7 +141,8 @@ def _module_item(id_: str, items: list[Item], depth: int, opened: set[Path]) -> 
     item = Item(id_, "module", op="module", name=path[-1], path=path[:-1], lines=lines, count=count)
     names = Counter(i.op for i in ops)
     item.doc = ", ".join(f"{op} ×{n}" if n > 1 else op for op, n in names.most_common(6))
-    item.notes.append(f"{each} tape line{'s' * (each != 1)}")
+    times = f"{count} × " if count > 1 else ""
+    item.notes.append(f"{times}{each} tape line{'s' * (each != 1)}")
     if held:
         size = sum(_size(i) for i in held)
         item.notes.append(f"{size:,} parameters")
@@ -235,11 +236,25 @@ def _place_leaves(ir: GraphIR) -> None:
                 path = path[:i]
                 break
         item.path = path
-        prefix = ".".join(modules_of(path))
-        for start in (prefix, prefix.partition(".")[2]):
-            if start and item.name.startswith(start + "."):
-                item.title = item.name[len(start) + 1 :]
+        item.title = _inside(item.name, modules_of(path)) or item.title
+
+
+def _inside(name: str, modules: Path) -> str:
+    """A parameter's name as seen from the box it stands in: blocks.ℓ.up.bias in up is bias."""
+    for around in (modules, modules[1:]):
+        parts = name.split(".")
+        for module in around:
+            while parts[:1] in (["ℓ"], ["t"]):
+                del parts[0]
+            if parts[0] != module:
                 break
+            del parts[0]
+        else:
+            while parts[:1] in (["ℓ"], ["t"]):
+                del parts[0]
+            if around and parts:
+                return ".".join(parts)
+    return ""
 
 
 def _modules(model: Any) -> dict[Path, str]:

@@ -110,13 +110,8 @@ def card(item: Item, look: Theme, show: Show) -> str:
     size = 12 if item.kind in ("parameter", "input", "state") else 13
     head = f"{font(title_of(item), size, look.ink, bold=True)}"
     if item.badge:
-        row = (
-            '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="3" CELLPADDING="0"><TR>'
-            f"<TD>{head}</TD>{badge(item.badge, look, 9)}</TR></TABLE>"
-        )
-        rows = [f"<TD {span}>{row}</TD>"]
-    else:
-        rows = [f"<TD {span}>{head}</TD>"]
+        head += font(f"  {item.badge}", size, look.muted, bold=True)
+    rows = [f"<TD {span}>{head}</TD>"]
 
     def small(text: str, colour: str = look.muted) -> None:
         if text:
@@ -188,7 +183,7 @@ def _cells(colours: Sequence[Sequence[str]], width: int, height: int) -> str:
     rows = "".join(
         "<TR>"
         + "".join(
-            f'<TD WIDTH="{width}" HEIGHT="{height}" FIXEDSIZE="TRUE" BGCOLOR="{c}"></TD>'
+            f'<TD WIDTH="{width}" HEIGHT="{height}" BGCOLOR="{c}"></TD>'
             for c in row
         )
         + "</TR>"

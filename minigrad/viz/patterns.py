@@ -68,9 +68,10 @@ def pattern(texts: list[str], kind: str) -> str:
     for column, part in enumerate(parts[1:]):
         numbers = [int(v[column]) for v in values]
         start, step = numbers[0], numbers[1] - numbers[0]
-        if all(n == start for n in numbers):
-            shown = str(start)
-        elif all(n == start + step * k for k, n in enumerate(numbers)) and abs(step) == 1:
+        if all(text[column] == values[0][column] for text in values):
+            out += values[0][column] + part
+            continue
+        if all(n == start + step * k for k, n in enumerate(numbers)) and abs(step) == 1:
             sign = "" if step == 1 else "−"
             shown = f"{start}{sign or '+'}{index}" if start else f"{sign}{index}"
         else:

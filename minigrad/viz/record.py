@@ -42,13 +42,20 @@ class Stats:
     units: list[float] = field(default_factory=list)
     steps: list[Stats] = field(default_factory=list)
 
+    def add(self, other: Stats) -> None:
+        """Take in the gradient of a further output of the same line."""
+        self.norm = (self.norm**2 + other.norm**2) ** 0.5
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+        self.bad += other.bad
+
 
 @dataclass(slots=True)
 class Record:
     """What `record` saw, by position of the line on the tape.
 
     Attributes:
-        values, grads: statistics of each line's first output, and of its gradient.
+        values, grads: statistics of each line's first output, and of the gradient of all its
+            outputs.
         order: positions in the order in which backward came by.
         seconds: how long backward took on each line.
         events: what each line received and sent on, in the engine's order.
@@ -138,8 +145,12 @@ def _hook(
         line = at.get(node)
         if node in inner:
             inner[node][slot] = grad.data
-        elif line is not None and (slot == 0 or line not in seen.grads):
-            seen.grads[line] = stats(grad.data, sequence=sequence)
+        elif line is not None:
+            new = stats(grad.data, sequence=sequence and slot == 0)
+            if line in seen.grads and slot:
+                seen.grads[line].add(new)
+                return
+            seen.grads[line] = new
             if line not in seen.seconds:
                 seen.order.append(line)
             clock.step(line)

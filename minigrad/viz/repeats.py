@@ -146,7 +146,7 @@ def _best(w: Wiring, start: int, size: int, p: int, least: int) -> Run | None:
 
 
 def _turns(w: Wiring, at: int, p: int) -> bool:
-    """Whether the code goes backwards there; in the next repetition, for the first has no before."""
+    """Whether the code goes backwards there: asked of the second repetition, the first is new."""
     return bool(w.jump[min(at + p, len(w.jump) - 1)])
 
 

@@ -156,3 +156,14 @@ def test_nothing_is_kept_when_nothing_is_recorded():
     loss = nets.mlp()[0]
     viz.draw_graph(loss)
     assert all(node.hooks is None for node in Tape(loss).lines)
+
+
+def test_the_gradients_of_all_outputs_of_a_line_count():
+    x = nets.leaf(4, 3)
+    rows = mg.unstack(x)
+    loss = sum((i + 1.0) * row.sum() for i, row in enumerate(rows))
+    with viz.record(loss) as seen:
+        loss.backward()
+    (line,) = [i for i, n in enumerate(seen.tape.lines) if n.op.name == "unstack"]
+    assert seen.grads[line].norm == pytest.approx(np.linalg.norm(x.grad.numpy()), rel=1e-6)
+    assert seen.order == sorted(seen.order, reverse=True)

@@ -1,0 +1,11 @@
+"""The picture as one page: a self-contained HTML file that needs neither a server nor a network.
+
+`details` keeps what a page shows beyond the picture, `data` makes it JSON, `view` is the first
+layout, `events` the backward pass in the engine's order, `document` puts it into one file. The
+script and the WASM engine in `assets/` are built by `assets/build.mjs`.
+"""
+
+from .details import Details, gather
+from .document import frame, html_page
+
+__all__ = ["Details", "frame", "gather", "html_page"]
