@@ -7,6 +7,7 @@ Each is also the built-in exception that Python programmers expect: ``except Val
     ├── DTypeError          (TypeError)     an element type the function does not take
     ├── DeviceError         (RuntimeError)  devices mixed, or a device that is not there
     ├── IndexRangeError     (IndexError)    an index or a token id outside its range
+    ├── LinAlgError         (ValueError)    a matrix that is singular, or has no such decomposition
     ├── ConfigError         (ValueError)    an option or a combination of options with no meaning
     ├── GradError           (RuntimeError)  differentiation was asked of something it cannot pass
     │   ├── InPlaceError                    a value saved for the backward pass was overwritten
@@ -35,6 +36,7 @@ __all__ = [
     "GraphFreedError",
     "InPlaceError",
     "IndexRangeError",
+    "LinAlgError",
     "MinigradError",
     "MissingExtraError",
     "ShapeError",
@@ -59,7 +61,11 @@ class DeviceError(MinigradError, RuntimeError):
 
 
 class IndexRangeError(MinigradError, IndexError):
-    """An index, axis or token id outside its range."""
+    """An index or token id outside its range."""
+
+
+class LinAlgError(MinigradError, ValueError):
+    """A matrix that is singular, or that has no such decomposition."""
 
 
 class ConfigError(MinigradError, ValueError):

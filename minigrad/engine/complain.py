@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..backend import NAMESPACES
-from ..errors import AnomalyError, DeviceError, DTypeError, ShapeError
+from ..errors import AnomalyError, DeviceError, DTypeError, IndexRangeError, ShapeError
 from .modes import show, user_place
 from .tensor import Tensor
 
@@ -56,7 +56,7 @@ def explain(op: Op, error: Exception, values: list[Any], params: dict[str, Any])
     text = f"{op.name}({', '.join(given)}): {error}"
     if isinstance(error, TypeError):
         return DTypeError(text)
-    return ShapeError(text)
+    return IndexRangeError(text) if isinstance(error, IndexError) else ShapeError(text)
 
 
 def check_nan(op: Op, out: Any, values: list[Any]) -> None:

@@ -153,7 +153,7 @@ class Op:
                 out = self.forward(NAMESPACES[kind], *values)
         except MinigradError:
             raise
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, IndexError) as error:
             raise explain(self, error, values, params) from error
         if modes.anomaly:
             check_nan(self, out, values)
