@@ -301,12 +301,14 @@ def test_only_the_gradients_asked_for(kind):
 # -- the fast paths ----------------------------------------------------------------------------
 
 
-@pytest.fixture(params=[7, 2], ids=["two steps a part", "wider than a part"])
+@pytest.fixture(params=[(7, 512), (2, 0)], ids=["folded, two steps a part", "wide"])
 def tiny_limits(request, monkeypatch):
     """Cut products, project and sum at sizes that tests can afford."""
+    cached, folded = request.param
     monkeypatch.setattr(_products, "UNPACKED", 600)
     monkeypatch.setattr(_products, "ROWS", 8)
-    monkeypatch.setattr(_shared, "CACHED", request.param)
+    monkeypatch.setattr(_shared, "CACHED", cached)
+    monkeypatch.setattr(_shared, "FOLDED", folded)
     monkeypatch.setattr(_shared, "COLUMNS", 5)
     _products.cut.cache_clear()
     yield

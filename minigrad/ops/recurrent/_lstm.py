@@ -9,7 +9,7 @@ from ...engine import Tensor, fused, ops
 from ._products import product
 from ._scan import scan
 from ._schedule import Lengths, schedule
-from ._shared import GateGradients, InputProjection, arrange, total
+from ._shared import GateGradients, Preactivations, arrange, total
 from .checks import check
 
 # The forward loop keeps its gates in the order g o f i: the sigmoids, and the factors of each
@@ -54,8 +54,8 @@ def lstm(
     (T, B, _), H, dtype = x.shape, c0.shape[1], x.dtype
     batch = schedule(T, B, lengths, reverse)
     rows = batch.pack(xp, x)
-    project_input = InputProjection(xp, arrange(xp, w_ih, HALVED, total(b_ih, b_hh)), rows)
-    recurrent = arrange(xp, w_hh, HALVED)
+    w_x, w_h = arrange(xp, w_ih, HALVED, total(b_ih, b_hh)), arrange(xp, w_hh, HALVED)
+    preactivations = Preactivations(xp, w_x, w_h, rows)
     out, previous = batch.outputs(xp, h0)
     hidden, cell = batch.columns(xp, h0), batch.columns(xp, c0)
     unprojected = xp.empty((batch.size if w_hr is not None else 0, H), dtype=dtype)
@@ -66,20 +66,16 @@ def lstm(
     for n, starts in batch.runs:
         # A step's block: tanh cₜ, cₜ₋₁, g, o, f, i. The next block takes cₜ.
         blocks = xp.empty((len(starts) + 1 if keep else 2, 6, H, n), dtype=dtype)
-        gates = xp.empty((4 * H, n), dtype=dtype)
         fc, ig = fc_ig = xp.empty((2, H, n), dtype=dtype)
-        m = xp.empty((H, n), dtype=dtype)
-        h = m if w_hr is None else xp.empty((w_hr.shape[0], n), dtype=dtype)
-        recur = product(xp, recurrent, h, gates)
+        h, steps = preactivations(n, starts)
+        m = h if w_hr is None else xp.empty((H, n), dtype=dtype)
         project = None if w_hr is None else product(xp, w_hr, m, h)
         h[...], blocks[0, 1] = hidden[:, :n], cell[:, :n]
 
-        for step, (start, projected) in enumerate(project_input(n, starts)):
+        for step, (start, gates) in enumerate(steps):
             block, after = blocks[step % len(blocks)], blocks[(step + 1) % len(blocks)]
             activations, sigmoids = block[2:].reshape(4 * H, n), block[3:]
-            recur()
-            add(gates, projected, activations)
-            tanh(activations, activations)
+            tanh(gates, activations)
             multiply(sigmoids, half, sigmoids)
             add(sigmoids, half, sigmoids)
             multiply(block[4:], block[1:3], fc_ig)

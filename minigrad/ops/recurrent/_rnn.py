@@ -10,7 +10,7 @@ from ...errors import ConfigError
 from ._products import product
 from ._scan import scan
 from ._schedule import Lengths, schedule
-from ._shared import GateGradients, InputProjection, arrange, total
+from ._shared import GateGradients, Preactivations, arrange, total
 from .checks import check
 
 
@@ -40,22 +40,19 @@ def rnn(
     lengths = check("rnn", 1, x, {"h0": h0}, w_ih, w_hh, b_ih, b_hh, lengths)
     if nonlinearity not in {"tanh", "relu"}:
         raise ConfigError(f"rnn: nonlinearity is {nonlinearity!r}, expected 'tanh' or 'relu'")
-    (T, B, _), H, dtype = x.shape, h0.shape[1], x.dtype
+    T, B, _ = x.shape
     batch = schedule(T, B, lengths, reverse)
     rows = batch.pack(xp, x)
     weight = arrange(xp, w_ih, [(0, 1.0)], total(b_ih, b_hh))
-    project_input = InputProjection(xp, weight, rows)
+    preactivations = Preactivations(xp, weight, w_hh, rows)
     out, previous = batch.outputs(xp, h0)
     hidden = batch.columns(xp, h0)
-    zero = xp.zeros((), dtype=dtype)
+    zero = xp.zeros((), dtype=x.dtype)
 
     for n, starts in batch.runs:
-        h, gate = xp.empty((2, H, n), dtype=dtype)
-        recur = product(xp, w_hh, h, gate)
+        h, steps = preactivations(n, starts)
         h[...] = hidden[:, :n]
-        for start, projected in project_input(n, starts):
-            recur()
-            xp.add(gate, projected, gate)
+        for start, gate in steps:
             if nonlinearity == "tanh":
                 xp.tanh(gate, h)
             else:

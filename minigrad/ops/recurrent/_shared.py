@@ -12,6 +12,7 @@ from ._products import product
 from ._schedule import Schedule
 
 COLUMNS = 32  # narrower steps are projected several at a time
+FOLDED = 512  # input and state features up to which one product takes both
 CACHED = 256  # columns of gate gradients that stay in cache until they are multiplied
 SMALL = 1 << 17  # elements up to which a weight's gradient is summed part by part
 
@@ -68,6 +69,52 @@ class InputProjection:
             project()
             for start in chunk:
                 yield start, projected[:, start - low : start - low + n]
+
+
+class Preactivations:
+    """W_ih xₜ + W_hh hₜ₋₁ + b of each step. `w_ih` holds the bias as last column, if there is one.
+
+    On the CPU one product [W_hh W_ih b] [h; x; 1], unless that is too large to be a small one.
+    """
+
+    def __init__(self, xp: Any, w_ih: Array, w_hh: Array, rows: Array) -> None:
+        self.xp, self.w_hh, self.rows = xp, w_hh, rows
+        self.folded = xp is np and w_hh.shape[1] + rows.shape[1] <= FOLDED
+        self.weight = xp.concatenate((w_hh, w_ih), axis=1) if self.folded else w_hh
+        self.project = InputProjection(xp, w_ih, rows)
+
+    def __call__(
+        self, n: int, starts: Sequence[int]
+    ) -> tuple[Array, Iterator[tuple[int, Array]]]:
+        """The place of the state h (P, n), and for each step (start, preactivations (M, n)).
+
+        A step reads what stands in h when it is asked for, and overwrites the step before.
+        """
+        operand = self.xp.ones((self.weight.shape[1], n), dtype=self.rows.dtype)
+        steps = self._folded_steps if self.folded else self._steps
+        return operand[: self.w_hh.shape[1]], steps(operand, n, starts)
+
+    def _folded_steps(
+        self, operand: Array, n: int, starts: Sequence[int]
+    ) -> Iterator[tuple[int, Array]]:
+        first = self.w_hh.shape[1]
+        inputs = operand[first : first + self.rows.shape[1]]  # a row of ones may follow
+        gates = self.xp.empty((self.weight.shape[0], n), dtype=operand.dtype)
+        multiply = product(self.xp, self.weight, operand, gates)
+        for start in starts:
+            inputs[...] = self.rows[start : start + n].T
+            multiply()
+            yield start, gates
+
+    def _steps(
+        self, operand: Array, n: int, starts: Sequence[int]
+    ) -> Iterator[tuple[int, Array]]:
+        gates = self.xp.empty((self.weight.shape[0], n), dtype=operand.dtype)
+        multiply = product(self.xp, self.weight, operand, gates)
+        for start, projected in self.project(n, starts):
+            multiply()
+            self.xp.add(gates, projected, gates)
+            yield start, gates
 
 
 class GateGradients:
