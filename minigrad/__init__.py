@@ -46,12 +46,12 @@ from .engine import (
 from .ops import *  # the functions: each module of ops says in its __all__ what it brings
 
 if TYPE_CHECKING:
-    from . import data, io, nn, optim, testing, training, viz
+    from . import data, io, linalg, nn, optim, testing, training, viz
     from .backend import cuda
 
 __version__ = "0.1.0"
 
-_LAZY = {"data", "io", "nn", "optim", "testing", "training", "viz"}
+_LAZY = {"data", "io", "linalg", "nn", "optim", "testing", "training", "viz"}
 
 __all__ = [
     "Device",
@@ -176,6 +176,7 @@ __all__ = [
     "leaky_relu",
     "less",
     "less_equal",
+    "linalg",
     "linear",
     "linspace",
     "log",

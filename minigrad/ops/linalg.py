@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import backend
 from ..backend import Array
-from ..engine import function, op
+from ..engine import function, op, ops
 from ..errors import ShapeError
 from .broadcasting import sum_to
 from .reduction import norm
@@ -132,9 +132,9 @@ def tensordot(x1: Any, x2: Any, /, *, axes: int | Sequence[Sequence[int]] = 2) -
 
 
 @function
-def trace(x: Any, /, *, offset: int = 0) -> Any:
-    """The sum of the diagonal of the matrices in the last two axes."""
-    return diagonal(x, offset=offset).sum(axis=-1)
+def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
+    """The sum of the diagonal of the matrices in the last two axes, in `dtype` if it is given."""
+    return ops.sum(diagonal(x, offset=offset), axis=-1, dtype=dtype)
 
 
 @function
@@ -146,5 +146,10 @@ def vector_norm(
     keepdims: bool = False,
     ord: float = 2,
 ) -> Any:
-    """(Σ |x|^ord)^(1/ord) over `axis`: `norm` under the name the Array API standard has for it."""
+    """(Σ |x|^ord)^(1/ord) over `axis`, and for ord=0 the number of elements that are not 0.
+
+    `norm` under the name that the Array API standard has for it.
+    """
+    if ord == 0:
+        return ops.count_nonzero(x, axis=axis, keepdims=keepdims).astype(x.dtype)
     return norm(x, axis=axis, keepdims=keepdims, ord=ord)
