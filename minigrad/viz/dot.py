@@ -10,7 +10,7 @@ from .escape import quoted
 from .heading import heading
 from .hints import Hints
 from .ir import Box, GraphIR, Item, Link, Path
-from .labels import Show, badge, card, font, table, title_of, tooltip
+from .labels import Show, badge, card, font, kept_spaces, table, title_of, tooltip
 from .style import FONT, SHAPES, SYMBOLS, Theme
 
 ENDS = ("parameter", "input", "output", "loss")
@@ -185,7 +185,7 @@ class _Writer:
                 "arrowhead": "normal", "arrowtail": "normal",
             }  # fmt: skip
         if e.label:
-            values["label"] = f" {e.label} "
+            values["label"] = kept_spaces(f" {e.label} ")
         if e.role:
             values["tooltip"] = e.role
         if (e.src, e.dst) in self.hints.heavy:

@@ -5,6 +5,7 @@ Text enters through `escape.markup` only. Numbers and colours are made here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 from .escape import markup
 from .ir import Item, shape_text
 from .style import CIVIDIS, GATES, SYMBOLS, VERMILION, Theme, contrast, number, ramp
+
+_SPACES = re.compile(r"^ +| +$|  +")
 
 # Their parameters are read from the shape of the result.
 SPOKEN = frozenset(
@@ -33,9 +36,14 @@ class Show:
     rankdir: str = "LR"
 
 
+def kept_spaces(text: str) -> str:
+    """Spaces at the ends and in rows as no-break spaces: SVG drops them, dot counts them."""
+    return _SPACES.sub(lambda m: "\u00a0" * len(m.group()), text)
+
+
 def font(text: str, size: float, colour: str, *, bold: bool = False) -> str:
     """A run of text."""
-    body = markup(text) or "&#160;"  # dot accepts no empty text
+    body = markup(kept_spaces(text)) or "&#160;"  # dot accepts no empty text
     if bold:
         body = f"<B>{body}</B>"
     return f'<FONT POINT-SIZE="{size:g}" COLOR="{colour}">{body}</FONT>'

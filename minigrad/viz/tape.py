@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend import NAMESPACES
+from ..backend import NAMESPACES, get_rng_state, set_rng_state
 from ..engine import Node, Tensor, enable_grad, wrap
 from ..engine import scope as engine_scope
 from ..errors import ConfigError
@@ -123,8 +123,12 @@ class Tape:
             leaf = outer.of() if isinstance(outer.of, weakref.ref) else outer.of
             if not isinstance(outer.of, Node) and i < len(names):
                 self.roles.setdefault(id(outer.of if leaf is None else leaf), names[i])
-        with enable_grad():
-            out = plain(*arguments, **node.params)
+        state = get_rng_state()  # looking must not change what comes next
+        try:
+            with enable_grad():
+                out = plain(*arguments, **node.params)
+        finally:
+            set_rng_state(state)
         outs = list(out) if isinstance(out, tuple | list) else [out]
         self.opened[node] = outs
         self._kept.append(node)
