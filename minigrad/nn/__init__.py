@@ -37,7 +37,10 @@ from .loss import (
 from .module import Module, Parameter
 from .multihead import MultiheadAttention
 from .normalization import LayerNorm
+from .positions import LearnedPositionalEmbedding, RotaryEmbedding, SinusoidalPositionalEncoding
 from .recurrent import GRU, LSTM, RNN
+from .transformer import Transformer, TransformerDecoder, TransformerEncoder
+from .transformer_layers import TransformerDecoderLayer, TransformerEncoderLayer
 
 __all__ = [
     "ELU",
@@ -59,6 +62,7 @@ __all__ = [
     "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
+    "LearnedPositionalEmbedding",
     "Linear",
     "LogSoftmax",
     "LuongAttention",
@@ -70,13 +74,20 @@ __all__ = [
     "Parameter",
     "RNNCell",
     "ReLU",
+    "RotaryEmbedding",
     "ScaledDotProductAttention",
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SinusoidalPositionalEncoding",
     "Softmax",
     "Softplus",
     "Tanh",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "functional",
     "init",
     "lengths_to_mask",

@@ -1,8 +1,16 @@
 """The layers' functions without their parameters, under the name PyTorch's users look for.
 
-Everything here is also in `minigrad` itself.
+Everything here is also in `minigrad` itself. There, `scaled_dot_product_attention` returns the
+weights, too; here it is PyTorch's, which returns the output alone.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import ops
 from ..ops import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -23,7 +31,6 @@ from ..ops import (
     one_hot,
     pad,
     relu,
-    scaled_dot_product_attention,
     sigmoid,
     silu,
     smooth_l1_loss,
@@ -31,6 +38,7 @@ from ..ops import (
     softplus,
     tanh,
 )
+from .attention import dropout_mask
 
 __all__ = [
     "binary_cross_entropy",
@@ -60,3 +68,25 @@ __all__ = [
     "softplus",
     "tanh",
 ]
+
+
+def scaled_dot_product_attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> Any:
+    """softmax(scale · Q Kᵀ + mask) V, called as in PyTorch; `minigrad`'s has the weights, too.
+
+    Shapes: query (…, L, E), key (…, S, E), value (…, S, V) → (…, L, V). attn_mask broadcasts to
+    (…, L, S): bool, **True = attend**, or floats to be added. `dropout_p` applies always: pass 0 to
+    evaluate. A query that may attend to nothing gets zeros.
+    """
+    lead = np.broadcast_shapes(query.shape[:-2], key.shape[:-2])
+    drop = dropout_mask(query, (*lead, query.shape[-2], key.shape[-2]), dropout_p)
+    return ops.scaled_dot_product_attention(
+        query, key, value, attn_mask, drop, is_causal=is_causal, scale=scale
+    )[0]
