@@ -23,25 +23,30 @@ def heading(ir: GraphIR, look: Theme, show: Show) -> str:
 
 
 def _legend(ir: GraphIR, look: Theme, show: Show) -> str:
-    cells = []
-    both = show.grads and show.direction == "both" and any(e.grad for e in ir.links)
-    if both:
-        cells.append(f"<TD>{font('forward →', 10, look.muted, bold=True)}</TD>")
-        cells.append(f"<TD>{font('  ← gradient', 10, look.gradient_text, bold=True)}</TD>")
+    cells: list[str] = []
+
+    def part(*found: str) -> None:
+        gap = '<TD WIDTH="14"></TD>' if cells else ""
+        cells.append(gap + "".join(f"<TD>{cell}</TD>" for cell in found))
+
+    if show.grads and show.direction == "both" and any(e.grad for e in ir.links):
+        part(font("forward →", 10, look.muted, bold=True))
+        part(font("← gradient", 10, look.gradient_text, bold=True))
     every = [item.facts for item in ir.items.values()]
     if show.values and any("heat" in f or "values" in f for f in every):
-        cells.append(f"<TD>{font('    value  min ', 10, look.muted)}</TD>")
-        cells.append(f"<TD>{scale_cells(CIVIDIS, look)}</TD>")
-        cells.append(f"<TD>{font(' max', 10, look.muted)}</TD>")
+        ramp = scale_cells(CIVIDIS, look)
+        part(font("value: min", 10, look.muted), ramp, font("max", 10, look.muted))
     ends = next((f["grad_scale"] for f in every if "grad_scale" in f), None)
     if show.grads and ends:
         low, high = number(ends[0], 2), number(ends[1], 2)
-        cells.append(f"<TD>{font(f'    ‖gradient‖  {low} ', 10, look.muted)}</TD>")
-        cells.append(f"<TD>{scale_cells(VERMILION, look)}</TD>")
-        tail = f" {high}  (log, one scale for the whole graph)"
-        cells.append(f"<TD>{font(tail, 10, look.muted)}</TD>")
+        tail = f"{high} (log, one scale for the whole graph)"
+        part(
+            font(f"‖gradient‖: {low}", 10, look.muted),
+            scale_cells(VERMILION, look),
+            font(tail, 10, look.muted),
+        )
     if ir.banner and show.grads:
-        cells.append(f"<TD>{font('    ' + ir.banner, 10, look.gradient_text)}</TD>")
+        part(font(ir.banner, 10, look.gradient_text))
     if not cells:
         return ""
     return (

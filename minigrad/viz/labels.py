@@ -57,8 +57,8 @@ def table(rows: Sequence[str], *, spacing: int = 1, padding: int = 1) -> str:
 
 def badge(text: str, look: Theme, size: float = 10) -> str:
     """A dark pill, as a table cell."""
-    words = font(f" {text} ", size, look.badge_ink, bold=True)
-    return f'<TD BGCOLOR="{look.badge_fill}" STYLE="ROUNDED" CELLPADDING="2">{words}</TD>'
+    words = font(text, size, look.badge_ink, bold=True)
+    return f'<TD BGCOLOR="{look.badge_fill}" STYLE="ROUNDED" CELLPADDING="4">{words}</TD>'
 
 
 def title_of(item: Item) -> str:
@@ -164,15 +164,16 @@ def facts(item: Item, look: Theme, show: Show) -> list[str]:
 
 def _pill(found: dict[str, Any], look: Theme) -> str:
     """The norm of a gradient on the colour of its place on the scale."""
-    text = f" {number(found['grad'], 3)} "
+    text = number(found["grad"], 3)
     if "grad_level" not in found:
-        words = font(f"‖grad‖{text}", 9.5, look.gradient_text)
+        words = font(f"‖grad‖ {text}", 9.5, look.gradient_text)
         return f'<TD COLSPAN="2">{words}</TD>'
     colour = ramp(VERMILION, found["grad_level"])
     ink = max(("#FFFFFF", "#0F172A"), key=lambda c: contrast(colour, c))
     name = font("‖grad‖", 8, look.muted)
     words = font(text, 9, ink, bold=True)
-    return f'<TD ALIGN="RIGHT">{name}</TD><TD BGCOLOR="{colour}" STYLE="ROUNDED">{words}</TD>'
+    pill = f'BGCOLOR="{colour}" STYLE="ROUNDED" CELLPADDING="2"'
+    return f'<TD ALIGN="RIGHT">{name}</TD><TD {pill}>{words}</TD>'
 
 
 def _strip(
