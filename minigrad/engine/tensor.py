@@ -14,7 +14,7 @@ import numpy as np
 
 from ..backend import NAMESPACES, Array, Device, device_of
 from ..backend import device as get_device
-from ..errors import DTypeError, GradError, ShapeError
+from ..errors import ConfigError, DTypeError, GradError, ShapeError
 from .modes import MODES, Place, place, tick, user_frame
 from .operators import Operators, ops
 
@@ -26,6 +26,7 @@ class Version:
     """When and where a leaf's memory was last written to; shared by all views of it."""
 
     __slots__ = ("at", "written")
+    latest = 0  # the last write into any memory
 
     def __init__(self) -> None:
         self.written = 0  # on the tape's clock
@@ -176,6 +177,9 @@ class Tensor(Operators):
             raise DTypeError(f"index: needs an integer tensor, got {self.dtype}")
         return int(self._single("index"))
 
+    def __complex__(self) -> complex:
+        return complex(self._single("complex"))
+
     def _single(self, what: str) -> Any:
         if self.size != 1:
             raise ShapeError(f"{what}: needs a tensor with one element, got shape {self.shape}")
@@ -205,6 +209,9 @@ class Tensor(Operators):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         return ops.numpy_ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, f: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return ops.numpy_function(f, args, kwargs)
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
         return ops.array_namespace(api_version)
@@ -314,7 +321,8 @@ class Tensor(Operators):
         if value is not memory:
             memory[...] = value
         version = self.shared_version()
-        version.written, version.at = tick(), user_frame()
+        version.written = Version.latest = tick()
+        version.at = user_frame()
         return self
 
     def writable(self) -> Array:
@@ -337,6 +345,15 @@ class Tensor(Operators):
         if isinstance(target, Device) or (isinstance(target, str) and not _is_dtype(target)):
             return ops.to_device(self, device=get_device(target))
         return ops.astype(self, np.dtype(target))
+
+    def to_device(self, device: Device | str, /, *, stream: Any = None) -> Tensor:
+        """`to(device)` by the Array API standard's name.
+
+        Raises: ConfigError for a stream: minigrad computes on the current one.
+        """
+        if stream is not None:
+            raise ConfigError("to_device: stream must be None; make the stream current instead")
+        return ops.to_device(self, device=device)
 
     def cpu(self) -> Tensor:
         return self.to("cpu")

@@ -28,6 +28,7 @@ from . import (
     loss,
     namespace,
     normalization,
+    numpy_functions,
     random,
     reduction,
     scan,

@@ -33,8 +33,8 @@ _astype.defvjp(lambda g, _y, _x, *, dtype: g)
 
 
 @function
-def astype(x: Any, dtype: Any, *, copy: bool = True) -> Any:
-    """x in another dtype. The gradient comes back in x's dtype.
+def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
+    """x in another dtype, and on `device` if one is given. The gradient comes back in x's dtype.
 
     With `copy=False`, x itself when it has that dtype already.
 
@@ -43,6 +43,8 @@ def astype(x: Any, dtype: Any, *, copy: bool = True) -> Any:
     tensor([ 1, -1], dtype=int32)
     """
     dtype = np.dtype(dtype)
+    if device is not None:
+        x = to_device(x, device)
     if not copy and x.dtype == dtype:
         return x
     return _astype(x, dtype=dtype)

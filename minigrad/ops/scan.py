@@ -33,18 +33,26 @@ def _after(xp: Any, y: Array, axis: int, initial: int) -> Array:
 
 @op
 def cumulative_sum(
-    xp: Any, x: Array, /, *, axis: int | None = None, include_initial: bool = False
+    xp: Any,
+    x: Array,
+    /,
+    *,
+    axis: int | None = None,
+    dtype: Any = None,
+    include_initial: bool = False,
 ) -> Array:
     """The running sum along `axis` (may be left out for a vector).
 
     include_initial: start with 0, so that the result is one longer.
     """
     axis = _axis(x.ndim, axis, "cumulative_sum")
-    y = xp.cumsum(x, axis=axis)
+    y = xp.cumsum(x, axis=axis, dtype=dtype)
     return _after(xp, y, axis, 0) if include_initial else y
 
 
-def _dcumulative_sum(g: Any, _y: Any, _x: Any, *, axis: int | None, include_initial: bool) -> Any:
+def _dcumulative_sum(
+    g: Any, _y: Any, _x: Any, *, axis: int | None, dtype: Any, include_initial: bool
+) -> Any:
     axis = (axis or 0) % _x.ndim
     back = _along(axis, None, None, -1)
     if include_initial:
@@ -57,18 +65,26 @@ cumulative_sum.defvjp(_dcumulative_sum)
 
 @op
 def cumulative_prod(
-    xp: Any, x: Array, /, *, axis: int | None = None, include_initial: bool = False
+    xp: Any,
+    x: Array,
+    /,
+    *,
+    axis: int | None = None,
+    dtype: Any = None,
+    include_initial: bool = False,
 ) -> Array:
     """The running product along `axis` (may be left out for a vector).
 
     include_initial: start with 1, so that the result is one longer.
     """
     axis = _axis(x.ndim, axis, "cumulative_prod")
-    y = xp.cumprod(x, axis=axis)
+    y = xp.cumprod(x, axis=axis, dtype=dtype)
     return _after(xp, y, axis, 1) if include_initial else y
 
 
-def _dcumulative_prod(g: Any, _y: Any, x: Any, *, axis: int | None, include_initial: bool) -> Any:
+def _dcumulative_prod(
+    g: Any, _y: Any, x: Any, *, axis: int | None, dtype: Any, include_initial: bool
+) -> Any:
     """pᵢ₋₁ rᵢ, with p the products so far and rᵢ = gᵢ + xᵢ₊₁ rᵢ₊₁: without dividing by x.
 
     The recurrence runs in log₂ n steps: r after 2d terms from r after d (Hillis and Steele 1986).
