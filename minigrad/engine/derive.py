@@ -47,6 +47,8 @@ def pull_rules(
     `chosen`: where it is False, the result went nowhere and the gradients are 0.
     """
     op, params = node.op, node.params
+    if op.elementwise and not create_graph and chosen is None:
+        return pull_elementwise(node, op, gs[0], wanted)
     inputs = saved_inputs(node, create_graph)
     y = node.outputs
     if y is None:
@@ -69,6 +71,24 @@ def pull_rules(
                     with np.errstate(all="ignore"):  # the NaN of an element that is left out
                         grad = only(rules[i](g, y, *inputs, **params), chosen)
                 grads[i] = fit(op, grad, x)
+    return grads
+
+
+def pull_elementwise(node: Node, op: Op, g: Any, wanted: int) -> list[Any]:
+    """The same for the most frequent kind of op: one result, and rules that read no shapes."""
+    inputs: Any = node.inputs
+    y, params, rules = node.outputs, node.params, op.rules or ()
+    grads: list[Any] = [None] * len(inputs)
+    for i, x in enumerate(inputs):
+        rule = rules[i]
+        if wanted >> i & 1 and rule is not None:
+            grad = rule(g, y, *inputs, **params) if params else rule(g, y, *inputs)
+            shape, dtype = x if type(x) is tuple else (x.shape, x.dtype)
+            if grad.shape != shape:
+                grad = ops.sum_to(grad, shape)
+            if grad.dtype is not dtype and grad.dtype != dtype:
+                grad = grad.astype(dtype)
+            grads[i] = np.asarray(grad) if isinstance(grad, np.generic) else grad
     return grads
 
 

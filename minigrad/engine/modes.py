@@ -115,9 +115,12 @@ tick = itertools.count(1).__next__  # the tape's clock; atomic under the GIL
 Place = tuple[str, int]  # file name, line number
 
 
-def user_frame() -> tuple[CodeType, int] | None:
-    """Code and instruction of the innermost caller outside this package; `place` decodes it."""
-    frame = sys._getframe(2)
+def user_frame(depth: int = 2) -> tuple[CodeType, int] | None:
+    """Code and instruction of the innermost caller outside this package; `place` decodes it.
+
+    The search starts `depth` calls up.
+    """
+    frame = sys._getframe(depth)
     while frame.f_code.co_filename.startswith(PACKAGE):
         if frame.f_back is None:
             return None

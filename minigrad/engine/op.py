@@ -193,14 +193,16 @@ class Op:
         versions = None
         for i, a in enumerate(args):
             if isinstance(a, Tensor):
+                made_by = a.node
                 slots.append(a.index)
                 if a.requires_grad:
-                    parents.append(a.node or a)
+                    parents.append(a if made_by is None else made_by)
                 else:
                     parents.append(weakref.ref(a))
                 if not keeps[i]:
-                    values[i] = (values[i].shape, values[i].dtype)
-                elif not a.requires_grad or (a.version is not None and a.node is not None):
+                    value = values[i]
+                    values[i] = (value.shape, value.dtype)
+                elif not a.requires_grad or (made_by is not None and a.version is not None):
                     version = a.shared_version()
                     if version is not TAPE:
                         versions = versions or []
@@ -220,7 +222,7 @@ class Op:
         node.hooks = node.labels = None
         node.id = tick()
         node.scope = modes.scope
-        node.at = user_frame()
+        node.at = user_frame(3)
         node.outputs = out if keep_y else None
         if type(out) is tuple:
             node.many = True

@@ -8,6 +8,7 @@ of ids is an order of evaluation, and backward needs a heap, no recursion.
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from types import CodeType
 from typing import TYPE_CHECKING, Any
@@ -102,10 +103,6 @@ class Node:
         for i, parent in enumerate(self.parents):
             if mask >> i & 1:
                 yield i, parent, self.slots[i]
-
-    def release(self) -> None:
-        """Forget the saved values; what is left can still be drawn."""
-        self.inputs = self.outputs = self.residual = self.versions = None
 
     def check_saved(self) -> None:
         """Raise if the saved values are gone or were overwritten."""
@@ -226,7 +223,8 @@ def pull(
                 for i, parent, slot in node.tracked():
                     if parent not in needed and (parent, slot) not in targets:
                         wanted &= ~(1 << i)
-            node.check_saved()
+            if node.inputs is None or Version.latest > node.id:
+                node.check_saved()
             op = node.op
             mask = chosen.pop(node, None) if chosen else None
             if mask is not None and node.hooks:
@@ -235,16 +233,16 @@ def pull(
                 grads = op.pull(node, gs, wanted, create_graph)
             else:
                 grads = op.pull(node, gs, wanted, create_graph, mask)
-            masks = None
+            if modes.anomaly:
+                _check_nan(grads, node)
+            masks: Any = _NO_MASKS
             if op.chooses or mask is not None:
-                masks = masks_of(node, mask, wanted)
-            for i, g in enumerate(grads):
+                masks = masks_of(node, mask, wanted) or _NO_MASKS
+            for parent, slot, g, chose in zip(node.parents, node.slots, grads, masks, strict=False):
                 if g is not None:
-                    if modes.anomaly:
-                        _check_nan(g, node)
-                    send(node.parents[i], node.slots[i], g, masks and masks[i])
+                    send(parent, slot, g, chose)
             if not retain_graph:
-                node.release()
+                node.inputs = node.outputs = node.residual = node.versions = None
     finally:
         if token is not None:
             MODES.reset(token)
@@ -255,6 +253,9 @@ def pull(
             if isinstance(parent, Tensor) and parent.hooks:
                 result[parent, 0] = _run_hooks(parent.hooks, g, create_graph)
     return result
+
+
+_NO_MASKS = itertools.repeat(None)
 
 
 def _run_hooks(
@@ -271,9 +272,7 @@ def _run_hooks(
         if not isinstance(after, Tensor | RowSparse):
             raise GradError(f"hook: returned {type(after).__name__}, expected a Tensor or None")
         if after.shape != before.shape:
-            raise ShapeError(
-                f"hook: returned {after.shape} for a gradient of shape {before.shape}"
-            )
+            raise ShapeError(f"hook: returned {after.shape} for a gradient of shape {before.shape}")
         if after.dtype != before.dtype:
             after = after.astype(before.dtype)
         if isinstance(after, Tensor) and after.device is not device_of(_values(before)):
@@ -295,12 +294,12 @@ def _values(g: Any) -> Any:
     return g.data if isinstance(g, Tensor) else g.values if isinstance(g, RowSparse) else g
 
 
-def _check_nan(g: Any, node: Node) -> None:
-    data = _values(g)
-    if bool((data != data).any()):
-        raise AnomalyError(
-            f"backward of {node.op.name}, called at {show(node.place)}, made the first NaN"
-        )
+def _check_nan(grads: list[Any], node: Node) -> None:
+    for data in (_values(g) for g in grads if g is not None):
+        if bool((data != data).any()):
+            raise AnomalyError(
+                f"backward of {node.op.name}, called at {show(node.place)}, made the first NaN"
+            )
 
 
 def cotangent(t: Tensor, g: Any, create_graph: bool, *, what: str) -> Any:
