@@ -9,6 +9,16 @@ from .attention import attention_svg, heatmap
 from .chart import line_chart_svg
 from .draw import draw_graph, make_dot, plot_model
 from .graph import Graph
+from .instruments import (
+    gate_activations,
+    gate_map,
+    gradient_through_time,
+    hidden_gradients,
+    jacobian_spectrum,
+    landscape,
+    landscape_plot,
+    spectrum_plot,
+)
 from .ir import Box, GraphIR, Item, Link
 from .record import Record, Stats, record
 from .tape import scope
@@ -23,10 +33,18 @@ __all__ = [
     "Stats",
     "attention_svg",
     "draw_graph",
+    "gate_activations",
+    "gate_map",
+    "gradient_through_time",
     "heatmap",
+    "hidden_gradients",
+    "jacobian_spectrum",
+    "landscape",
+    "landscape_plot",
     "line_chart_svg",
     "make_dot",
     "plot_model",
     "record",
     "scope",
+    "spectrum_plot",
 ]
