@@ -18,7 +18,7 @@ from .ir import GraphIR
 from .labels import Show
 from .overlay import level, overlay
 from .overview import overview
-from .record import Record
+from .record import Record, stats
 from .roles import mark_gates
 from .rules import rule_text
 from .style import number
@@ -281,10 +281,9 @@ def _output_values(ir: GraphIR, tape: Tape) -> None:
 
 
 def _norm(grad: Any) -> float:
-    """The 2-norm of a gradient, dense or row-sparse."""
-    grad = grad.to_dense() if hasattr(grad, "to_dense") else grad
-    array = grad.numpy().astype("float64")
-    return float((array * array).sum()) ** 0.5
+    """The 2-norm of a gradient, dense or row-sparse; NaN if an element is not finite."""
+    found = stats(grad.to_dense() if hasattr(grad, "to_dense") else grad.data)
+    return math.nan if found.bad else found.norm
 
 
 def _banner(tape: Tape, has_grads: bool) -> str:

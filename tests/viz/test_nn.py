@@ -153,3 +153,16 @@ def test_shared_modules_in_a_sequential_and_layers():
     (box,) = [b for b in graph.ir.boxes.values() if b.count > 1]
     assert (box.kind, box.count) == ("layers", 6)
     assert any(i.name.endswith("weight") and "ℓ" in i.name for i in graph.ir.items.values())
+
+
+def test_row_sparse_and_broken_gradients_have_norms():
+    layer = nn.Embedding(7, 3, sparse=True)
+    loss = (layer(mg.tensor([1, 1, 4])) * 2.0).sum()
+    loss.backward()
+    item = by_name(viz.draw_graph(loss, model=layer))["weight"]
+    assert item.facts["grad"] == pytest.approx(np.sqrt(3 * 4**2 + 3 * 2**2))
+    w = mg.tensor([2.0, 1.0], requires_grad=True)
+    loss = (w * mg.tensor([np.inf, 1.0])).sum()
+    loss.backward()
+    (item,) = [i for i in viz.draw_graph(loss).ir.items.values() if i.kind == "parameter"]
+    assert item.facts["bad"] == "the gradient is not finite"
