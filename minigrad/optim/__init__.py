@@ -1,32 +1,59 @@
 """Optimisers with PyTorch's update rules, schedules, and gradient clipping."""
 
+from .adam import Adam, Adamax, AdamW, NAdam, RAdam
+from .adaptive import Adadelta, Adagrad, RMSprop
+from .averaging import EMA, SWA
+from .chains import ChainedScheduler, SequentialLR
 from .clip import clip_grad_norm_, clip_grad_value_
+from .cycles import CosineAnnealingWarmRestarts, OneCycleLR
+from .muon import Muon
 from .optimizer import Optimizer
-from .rules import SGD, Adagrad, Adam, AdamW, RMSprop
+from .plateau import ReduceLROnPlateau
 from .schedules import (
+    ConstantLR,
     CosineAnnealingLR,
     ExponentialLR,
     LambdaLR,
     LinearLR,
-    ReduceLROnPlateau,
+    MultiStepLR,
+    PolynomialLR,
     Schedule,
     StepLR,
     WarmupCosine,
 )
+from .sgd import ASGD, SGD
+from .sign import Lion, Rprop
 
 __all__ = [
+    "ASGD",
+    "EMA",
     "SGD",
+    "SWA",
+    "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
+    "ChainedScheduler",
+    "ConstantLR",
     "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
     "ExponentialLR",
     "LambdaLR",
     "LinearLR",
+    "Lion",
+    "MultiStepLR",
+    "Muon",
+    "NAdam",
+    "OneCycleLR",
     "Optimizer",
+    "PolynomialLR",
+    "RAdam",
     "RMSprop",
     "ReduceLROnPlateau",
+    "Rprop",
     "Schedule",
+    "SequentialLR",
     "StepLR",
     "WarmupCosine",
     "clip_grad_norm_",

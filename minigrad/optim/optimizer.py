@@ -22,10 +22,15 @@ BLOCK = 1 << 16  # elements per block: a few arrays of float32 fit a 1 MB cache
 class Optimizer:
     """Base class. `params` are Tensors, or dicts {"params": […], "lr": …} with own options.
 
-    Subclasses name their state arrays in `slots` and write `_update`.
+    A gradient that is a `RowSparse` updates its rows alone: the other rows of the parameter and of
+    the state stay as they are, decay included, so a step costs the rows that were read. `maximize`
+    climbs instead of descending.
+
+    Subclasses name their state arrays in `slots`, their numbers in `_numbers`, and write `_update`.
     """
 
     slots: ClassVar[tuple[str, ...]] = ()
+    whole: ClassVar[bool] = False  # the rule needs all of a parameter at once, not blocks or rows
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         entries = self._list(params)
@@ -97,21 +102,37 @@ class Optimizer:
                 if p.grad is None:
                     continue
                 state = self.state.setdefault(p, {"step": 0})
+                numbers = self._numbers(group)
+                for name, number in numbers.items():
+                    numbers[name] = state.setdefault(name, number)
                 for name in names:
                     if name not in state:
                         state[name] = self._init(p, name, group)
                 state["step"] += 1
                 arrays = [state[name] for name in names]
-                data = p.writable()
-                if isinstance(p.grad, RowSparse):
-                    self._step_rows(data, p.grad.coalesce(), arrays, group, state["step"])
+                data, g = p.writable(), p.grad
+                if group.get("maximize"):
+                    g = (g if isinstance(g, RowSparse) else g.detach()) * -1.0
+                options = {**group, **numbers} if numbers else group
+                if not isinstance(g, RowSparse):
+                    self._step_dense(data, g.data, arrays, options, state["step"])
+                elif self.whole:
+                    self._step_dense(data, g.to_dense(), arrays, options, state["step"])
                 else:
-                    self._step_dense(data, p.grad.data, arrays, group, state["step"])
+                    self._step_rows(data, g.coalesce(), arrays, options, state["step"])
+                self._advance(state, group, state["step"])
                 p.assign_(data)  # stamps the write
 
     def _names(self, group: dict[str, Any]) -> tuple[str, ...]:
         """Those of `slots` that are used under these options."""
         return self.slots
+
+    def _numbers(self, group: Mapping[str, Any]) -> dict[str, float]:
+        """The numbers kept for each parameter beside its arrays, as they start."""
+        return {}
+
+    def _advance(self, numbers: dict[str, Any], group: Mapping[str, Any], step: int) -> None:
+        """Set the numbers for the next step; `_update` finds the present ones in `group`."""
 
     def _init(self, p: Tensor, name: str, group: dict[str, Any]) -> Array:
         """A fresh state array."""
@@ -121,7 +142,7 @@ class Optimizer:
         self, p: Array, g: Array, state: list[Array], group: dict[str, Any], step: int
     ) -> None:
         xp = device_of(p).xp
-        if xp is not np or p.size <= BLOCK or not p.flags.c_contiguous:
+        if self.whole or xp is not np or p.size <= BLOCK or not p.flags.c_contiguous:
             self._update(xp, p, g, state, group, step)
             return
         flat = [a.reshape(-1) for a in (p, g, *state)]
@@ -167,7 +188,7 @@ class Optimizer:
             ],
             "state": {
                 str(index[id(p)]): {
-                    k: v if isinstance(v, int) else Tensor(v.copy()) for k, v in s.items()
+                    k: v if isinstance(v, int | float) else Tensor(v.copy()) for k, v in s.items()
                 }
                 for p, s in self.state.items()
             },
@@ -210,7 +231,7 @@ class Optimizer:
         self, saved: Mapping[str, Any], options: list[dict[str, Any]]
     ) -> dict[Tensor, dict[str, Any]]:
         owners = [
-            (p, self._names({**group, **new}))
+            (p, self._names({**group, **new}), {**group, **new})
             for group, new in zip(self.param_groups, options, strict=True)
             for p in group["params"]
         ]
@@ -218,16 +239,20 @@ class Optimizer:
         for key, values in saved.items():
             if not 0 <= int(key) < len(owners):
                 raise CheckpointError(f"there is no parameter {key}")
-            p, names = owners[int(key)]
+            p, names, group = owners[int(key)]
+            numbers = self._numbers(group)
             state[p] = {"step": int(values["step"])}
-            wrong = (set(names) - set(values)) | (set(values) - {"step", *self.slots})
+            needed = {*names, *numbers}
+            wrong = (needed - set(values)) | (set(values) - {"step", *numbers, *self.slots})
             if wrong:
                 raise CheckpointError(
-                    f"parameter {key} has the state {sorted(values)}, expected {sorted(names)}"
+                    f"parameter {key} has the state {sorted(values)}, expected {sorted(needed)}"
                 )
             for name in values:
-                if name != "step":
-                    state[p][name] = _read_array(p, values[name], f"{name} of parameter {key}")
+                if name in numbers:
+                    state[p][name] = float(values[name])
+                elif name != "step":
+                    state[p][name] = read_array(p, values[name], f"{name} of parameter {key}")
         return state
 
     def _params(self) -> list[Tensor]:
@@ -238,13 +263,34 @@ class Optimizer:
         return f"{type(self).__name__}({sum(p.size for p in self._params()):,} numbers, {options})"
 
 
-_NOT_NEGATIVE = {"eps", "initial_accumulator_value", "lr", "lr_decay", "momentum", "weight_decay"}
+_NOT_NEGATIVE = {
+    *("alpha", "eps", "initial_accumulator_value", "lambd", "lr", "lr_decay", "momentum"),
+    *("momentum_decay", "t0", "weight_decay"),
+}
 
 
-def _read_array(p: Tensor, value: Any, what: str) -> Array:
+def decayed(
+    xp: Any,
+    p: Array,
+    g: Array,
+    group: Mapping[str, Any],
+    buffer: Array,
+    *,
+    decoupled: bool = False,
+) -> Array:
+    """g + λ θ, in `buffer`; or g, after θ ← (1 - η λ) θ where the decay is decoupled from g."""
+    if not group["weight_decay"]:
+        return g
+    if decoupled:
+        xp.multiply(p, 1 - group["lr"] * group["weight_decay"], out=p)
+        return g
+    xp.multiply(p, group["weight_decay"], out=buffer)
+    return xp.add(g, buffer, out=buffer)
+
+
+def read_array(p: Tensor, value: Any, what: str) -> Array:
+    """A saved state array, for the parameter p. Raises: CheckpointError that says `what`."""
     data = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
     if data.shape != p.shape or data.dtype.kind not in "fV":
-        raise CheckpointError(
-            f"{what} is {data.dtype}{data.shape}, expected {p.dtype}{p.shape}"
-        )
+        raise CheckpointError(f"{what} is {data.dtype}{data.shape}, expected {p.dtype}{p.shape}")
     return p.device.asarray(data.astype(p.dtype))

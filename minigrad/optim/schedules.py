@@ -1,13 +1,14 @@
 """Learning-rate schedules: call `step()` after each epoch (or each batch, if you count in batches).
 
 A schedule is a factor of the base rate as a function of the step count, so it can be restored from
-one number. `ReduceLROnPlateau` alone looks at a metric.
+one number. `ReduceLROnPlateau` alone, in a file of its own, looks at a metric.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..errors import CheckpointError, ConfigError
@@ -28,7 +29,12 @@ class Schedule:
         raise NotImplementedError
 
     def rate(self, base: float, step: int) -> float:
+        """The rate of a group whose base rate is `base`, after `step` steps."""
         return base * self.factor(step)
+
+    def rebase(self, bases: list[float]) -> None:
+        """Take other base rates: those of the schedule that this one becomes a part of."""
+        self.base_lrs = list(bases)
 
     def step(self) -> None:
         """Go on by one."""
@@ -50,7 +56,7 @@ class Schedule:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from `state_dict()`."""
-        step, rates = _read(self, state, "last_step", "base_lrs")
+        step, rates = read_state(self, state, "last_step", "base_lrs")
         self.last_step, self.base_lrs = int(step), rates
         self._apply()
 
@@ -123,6 +129,43 @@ class LinearLR(Schedule):
         return self.start + (self.end - self.start) * min(step / self.total, 1.0)
 
 
+class ConstantLR(Schedule):
+    """`factor` for the first `total_iters` steps, then 1."""
+
+    def __init__(self, optimizer: Optimizer, factor: float = 1 / 3, total_iters: int = 5) -> None:
+        if not 0 <= factor <= 1:
+            raise ConfigError(f"ConstantLR: factor is in [0, 1], got {factor}")
+        self.value, self.total = factor, total_iters
+        super().__init__(optimizer)
+
+    def factor(self, step: int) -> float:
+        return self.value if step < self.total else 1.0
+
+
+class MultiStepLR(Schedule):
+    """factor = gamma^n, with n the milestones that have been reached."""
+
+    def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1) -> None:
+        self.milestones, self.gamma = sorted(milestones), gamma
+        super().__init__(optimizer)
+
+    def factor(self, step: int) -> float:
+        return self.gamma ** bisect_right(self.milestones, step)
+
+
+class PolynomialLR(Schedule):
+    """factor = (1 - step / total_iters)^power, and 0 from `total_iters` on."""
+
+    def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0) -> None:
+        if total_iters < 1:
+            raise ConfigError(f"PolynomialLR: total_iters is at least 1, got {total_iters}")
+        self.total, self.power = total_iters, power
+        super().__init__(optimizer)
+
+    def factor(self, step: int) -> float:
+        return (1 - min(step, self.total) / self.total) ** self.power
+
+
 class WarmupCosine(Schedule):
     """Linear from 0 to the base rate in `warmup` steps, then cosine down to `final` · base.
 
@@ -144,77 +187,7 @@ class WarmupCosine(Schedule):
         return self.final + (1 - self.final) * (1 + math.cos(math.pi * done)) / 2
 
 
-class ReduceLROnPlateau:
-    """Multiply the rate by `factor` when `patience` steps have passed without improvement.
-
-    An improvement is a metric below best · (1 - threshold) (mode "min"), or above
-    best · (1 + threshold) (mode "max").
-    """
-
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        mode: str = "min",
-        factor: float = 0.1,
-        patience: int = 10,
-        threshold: float = 1e-4,
-        cooldown: int = 0,
-        min_lr: float = 0.0,
-    ) -> None:
-        if mode not in ("min", "max"):
-            raise ConfigError(f"ReduceLROnPlateau: mode is 'min' or 'max', got {mode!r}")
-        if not 0 <= factor < 1:
-            raise ConfigError(f"ReduceLROnPlateau: factor is in [0, 1), got {factor}")
-        self.optimizer, self.mode, self.factor = optimizer, mode, factor
-        self.patience, self.threshold = patience, threshold
-        self.cooldown, self.min_lr = cooldown, min_lr
-        self.best = math.inf if mode == "min" else -math.inf
-        self.bad_steps = self.cooldown_left = 0
-
-    def step(self, metric: float) -> None:
-        """Take note of the metric; lower the rate if it has stopped improving."""
-        metric = float(metric)
-        sign = 1 - self.threshold if self.mode == "min" else 1 + self.threshold
-        better = metric < self.best * sign if self.mode == "min" else metric > self.best * sign
-        if better:
-            self.best, self.bad_steps = metric, 0
-        else:
-            self.bad_steps += 1
-        if self.cooldown_left > 0:
-            self.cooldown_left, self.bad_steps = self.cooldown_left - 1, 0
-        if self.bad_steps > self.patience:
-            for group in self.optimizer.param_groups:
-                new = max(group["lr"] * self.factor, self.min_lr)
-                if group["lr"] - new > 1e-8:
-                    group["lr"] = new
-            self.cooldown_left, self.bad_steps = self.cooldown, 0
-
-    @property
-    def lrs(self) -> list[float]:
-        """The present rates, one per group."""
-        return [group["lr"] for group in self.optimizer.param_groups]
-
-    def state_dict(self) -> dict[str, Any]:
-        """What is needed to continue: data only."""
-        best = self.best if math.isfinite(self.best) else None
-        return {
-            "best": best,
-            "bad_steps": self.bad_steps,
-            "cooldown_left": self.cooldown_left,
-            "lrs": self.lrs,
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state_dict()`."""
-        best, bad, left, rates = _read(self, state, "best", "bad_steps", "cooldown_left", "lrs")
-        unset = math.inf if self.mode == "min" else -math.inf
-        self.best = unset if best is None else float(best)
-        self.bad_steps, self.cooldown_left = int(bad), int(left)
-        for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
-            group["lr"] = lr
-
-
-def _read(schedule: Any, state: Mapping[str, Any], *names: str) -> list[Any]:
+def read_state(schedule: Any, state: Mapping[str, Any], *names: str) -> list[Any]:
     """The entries of a saved state, the last of which are rates, one per group."""
     what = f"{type(schedule).__name__}.load_state_dict"
     try:

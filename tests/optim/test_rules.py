@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -28,9 +30,27 @@ RULES = [
     ("Adagrad", {}),
     ("Adagrad", {"lr": 0.2, "lr_decay": 0.1, "weight_decay": 0.05}),
     ("Adagrad", {"lr": 0.2, "initial_accumulator_value": 0.5, "eps": 1e-6}),
+    ("NAdam", {}),
+    ("NAdam", {"lr": 0.05, "betas": (0.8, 0.95), "weight_decay": 0.1, "momentum_decay": 0.1}),
+    ("NAdam", {"lr": 0.05, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("RAdam", {}),
+    ("RAdam", {"lr": 0.05, "betas": (0.8, 0.9), "weight_decay": 0.1, "eps": 1e-5}),
+    ("RAdam", {"lr": 0.05, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("Adamax", {}),
+    ("Adamax", {"lr": 0.05, "betas": (0.8, 0.9), "weight_decay": 0.1, "eps": 1e-3}),
+    ("Adadelta", {}),
+    ("Adadelta", {"lr": 0.5, "rho": 0.7, "weight_decay": 0.1, "eps": 1e-4}),
+    ("Rprop", {}),
+    ("Rprop", {"lr": 0.05, "etas": (0.3, 1.7), "step_sizes": (0.04, 0.1)}),
+    ("ASGD", {}),
+    ("ASGD", {"lr": 0.1, "lambd": 0.1, "alpha": 0.6, "t0": 2, "weight_decay": 0.1}),
+    *((name, {"lr": 0.05, "maximize": True}) for name in ("SGD", "Adam", "AdamW", "RMSprop")),
+    *((name, {"lr": 0.05, "maximize": True}) for name in ("Adagrad", "NAdam", "RAdam", "Adamax")),
+    *((name, {"lr": 0.05, "maximize": True}) for name in ("Adadelta", "Rprop", "ASGD")),
 ]
 IDS = [f"{name}({', '.join(f'{k}={v}' for k, v in o.items())})" for name, o in RULES]
-NAMES = ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad"]
+NAMES = list(dict.fromkeys(name for name, _ in RULES))
+OWN = [("Lion", {}), ("Lion", {"lr": 0.01, "betas": (0.8, 0.9), "weight_decay": 0.3})]
 SHAPES = [(3, 4), (5,), ()]
 
 
@@ -40,8 +60,7 @@ def draw(seed, shape):
 
 def fresh(shapes=SHAPES, dtype="float64"):
     return [
-        mg.tensor(draw(i, shape), dtype=dtype, requires_grad=True)
-        for i, shape in enumerate(shapes)
+        mg.tensor(draw(i, shape), dtype=dtype, requires_grad=True) for i, shape in enumerate(shapes)
     ]
 
 
@@ -61,12 +80,20 @@ def assert_same(found, expected, **tolerance):
         np.testing.assert_allclose(a, b, **(tolerance or {"rtol": 1e-12, "atol": 1e-14}))
 
 
+@pytest.fixture(autouse=True)
+def _default_dtype():
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_default_dtype(sys.modules["torch"].float32)
+
+
 class Theirs:
     """PyTorch's optimiser on the same parameters, fed the same gradients."""
 
     def __init__(self, name, params, options, torch):
         self.torch = torch
         self.params = [torch.tensor(p.numpy(), requires_grad=True) for p in params]
+        torch.set_default_dtype(torch.float64)  # the dtype of PyTorch's own scalar states
         self.optimizer = getattr(torch.optim, name)(self.params, **options)
 
     def step(self, params):
@@ -108,6 +135,7 @@ def test_the_last_values_are_the_golden_ones(name, options, golden):
 @pytest.mark.parametrize("name", NAMES)
 def test_groups_have_their_own_options(name):
     torch = pytest.importorskip("torch")
+    torch.set_default_dtype(torch.float64)
     params = fresh()
     opt = getattr(optim, name)([{"params": params[:1], "lr": 0.5}, {"params": params[1:]}], lr=0.01)
     opt.param_groups[1]["weight_decay"] = 0.2
@@ -130,7 +158,7 @@ def test_groups_have_their_own_options(name):
         assert_same(values(params), [p.detach().numpy() for p in copies])
 
 
-@pytest.mark.parametrize(("name", "options"), RULES, ids=IDS)
+@pytest.mark.parametrize(("name", "options"), RULES + OWN, ids=str)
 def test_a_saved_state_continues_exactly(name, options):
     make = getattr(optim, name)
     straight, stopped = fresh(), fresh()
@@ -163,7 +191,7 @@ def test_a_state_dict_is_a_copy():
     np.testing.assert_array_equal(saved["state"]["0"]["exp_avg"].numpy(), before)
 
 
-@pytest.mark.parametrize(("name", "options"), RULES, ids=IDS)
+@pytest.mark.parametrize(("name", "options"), RULES + OWN, ids=str)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_blocks_change_nothing(name, options, dtype, monkeypatch):
     shapes = [(7, 5), (3,), (64,)]
@@ -203,7 +231,7 @@ def test_parameters_and_gradients_in_other_memory_layouts(block, monkeypatch):
     np.testing.assert_allclose(w.numpy(), base - 1)
 
 
-@pytest.mark.parametrize(("name", "options"), RULES, ids=IDS)
+@pytest.mark.parametrize(("name", "options"), RULES + OWN, ids=str)
 def test_a_step_writes_into_the_parameter_and_not_into_its_gradient(name, options):
     params = fresh()
     opt = getattr(optim, name)(params, **options)
@@ -218,7 +246,7 @@ def test_a_step_writes_into_the_parameter_and_not_into_its_gradient(name, option
 
 @pytest.mark.parametrize("rate", [0.1, np.float64(0.1), np.float32(0.1), 1])
 def test_rates_of_any_type_keep_float32(rate):
-    for name in NAMES:
+    for name in [*NAMES, "Lion"]:
         params = fresh(dtype="float32")
         opt = getattr(optim, name)(params, lr=rate)
         give(params, 0)
@@ -260,7 +288,7 @@ def test_sgd_on_rows_is_sgd_on_the_dense_gradient(block, monkeypatch):
         assert_same([sparse.numpy()], [dense.numpy()])
 
 
-@pytest.mark.parametrize(("name", "options"), RULES, ids=IDS)
+@pytest.mark.parametrize(("name", "options"), RULES + OWN, ids=str)
 def test_rows_without_a_gradient_are_untouched_and_the_others_get_the_dense_update(name, options):
     shape = (6, 3)
     sparse, dense = fresh([shape])[0], fresh([shape])[0]
@@ -308,6 +336,14 @@ def test_scratch_does_not_grow_with_the_number_of_rows():
         ("RMSprop", {"momentum": -0.1}, "momentum"),
         ("Adagrad", {"lr_decay": -0.1}, "lr_decay"),
         ("Adagrad", {"initial_accumulator_value": -0.1}, "initial_accumulator_value"),
+        ("NAdam", {"momentum_decay": -0.1}, "momentum_decay"),
+        ("RAdam", {"betas": (0.9, 1.0)}, "betas"),
+        ("Adamax", {"eps": -0.1}, "eps"),
+        ("Adadelta", {"rho": 1.1}, "rho"),
+        ("Rprop", {"etas": (1.1, 1.2)}, "etas"),
+        ("Rprop", {"step_sizes": (2, 1)}, "step_sizes"),
+        ("ASGD", {"lambd": -0.1}, "lambd"),
+        ("Lion", {"lr": -0.1}, "lr"),
     ],
 )
 def test_options_without_a_meaning(name, options, message):
@@ -413,6 +449,7 @@ BROKEN = {
     "a missing array": lambda s: s["state"]["2"].pop("exp_avg"),
     "a missing step": lambda s: s["state"]["2"].pop("step"),
     "an unknown array": lambda s: s["state"]["2"].update(foo=mg.zeros(())),
+    "a number that is none": lambda s: s["state"]["2"].update(step="one"),
     "another shape": lambda s: s["state"]["2"].update(exp_avg=mg.zeros(3)),
     "another kind": lambda s: s["state"]["2"].update(exp_avg=np.array("a")),
     "nothing": lambda s: s.clear(),

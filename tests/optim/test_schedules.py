@@ -14,7 +14,7 @@ RATES = [0.5, 0.03]
 
 
 def sgd(lib_sgd=optim.SGD, tensor=lambda: mg.tensor([1.0], requires_grad=True)):
-    return lib_sgd([{"params": [tensor()], "lr": lr} for lr in RATES], lr=1.0)
+    return lib_sgd([{"params": [tensor()], "lr": lr} for lr in RATES], lr=1.0, momentum=0.9)
 
 
 def theirs(torch):
@@ -39,6 +39,20 @@ CASES = {
     "ExponentialLR": [{"gamma": 0.9}],
     "CosineAnnealingLR": [{"T_max": 7}, {"T_max": 4, "eta_min": 0.01}],
     "LinearLR": [{}, {"start_factor": 0.1, "end_factor": 0.8, "total_iters": 6}],
+    "ConstantLR": [{}, {"factor": 0.7, "total_iters": 3}],
+    "MultiStepLR": [{"milestones": [2, 5, 5, 9]}, {"milestones": [4], "gamma": 0.5}],
+    "PolynomialLR": [{}, {"total_iters": 8, "power": 2.5}],
+    "CosineAnnealingWarmRestarts": [
+        {"T_0": 4},
+        {"T_0": 2, "T_mult": 2, "eta_min": 0.01},
+        {"T_0": 1, "T_mult": 3},
+    ],
+    "OneCycleLR": [
+        {"max_lr": 0.5, "total_steps": 21},
+        {"max_lr": [0.5, 0.1], "epochs": 3, "steps_per_epoch": 8, "anneal_strategy": "linear"},
+        {"max_lr": 1.0, "total_steps": 25, "three_phase": True, "div_factor": 5.0},
+        {"max_lr": 1.0, "total_steps": 25, "cycle_momentum": False, "final_div_factor": 10.0},
+    ],
     "LambdaLR": [{"f": falling}],
 }
 PAIRS = [(name, options) for name, all_options in CASES.items() for options in all_options]
@@ -54,6 +68,8 @@ def test_every_step_is_pytorchs(name, options):
     for _ in range(options.get("T_max", 20) + 1):
         assert rates(mine) == pytest.approx(rates(other), rel=1e-12, abs=1e-15)
         assert schedule.lrs == rates(mine)
+        for a, b in zip(mine.param_groups, other.param_groups, strict=True):
+            assert a["momentum"] == pytest.approx(b["momentum"], rel=1e-12)
         schedule.step()
         other.step()
         reference.step()
@@ -168,6 +184,15 @@ def test_a_state_that_does_not_fit_changes_nothing(what):
         ("StepLR", {"step_size": 0}),
         ("CosineAnnealingLR", {"T_max": 0}),
         ("LinearLR", {"total_iters": 0}),
+        ("ConstantLR", {"factor": 1.5}),
+        ("PolynomialLR", {"total_iters": 0}),
+        ("CosineAnnealingWarmRestarts", {"T_0": 0}),
+        ("CosineAnnealingWarmRestarts", {"T_0": 1, "T_mult": 0}),
+        ("OneCycleLR", {"max_lr": 1.0}),
+        ("OneCycleLR", {"max_lr": 1.0, "total_steps": 0}),
+        ("OneCycleLR", {"max_lr": 1.0, "total_steps": 9, "pct_start": 1.5}),
+        ("OneCycleLR", {"max_lr": 1.0, "total_steps": 9, "anneal_strategy": "step"}),
+        ("OneCycleLR", {"max_lr": [1.0], "total_steps": 9}),
         ("WarmupCosine", {"warmup": 5, "total": 5}),
         ("WarmupCosine", {"warmup": -1, "total": 5}),
         ("ReduceLROnPlateau", {"mode": "least"}),

@@ -1,0 +1,245 @@
+"""Adam and its kin: moving averages of the gradient and of its size.
+
+g is the gradient, θ the parameter, η the rate. Scratch buffers hold the intermediate results; p and
+the state arrays are written in place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from ..backend import Array
+from .optimizer import Optimizer, decayed
+
+
+class Adam(Optimizer):
+    """Adaptive moments (Kingma & Ba 2015).
+
+    m ← β₁ m + (1 - β₁) g;  v ← β₂ v + (1 - β₂) g²;
+    θ ← θ - η m̂ / (√v̂ + ε), with m̂ = m / (1 - β₁ᵗ) and v̂ = v / (1 - β₂ᵗ).
+
+    Weight decay adds λ θ to g; see `AdamW` for the decoupled form. `amsgrad` divides by the largest
+    v̂ so far (Reddi et al. 2018).
+    """
+
+    slots = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+    decoupled: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(params, {**options, "amsgrad": amsgrad, "maximize": maximize})
+
+    def _names(self, group: dict[str, Any]) -> tuple[str, ...]:
+        return self.slots if group["amsgrad"] else self.slots[:2]
+
+    def _update(
+        self, xp: Any, p: Array, g: Array, state: list[Array], group: dict[str, Any], step: int
+    ) -> None:
+        m, v = state[:2]
+        t, u = self.scratch(xp, p), self.scratch(xp, p, 2)
+        beta1, beta2 = group["betas"]
+        g = decayed(xp, p, g, group, u, decoupled=self.decoupled)
+        _moments(xp, g, m, v, t, beta1, beta2)
+        if group["amsgrad"]:
+            xp.maximum(state[2], v, out=state[2])
+            v = state[2]
+        xp.sqrt(v, out=t)
+        xp.multiply(t, 1 / math.sqrt(1 - beta2**step), out=t)
+        xp.add(t, group["eps"], out=t)
+        xp.divide(m, t, out=t)
+        xp.multiply(t, group["lr"] / (1 - beta1**step), out=t)
+        xp.subtract(p, t, out=p)
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: θ ← (1 - η λ) θ first (Loshchilov & Hutter 2019)."""
+
+    decoupled = True
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
+
+
+class NAdam(Optimizer):
+    """Adam with Nesterov's momentum (Dozat 2016).
+
+    μ_t = β₁ (1 - ½ · 0.96^(t ψ)), m and v as in Adam, v̂ = v / (1 - β₂ᵗ);
+    θ ← θ - η [ (1 - μ_t) / (1 - Π_{i≤t} μ_i) g + μ_{t+1} / (1 - Π_{i≤t+1} μ_i) m ] / (√v̂ + ε).
+
+    ψ is `momentum_decay`. Weight decay adds λ θ to g, or with `decoupled_weight_decay` shrinks θ by
+    1 - η λ first.
+    """
+
+    slots = ("exp_avg", "exp_avg_sq")
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum_decay: float = 4e-3,
+        decoupled_weight_decay: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        more = {
+            "momentum_decay": momentum_decay,
+            "decoupled_weight_decay": decoupled_weight_decay,
+            "maximize": maximize,
+        }
+        super().__init__(params, {**options, **more})
+
+    def _numbers(self, group: Mapping[str, Any]) -> dict[str, float]:
+        return {"mu_product": 1.0}
+
+    def _advance(self, numbers: dict[str, Any], group: Mapping[str, Any], step: int) -> None:
+        numbers["mu_product"] *= self._mu(group, step)
+
+    @staticmethod
+    def _mu(group: Mapping[str, Any], step: int) -> float:
+        return float(group["betas"][0] * (1 - 0.5 * 0.96 ** (step * group["momentum_decay"])))
+
+    def _update(
+        self, xp: Any, p: Array, g: Array, state: list[Array], group: dict[str, Any], step: int
+    ) -> None:
+        m, v = state
+        t, u = self.scratch(xp, p), self.scratch(xp, p, 2)
+        beta1, beta2 = group["betas"]
+        mu, next_mu = self._mu(group, step), self._mu(group, step + 1)
+        product = group["mu_product"] * mu
+        g = decayed(xp, p, g, group, u, decoupled=group["decoupled_weight_decay"])
+        _moments(xp, g, m, v, t, beta1, beta2)
+        xp.multiply(g, group["lr"] * (1 - mu) / (1 - product), out=u)
+        xp.multiply(m, group["lr"] * next_mu / (1 - product * next_mu), out=t)
+        xp.add(u, t, out=u)
+        xp.sqrt(v, out=t)
+        xp.multiply(t, 1 / math.sqrt(1 - beta2**step), out=t)
+        xp.add(t, group["eps"], out=t)
+        xp.divide(u, t, out=t)
+        xp.subtract(p, t, out=p)
+
+
+class RAdam(Optimizer):
+    """Adam whose adaptive rate waits until its variance can be estimated (Liu et al. 2020).
+
+    m, v and the corrections as in Adam; ρ_∞ = 2 / (1 - β₂) - 1, ρ_t = ρ_∞ - 2 t β₂ᵗ / (1 - β₂ᵗ).
+    Where ρ_t > 5: θ ← θ - η r_t m̂ √(1 - β₂ᵗ) / (√v + ε), with
+    r_t = √( (ρ_t - 4) (ρ_t - 2) ρ_∞ / ((ρ_∞ - 4) (ρ_∞ - 2) ρ_t) ); before that θ ← θ - η m̂.
+
+    Weight decay adds λ θ to g, or with `decoupled_weight_decay` shrinks θ by 1 - η λ first.
+    """
+
+    slots = ("exp_avg", "exp_avg_sq")
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        more = {"decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize}
+        super().__init__(params, {**options, **more})
+
+    def _update(
+        self, xp: Any, p: Array, g: Array, state: list[Array], group: dict[str, Any], step: int
+    ) -> None:
+        m, v = state
+        t, u = self.scratch(xp, p), self.scratch(xp, p, 2)
+        beta1, beta2 = group["betas"]
+        g = decayed(xp, p, g, group, u, decoupled=group["decoupled_weight_decay"])
+        _moments(xp, g, m, v, t, beta1, beta2)
+        rate = group["lr"] / (1 - beta1**step)
+        longest = 2 / (1 - beta2) - 1
+        length = longest - 2 * step * beta2**step / (1 - beta2**step)
+        if length > 5:
+            rate *= math.sqrt((length - 4) * (length - 2) * longest)
+            rate /= math.sqrt((longest - 4) * (longest - 2) * length)
+            xp.sqrt(v, out=t)
+            xp.add(t, group["eps"], out=t)
+            xp.divide(m, t, out=t)
+            xp.multiply(t, rate * math.sqrt(1 - beta2**step), out=t)
+        else:
+            xp.multiply(m, rate, out=t)
+        xp.subtract(p, t, out=p)
+
+
+class Adamax(Optimizer):
+    """Adam in the infinity norm (Kingma & Ba 2015, section 7.1).
+
+    m ← β₁ m + (1 - β₁) g;  u ← max(β₂ u, |g| + ε);  θ ← θ - η / (1 - β₁ᵗ) · m / u.
+    """
+
+    slots = ("exp_avg", "exp_inf")
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(params, {**options, "maximize": maximize})
+
+    def _update(
+        self, xp: Any, p: Array, g: Array, state: list[Array], group: dict[str, Any], step: int
+    ) -> None:
+        m, largest = state
+        t, u = self.scratch(xp, p), self.scratch(xp, p, 2)
+        beta1, beta2 = group["betas"]
+        g = decayed(xp, p, g, group, u)
+        xp.multiply(m, beta1, out=m)
+        xp.multiply(g, 1 - beta1, out=t)
+        xp.add(m, t, out=m)
+        xp.multiply(largest, beta2, out=largest)
+        xp.abs(g, out=t)
+        xp.add(t, group["eps"], out=t)
+        xp.maximum(largest, t, out=largest)
+        xp.divide(m, largest, out=t)
+        xp.multiply(t, group["lr"] / (1 - beta1**step), out=t)
+        xp.subtract(p, t, out=p)
+
+
+def _moments(xp: Any, g: Array, m: Array, v: Array, t: Array, beta1: float, beta2: float) -> None:
+    """m ← β₁ m + (1 - β₁) g;  v ← β₂ v + (1 - β₂) g²."""
+    xp.multiply(m, beta1, out=m)
+    xp.multiply(g, 1 - beta1, out=t)
+    xp.add(m, t, out=m)
+    xp.multiply(v, beta2, out=v)
+    xp.multiply(g, g, out=t)
+    xp.multiply(t, 1 - beta2, out=t)
+    xp.add(v, t, out=v)

@@ -1,0 +1,169 @@
+"""A rate for each number from the gradients it has seen: RMSprop, Adagrad, Adadelta.
+
+g is the gradient, θ the parameter, η the rate. Scratch buffers hold the intermediate results; p and
+the state arrays are written in place.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..backend import Array
+from ..engine import Tensor
+from ..errors import ConfigError
+from .optimizer import Optimizer, decayed
+
+
+class RMSprop(Optimizer):
+    """v ← α v + (1 - α) g²;  θ ← θ - η g / (√v + ε) (Tieleman & Hinton 2012).
+
+    `centered` subtracts the squared mean gradient from v; `momentum` μ accumulates the quotient in
+    b and moves by η b.
+    """
+
+    slots = ("square_avg", "momentum_buffer", "grad_avg")
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        centered: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        options = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay}
+        more = {"momentum": momentum, "centered": centered, "maximize": maximize}
+        super().__init__(params, {**options, **more})
+
+    def _check(self, group: Mapping[str, Any]) -> None:
+        super()._check(group)
+        if not 0 <= group["alpha"] <= 1:
+            raise ConfigError(f"RMSprop: alpha is in [0, 1], got {group['alpha']}")
+
+    def _names(self, group: dict[str, Any]) -> tuple[str, ...]:
+        used = (True, bool(group["momentum"]), group["centered"])
+        return tuple(itertools.compress(self.slots, used))
+
+    def _update(
+        self, xp: Any, p: Array, g: Array, state: list[Array], group: dict[str, Any], step: int
+    ) -> None:
+        v, alpha = state[0], group["alpha"]
+        t, u = self.scratch(xp, p), self.scratch(xp, p, 2)
+        g = decayed(xp, p, g, group, u)
+        xp.multiply(v, alpha, out=v)
+        xp.multiply(g, g, out=t)
+        xp.multiply(t, 1 - alpha, out=t)
+        xp.add(v, t, out=v)
+        if group["centered"]:
+            mean = state[-1]
+            xp.multiply(mean, alpha, out=mean)
+            xp.multiply(g, 1 - alpha, out=t)
+            xp.add(mean, t, out=mean)
+            xp.multiply(mean, mean, out=t)
+            xp.subtract(v, t, out=t)
+            xp.sqrt(t, out=t)
+        else:
+            xp.sqrt(v, out=t)
+        xp.add(t, group["eps"], out=t)
+        xp.divide(g, t, out=t)
+        if group["momentum"]:
+            b = state[1]
+            xp.multiply(b, group["momentum"], out=b)
+            t = xp.add(b, t, out=b)
+        xp.multiply(t, group["lr"], out=u)
+        xp.subtract(p, u, out=p)
+
+
+class Adagrad(Optimizer):
+    """s ← s + g²;  θ ← θ - η / (1 + (t - 1) decay) · g / (√s + ε) (Duchi et al. 2011)."""
+
+    slots = ("sum",)
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        lr_decay: float = 0.0,
+        weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        options = {"lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay, "eps": eps}
+        start = {"initial_accumulator_value": initial_accumulator_value}
+        super().__init__(params, {**options, **start, "maximize": maximize})
+
+    def _init(self, p: Tensor, name: str, group: dict[str, Any]) -> Array:
+        return p.device.xp.full(p.shape, group["initial_accumulator_value"], dtype=p.dtype)
+
+    def _update(
+        self, xp: Any, p: Array, g: Array, state: list[Array], group: dict[str, Any], step: int
+    ) -> None:
+        (s,) = state
+        t, u = self.scratch(xp, p), self.scratch(xp, p, 2)
+        g = decayed(xp, p, g, group, u)
+        xp.multiply(g, g, out=t)
+        xp.add(s, t, out=s)
+        xp.sqrt(s, out=t)
+        xp.add(t, group["eps"], out=t)
+        xp.divide(g, t, out=t)
+        xp.multiply(t, group["lr"] / (1 + (step - 1) * group["lr_decay"]), out=t)
+        xp.subtract(p, t, out=p)
+
+
+class Adadelta(Optimizer):
+    """Steps in the unit of the parameter, without a rate to choose (Zeiler 2012).
+
+    v ← ρ v + (1 - ρ) g²;  δ = √(a + ε) / √(v + ε) · g;  a ← ρ a + (1 - ρ) δ²;  θ ← θ - η δ.
+    """
+
+    slots = ("square_avg", "acc_delta")
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1.0,
+        rho: float = 0.9,
+        eps: float = 1e-6,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        options = {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(params, {**options, "maximize": maximize})
+
+    def _check(self, group: Mapping[str, Any]) -> None:
+        super()._check(group)
+        if not 0 <= group["rho"] <= 1:
+            raise ConfigError(f"Adadelta: rho is in [0, 1], got {group['rho']}")
+
+    def _update(
+        self, xp: Any, p: Array, g: Array, state: list[Array], group: dict[str, Any], step: int
+    ) -> None:
+        v, a = state
+        rho, eps = group["rho"], group["eps"]
+        t, u, w = (self.scratch(xp, p, n) for n in (1, 2, 3))
+        g = decayed(xp, p, g, group, u)
+        xp.multiply(v, rho, out=v)
+        xp.multiply(g, g, out=t)
+        xp.multiply(t, 1 - rho, out=t)
+        xp.add(v, t, out=v)
+        xp.add(v, eps, out=t)
+        xp.sqrt(t, out=t)
+        xp.add(a, eps, out=w)
+        xp.sqrt(w, out=w)
+        xp.divide(w, t, out=w)
+        xp.multiply(w, g, out=w)
+        xp.multiply(a, rho, out=a)
+        xp.multiply(w, w, out=t)
+        xp.multiply(t, 1 - rho, out=t)
+        xp.add(a, t, out=a)
+        xp.multiply(w, group["lr"], out=w)
+        xp.subtract(p, w, out=p)
