@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import gc
 import re
 import weakref
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from ..backend import NAMESPACES
 from ..engine import Node, Op, Tensor
 from .escape import clean
-from .ir import GraphIR, Item, Link, Specs
+from .ir import GraphIR, Item, Link, Specs, gc_paused
 from .style import SYMBOLS, number
 from .tape import Tape
 
@@ -46,21 +44,8 @@ class Names:
 
 def build(tape: Tape, names: Names) -> tuple[GraphIR, dict[str, Tensor]]:
     """The graph of a tape, unfolded: every line, every leaf, every output; and the leaves by id."""
-    with _gc_paused(len(tape.lines)):
+    with gc_paused(len(tape.lines)):
         return _build(tape, names)
-
-
-@contextmanager
-def _gc_paused(lines: int) -> Iterator[None]:
-    """Half of the time for a long tape would go into collections that find nothing."""
-    paused = lines > 10_000 and gc.isenabled()
-    if paused:
-        gc.disable()
-    try:
-        yield
-    finally:
-        if paused:
-            gc.enable()
 
 
 def _build(tape: Tape, names: Names) -> tuple[GraphIR, dict[str, Tensor]]:

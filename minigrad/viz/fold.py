@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .ir import BACKWARDS, Box, GraphIR, Item, Link, Path, joined
+from .ir import BACKWARDS, Box, GraphIR, Item, Link, Path, gc_paused, joined
 from .patterns import INDEX, Clock, common, pattern, pattern_path
 from .repeats import Run, find_runs
 from .wiring import wiring
@@ -22,12 +22,13 @@ def fold(ir: GraphIR, mode: bool | str = "auto") -> GraphIR:
     if mode is False:
         return ir
     least, saved = (2, 2) if mode is True else (3, 12)
-    for _ in range(6):  # loops in loops: each pass sees the cells of the one before as lines
-        sequence = ir.sequence()
-        runs = find_runs(wiring(ir, sequence), least, saved)
-        if not runs:
-            break
-        ir = _Folder(ir, sequence, runs).result()
+    with gc_paused(len(ir.items)):
+        for _ in range(6):  # loops in loops: each pass sees the cells of the one before as lines
+            sequence = ir.sequence()
+            runs = find_runs(wiring(ir, sequence), least, saved)
+            if not runs:
+                break
+            ir = _Folder(ir, sequence, runs).result()
     return ir
 
 

@@ -8,8 +8,10 @@ so the same computation gives the same text on every run.
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -198,6 +200,19 @@ def _item_dict(item: Item) -> dict[str, Any]:
     }
     needed = ("id", "kind", "outputs", "box", "line_count")
     return {k: v for k, v in full.items() if k in needed or v not in ("", [], {}, 0, 1)}
+
+
+@contextmanager
+def gc_paused(lines: int) -> Iterator[None]:
+    """Half of the time for a long tape would go into collections that find nothing."""
+    paused = lines > 10_000 and gc.isenabled()
+    if paused:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
 
 
 def joined(links: Iterable[Link]) -> list[Link]:

@@ -162,7 +162,7 @@ def test_nothing_is_lost_and_nothing_twice(data):
         for _ in range(repeats):
             for op, back in program:
                 x = pool[-min(back, len(pool))]
-                pool.append([mg.tanh, mg.sin, lambda v: v * pool[-1], lambda v: v + pool[0]][op](x))
+                pool.append([mg.tanh, mg.sin, lambda v: mg.sin(v) * pool[0], lambda v: v + pool[0]][op](x))
     output = pool[-1]
     tape = Tape(output)
     for mode in ("auto", True):
