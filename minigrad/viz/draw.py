@@ -18,6 +18,7 @@ from .ir import GraphIR
 from .labels import Show
 from .overlay import level, overlay
 from .overview import overview
+from .page import gather
 from .record import Record, stats
 from .roles import mark_gates
 from .rules import rule_text
@@ -49,6 +50,7 @@ def draw_graph(
     theme: str = "light",
     max_nodes: int = 400,
     engine: str = "auto",
+    interactive: bool = False,
 ) -> Graph:
     """Draw the computation behind `outputs`, from the real tape.
 
@@ -76,6 +78,7 @@ def draw_graph(
         theme: "light" or "dark".
         max_nodes: above this many nodes the graph is drawn coarser, and says so.
         engine: "auto", "dot" (the program) or "pygraphviz".
+        interactive: notebooks show a page to zoom, open and step through; see `Graph.to_html`.
 
     Raises:
         ConfigError: no Tensors, or an option outside its range.
@@ -132,7 +135,13 @@ def draw_graph(
     def coarser() -> GraphIR | None:
         return overview(ir) if len(ir.items) > 60 else None
 
-    return Graph(ir, get_theme(theme), show, engine=engine, coarser=coarser)
+    details = gather(
+        folded, full, record, model, depth=levels, expand=wanted, max_nodes=max_nodes
+    )
+    return Graph(
+        ir, get_theme(theme), show, engine=engine, coarser=coarser, details=details,
+        interactive=interactive,
+    )  # fmt: skip
 
 
 def make_dot(

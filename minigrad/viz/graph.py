@@ -15,6 +15,7 @@ from .escape import clean, markup, to_json
 from .ir import GraphIR, shape_text
 from .labels import Show, title_of
 from .mermaid import to_mermaid
+from .page import Details, frame, html_page
 from .render import FORMATS, LIMIT, LayoutTimeoutError, find_engine, finish_svg, layout
 from .style import Theme
 
@@ -28,6 +29,7 @@ class Graph:
         ir: the neutral graph; `to_json()` is its text.
         source: the DOT text. It needs no Graphviz.
         engine: "auto", "dot" or "pygraphviz".
+        interactive: notebooks show the page of `to_html()` instead of the SVG.
     """
 
     def __init__(
@@ -38,11 +40,14 @@ class Graph:
         *,
         engine: str = "auto",
         coarser: Callable[[], GraphIR | None] | None = None,
+        details: Details | None = None,
+        interactive: bool = False,
     ) -> None:
         find_engine(engine)  # an unknown name is an error now, not at the first picture
         self.ir, self.theme, self.show, self.engine = ir, look, show, engine
         self.source = to_dot(ir, look, show)
         self._coarser = coarser
+        self.details, self.interactive = details, interactive
 
     # -- text -------------------------------------------------------------------------------------
 
@@ -144,15 +149,32 @@ class Graph:
             graphviz.view(str(path), quiet=True)
         return path
 
+    def to_html(self, path: str | Path | None = None, *, interactive: bool = True) -> str:
+        """One HTML file that needs no network: zoom, open and close, step through backward.
+
+        Returns the text, and writes it to `path` if given. With `interactive=False` it holds the
+        picture and a table, and no script.
+        """
+        text = html_page(
+            self.ir, self.details, self.show, engine=self.engine, theme=self.theme.name,
+            interactive=interactive,
+        )  # fmt: skip
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
     def _text(self, kind: str) -> str:
         if TEXTS[kind] == "json":
             return self.to_json()
         return self.to_mermaid() if TEXTS[kind] == "mermaid" else self.source
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        """For Jupyter: the SVG where an engine is installed, words always."""
+        """For Jupyter: the SVG where an engine is installed, else the page; words always."""
         bundle = {"text/plain": self.summary()}
-        if find_engine(self.engine) is not None:
+        drawn = find_engine(self.engine) is not None
+        if self.interactive or not drawn:
+            bundle["text/html"] = frame(self.to_html())
+        if drawn:
             try:
                 bundle["image/svg+xml"] = self.pipe("svg").decode("utf-8")
             except MinigradError as error:

@@ -25,7 +25,7 @@ class Glimpse:
 
     norm: float
     shape: tuple[int, ...]
-    values: list[Any] | None = None
+    values: Any = None
 
 
 @dataclass(slots=True)
@@ -78,4 +78,4 @@ def glimpse(g: Any) -> Glimpse | None:
     with np.errstate(over="ignore", invalid="ignore"):
         norm = float(np.sqrt((array * array).sum()))
     few = array.tolist() if array.size <= SMALL and array.shape == shape else None
-    return Glimpse(norm, shape, few if isinstance(few, list) else None)
+    return Glimpse(norm, shape, few)

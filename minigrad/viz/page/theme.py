@@ -33,10 +33,10 @@ def stylesheet() -> str:
     for kind, (stroke, fill) in _BY_KIND.items():
         names[stroke], names[fill] = f"{kind}-stroke", f"{kind}-fill"
     light, dark = _variables(LIGHT), _variables(DARK)
+    auto = f":root:not([data-theme=light]){{color-scheme:dark;{dark}}}"
     rules = [
         f":root{{color-scheme:light;{light}}}",
-        "@media (prefers-color-scheme:dark){:root:not([data-theme=light]){"
-        f"color-scheme:dark;{dark}}}}}",
+        f"@media (prefers-color-scheme:dark){{{auto}}}",
         f":root[data-theme=dark]{{color-scheme:dark;{dark}}}",
     ]
     for stand_in, name in names.items():

@@ -1,0 +1,343 @@
+// The picture: pan and zoom, keyboard, marks. Movement is by the viewBox, so nothing is re-drawn.
+
+import { $, h, s, still } from "./dom.js";
+
+const LARGEST = 2.2; // screen pixels per point of the layout
+
+export class Stage {
+  constructor(model, on) {
+    this.model = model;
+    this.on = on; // { select(name), toggle(box) }
+    this.canvas = $("canvas");
+    this.marked = null;
+    this.#pointer();
+    new ResizeObserver(() => this.svg && this.#resize()).observe(this.canvas);
+  }
+
+  /** Show the SVG that is on the page already, or the text of a new one. */
+  show(text) {
+    const before = this.svg && text ? this.#places() : null;
+    if (text) {
+      const parsed = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
+      if (parsed.nodeName !== "svg") throw new Error("the layout is not a picture");
+      this.canvas.replaceChildren(document.importNode(parsed, true));
+    }
+    this.svg = this.canvas.querySelector("svg");
+    if (!this.svg) return false;
+    this.#dress();
+    const focus = this.focus && this.parts.has(this.focus) ? this.focus : null;
+    this.#rove(focus ?? this.parts.keys().next().value);
+    this.fit();
+    if (before) this.#glide(before);
+    return true;
+  }
+
+  /** Names, roles and handles on the parts of Graphviz's SVG. */
+  #dress() {
+    const { svg } = this;
+    svg.id = "graph";
+    svg.removeAttribute("width");
+    svg.removeAttribute("height");
+    svg.removeAttribute("style");
+    svg.setAttribute("role", "group");
+    svg.setAttribute("aria-roledescription", "graph");
+    svg.setAttribute("aria-labelledby", "title");
+    svg.setAttribute("aria-describedby", "notes");
+    svg.setAttribute("preserveAspectRatio", "xMidYMid meet");
+    const inner = svg.querySelector("g.graph");
+    inner.querySelector(":scope > title")?.remove();
+    inner.removeAttribute("id");
+    const paper = inner.querySelector(":scope > polygon");
+    if (paper) paper.remove();
+    this.parts = new Map();
+    this.lines = new Map();
+    for (const g of svg.querySelectorAll("g.node, g.edge, g.cluster")) {
+      const title = g.querySelector(":scope > title");
+      const name = g.dataset.name ?? title?.textContent ?? "";
+      title?.remove();
+      g.dataset.name = name;
+      g.removeAttribute("id");
+      if (g.classList.contains("node")) this.#node(g, name);
+      else if (g.classList.contains("cluster")) this.#cluster(g, name);
+      else {
+        if (!this.lines.has(name)) this.lines.set(name, []);
+        this.lines.get(name).push(g);
+      }
+    }
+    const [x, y, w, height] = svg.getAttribute("viewBox").split(/\s+/).map(Number);
+    this.bounds = { x, y, w, h: height };
+  }
+
+  #node(g, name) {
+    this.parts.set(name, g);
+    g.querySelector("path, polygon, ellipse")?.classList.add("shape");
+    g.setAttribute("role", "button");
+    g.setAttribute("tabindex", "-1");
+    g.setAttribute("aria-label", this.label(name, g));
+    g.addEventListener("focus", () => this.#rove(name));
+    g.addEventListener("click", () => !this.dragged && this.on.select(name));
+    g.addEventListener("keydown", (event) => this.#walk(event, name));
+    if (/^b\d+$/.test(name)) {
+      g.addEventListener("dblclick", (event) => {
+        event.stopPropagation();
+        this.on.toggle(Number(name.slice(1)));
+      });
+    }
+  }
+
+  /** A frame: its corner closes it, its title selects it. */
+  #cluster(g, name) {
+    const box = Number(/^cluster_(\d+)/.exec(name)?.[1] ?? -1);
+    const shape = g.querySelector("path, polygon");
+    if (box < 0 || !shape || /_\d+_\d+$/.test(name)) return;
+    const { x, y, width } = shape.getBBox();
+    const title = this.model.boxes[box].title;
+    const button = s(
+      "g",
+      { class: "fold", role: "button", tabindex: "-1", "aria-label": `close ${title}` },
+      s("rect", { x: x + width - 24, y: y + 7, width: 16, height: 16, rx: 4 }),
+      s("path", { d: `M${x + width - 20} ${y + 15}h8` }),
+    );
+    button.addEventListener("click", () => !this.dragged && this.on.toggle(box));
+    button.addEventListener("focus", () => this.#rove(name));
+    button.addEventListener("keydown", (event) => this.#walk(event, name));
+    g.parentNode.append(button);
+    this.parts.set(name, button);
+    for (const text of g.querySelectorAll("text")) {
+      text.addEventListener("click", () => !this.dragged && this.on.select(name));
+    }
+  }
+
+  label(name, g) {
+    const text = [...g.querySelectorAll("text")].map((t) => t.textContent.trim()).join(" ");
+    return text || name;
+  }
+
+  // -- movement ---------------------------------------------------------------------------------
+
+  #resize() {
+    if (this.fitted) this.fit();
+    else this.#apply();
+  }
+
+  fit() {
+    const { width, height } = this.canvas.getBoundingClientRect();
+    const { x, y, w, h: tall } = this.bounds;
+    const scale = Math.min(LARGEST * 0.7, width / (w + 24), height / (tall + 24));
+    this.scale = scale > 0 ? scale : 1;
+    this.cx = x + w / 2;
+    this.cy = y + tall / 2;
+    this.#apply();
+    this.fitted = true;
+  }
+
+  zoom(factor, px, py) {
+    const { left, top, width, height } = this.canvas.getBoundingClientRect();
+    const dx = px === undefined ? 0 : px - left - width / 2;
+    const dy = py === undefined ? 0 : py - top - height / 2;
+    const scale = Math.min(8, Math.max(0.04, this.scale * factor));
+    this.cx += dx / this.scale - dx / scale;
+    this.cy += dy / this.scale - dy / scale;
+    this.scale = scale;
+    this.fitted = false;
+    this.#apply();
+  }
+
+  pan(dx, dy) {
+    this.cx -= dx / this.scale;
+    this.cy -= dy / this.scale;
+    this.fitted = false;
+    this.#apply();
+  }
+
+  #apply() {
+    const { width, height } = this.canvas.getBoundingClientRect();
+    const [w, tall] = [width / this.scale, height / this.scale];
+    this.svg.setAttribute("viewBox", `${this.cx - w / 2} ${this.cy - tall / 2} ${w} ${tall}`);
+  }
+
+  /** Move a part into sight if it is not. */
+  reveal(name) {
+    const part = this.parts.get(name);
+    if (!part) return;
+    const at = part.getBoundingClientRect();
+    const room = this.canvas.getBoundingClientRect();
+    const margin = 24;
+    const over = (low, high, from, to) =>
+      low < from + margin ? from + margin - low : high > to - margin ? to - margin - high : 0;
+    const dx = over(at.left, at.right, room.left, room.right);
+    const dy = over(at.top, at.bottom, room.top, room.bottom);
+    if (dx || dy) this.pan(dx, dy);
+  }
+
+  #pointer() {
+    const fingers = new Map();
+    const { canvas } = this;
+    canvas.addEventListener("pointerdown", (event) => {
+      if (event.button) return;
+      fingers.set(event.pointerId, event);
+      this.dragged = false;
+    });
+    window.addEventListener("pointermove", (event) => {
+      const last = fingers.get(event.pointerId);
+      if (!last || !this.svg) return;
+      const others = [...fingers.values()].filter((f) => f.pointerId !== event.pointerId);
+      const [dx, dy] = [event.clientX - last.clientX, event.clientY - last.clientY];
+      if (!this.dragged && Math.hypot(dx, dy) < 4) return;
+      this.dragged = true;
+      canvas.classList.add("dragging");
+      if (others.length === 1) {
+        const o = others[0];
+        const apart = (p) => Math.hypot(p.clientX - o.clientX, p.clientY - o.clientY) || 1;
+        this.zoom(apart(event) / apart(last), o.clientX, o.clientY);
+      } else this.pan(dx, dy);
+      fingers.set(event.pointerId, event);
+    });
+    const up = (event) => {
+      fingers.delete(event.pointerId);
+      canvas.classList.remove("dragging");
+      setTimeout(() => (this.dragged = false));
+    };
+    window.addEventListener("pointerup", up);
+    window.addEventListener("pointercancel", up);
+    const framed = window !== window.top;
+    canvas.addEventListener(
+      "wheel",
+      (event) => {
+        if (!this.svg || (framed && !event.ctrlKey && !event.metaKey)) return;
+        event.preventDefault();
+        const speed = event.ctrlKey ? 0.01 : 0.0016;
+        this.zoom(Math.exp(-event.deltaY * speed), event.clientX, event.clientY);
+      },
+      { passive: false },
+    );
+  }
+
+  // -- keyboard ---------------------------------------------------------------------------------
+
+  /** One part is in the tab order; arrows walk from part to part. */
+  #rove(name) {
+    this.parts.get(this.focus)?.setAttribute("tabindex", "-1");
+    this.focus = name;
+    this.parts.get(name)?.setAttribute("tabindex", "0");
+  }
+
+  #walk(event, name) {
+    if (event.key === "Enter" || event.key === " ") {
+      event.preventDefault();
+      event.stopPropagation();
+      if (name.startsWith("cluster")) this.on.toggle(Number(name.split("_")[1]));
+      else this.on.select(name);
+      return;
+    }
+    const way = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] };
+    const direction = way[event.key];
+    if (!direction || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const next = this.#neighbour(name, direction);
+    if (!next) return;
+    this.parts.get(next).focus({ preventScroll: true });
+    this.reveal(next);
+  }
+
+  /** The nearest part in a direction; what stands straight ahead counts as nearer. */
+  #neighbour(name, [dx, dy]) {
+    const centre = (part) => {
+      const box = part.getBoundingClientRect();
+      return [box.left + box.width / 2, box.top + box.height / 2];
+    };
+    const [x, y] = centre(this.parts.get(name));
+    let best = null;
+    let least = Infinity;
+    for (const [other, part] of this.parts) {
+      if (other === name) continue;
+      const [ox, oy] = centre(part);
+      const ahead = (ox - x) * dx + (oy - y) * dy;
+      const aside = Math.abs((ox - x) * dy) + Math.abs((oy - y) * dx);
+      if (ahead < 2) continue;
+      const cost = ahead + 2.5 * aside;
+      if (cost < least) [least, best] = [cost, other];
+    }
+    return best;
+  }
+
+  // -- marks ------------------------------------------------------------------------------------
+
+  select(name) {
+    this.svg?.querySelector(".selected")?.classList.remove("selected");
+    this.parts?.get(name)?.classList.add("selected");
+  }
+
+  /** The backward pass stands at a part; the gradient flows to others; these were passed. */
+  mark(at, targets, passed, time) {
+    if (!this.svg) return;
+    this.svg.querySelector(".tag")?.remove();
+    for (const old of this.svg.querySelectorAll(".at, .flow, .reached, .passed, .waiting")) {
+      old.classList.remove("at", "flow", "reached", "passed", "waiting");
+    }
+    if (!at && !passed) return;
+    for (const name of passed) this.parts.get(name)?.classList.add("passed");
+    this.parts.get(at)?.classList.add("at");
+    for (const target of targets) {
+      this.parts.get(target)?.classList.add("reached");
+      for (const line of this.lines.get(`${target}->${at}`) ?? []) {
+        line.classList.add("flow");
+        line.parentNode.append(line);
+      }
+    }
+    const part = this.parts.get(at);
+    if (part && time) this.#tag(part, time);
+    if (at) this.reveal(at);
+  }
+
+  /** A small flag on a node: the step of the loop it stands at. */
+  #tag(part, text) {
+    const { x, y, width } = part.querySelector(".shape").getBBox();
+    const wide = 7 * text.length + 10;
+    const centre = x + width / 2;
+    part.parentNode.append(
+      s(
+        "g",
+        { class: "tag", "aria-hidden": "true" },
+        s("rect", { x: centre - wide / 2, y: y - 21, width: wide, height: 17, rx: 5 }),
+        s("text", { x: centre, y: y - 8.5, "text-anchor": "middle" }, text),
+      ),
+    );
+  }
+
+  #places() {
+    const places = new Map();
+    for (const [name, part] of this.parts) places.set(name, part.getBoundingClientRect());
+    return places;
+  }
+
+  /** Parts that were there before glide to their new places. */
+  #glide(before) {
+    if (still()) return;
+    for (const [name, part] of this.parts) {
+      const old = before.get(name);
+      if (!old || name.startsWith("cluster")) {
+        part.animate([{ opacity: 0 }, { opacity: 1 }], { duration: 320 });
+        continue;
+      }
+      const now = part.getBoundingClientRect();
+      const dx = (old.left + old.width / 2 - now.left - now.width / 2) / this.scale;
+      const dy = (old.top + old.height / 2 - now.top - now.height / 2) / this.scale;
+      part.animate(
+        [{ transform: `translate(${dx}px, ${dy}px)` }, { transform: "none" }],
+        { duration: 320, easing: "cubic-bezier(.2,.8,.2,1)" },
+      );
+    }
+    for (const g of this.svg.querySelectorAll("g.edge, g.cluster")) {
+      g.animate([{ opacity: 0 }, { opacity: 1 }], { duration: 420 });
+    }
+  }
+}
+
+/** The buttons above the picture. */
+export function tools(buttons) {
+  return buttons.map(([text, label, action, id]) =>
+    h("button", { type: "button", "aria-label": label, title: label, onclick: action, id }, text),
+  );
+}

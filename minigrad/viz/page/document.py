@@ -1,0 +1,233 @@
+"""One HTML file: the picture, a table, the data, the script, and a policy against the rest.
+
+Nothing is loaded: no network, no fonts, no cookies. Text that users wrote enters through
+`escape.markup` and, as JSON, through `escape.to_json`; the script sets it as `textContent` only.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import html
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ...errors import MinigradError
+from ..escape import markup, to_json
+from ..ir import GraphIR
+from ..labels import Show
+from ..render import find_engine, layout
+from ..style import CIVIDIS, VERMILION
+from .data import page_data
+from .details import Details
+from .theme import stylesheet
+from .view import compose
+
+ASSETS = Path(__file__).parent / "assets"
+LIMIT = 20.0  # seconds for the first layout here; after that the page lays out itself
+_TITLED = re.compile(r'<g id="[^"]*" class="(node|edge|cluster)">\s*<title>([^<]*)</title>')
+_ROOT = re.compile(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>\s*(<g id="[^"]*" class="graph"[^>]*>)')
+_CELL = re.compile(
+    r'<polygon fill="(#[0-9a-f]{6})" stroke="(?:none|transparent)" points="'
+    r'([-\d.]+),([-\d.]+) \2,([-\d.]+) ([-\d.]+),\4 \5,\3 \2,\3"/>'
+)
+_COMMENT = re.compile(r"<!--.*?-->\s*", re.DOTALL)
+
+
+def html_page(
+    ir: GraphIR,
+    details: Details | None,
+    show: Show,
+    *,
+    engine: str = "auto",
+    theme: str = "light",
+    interactive: bool = True,
+) -> str:
+    """The page of a drawn graph.
+
+    Args:
+        ir: the graph as drawn.
+        details: what it can be opened into, and its backward pass.
+        show: what the picture shows.
+        engine: lays out the picture that is there before any script runs; where there is none,
+            the page does it with the Graphviz it carries.
+        theme: "dark" fixes the theme; "light" follows the reader's.
+        interactive: False: picture and table, without a script.
+    """
+    page = page_data(ir, details, show)
+    picture = _picture(compose(page.data), engine)
+    style = stylesheet() + "\n" + _asset("page.css")
+    script = _asset("page.js") if interactive else ""
+    policy = {
+        "default-src": "'none'",
+        "style-src": _digest(style),
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    if interactive:
+        policy["script-src"] = f"{_digest(script)} 'wasm-unsafe-eval'"
+        policy["worker-src"] = "blob:"
+    content = "; ".join(f"{k} {v}" for k, v in policy.items())
+    title = page.data["title"]
+    parts = [
+        "<!doctype html>",
+        f'<html lang="en"{" data-theme=dark" if theme == "dark" else ""}>',
+        '<head><meta charset="utf-8">',
+        f'<meta http-equiv="Content-Security-Policy" content="{content}">',
+        '<meta name="viewport" content="width=device-width,initial-scale=1">',
+        '<meta name="referrer" content="no-referrer">',
+        f"<title>{markup(title)}</title>",
+        f"<style>{style}</style></head>",
+        f'<body class="{"live" if interactive else "still"}">',
+        _header(page.data),
+        _main(page.data, picture),
+        _table(page.data),
+    ]
+    if interactive:
+        parts += [
+            f"<!-- {_asset('NOTICE.txt').strip()} -->",
+            f'<script type="application/json" id="data">{to_json(page.data, indent=None)}</script>',
+            f'<script type="text/plain" id="tape">{_packed(page.tape)}</script>',
+            f'<script type="text/plain" id="viz">{_engine()}</script>',
+            f'<script type="module">{script}</script>',
+        ]
+    return "\n".join([*parts, "</body></html>\n"])
+
+
+def frame(page: str, height: int = 640) -> str:
+    """A page inside a notebook: a frame of its own, which sees nothing of the notebook."""
+    return (
+        f'<iframe title="computation graph" width="100%" height="{height}" '
+        'sandbox="allow-scripts allow-downloads" style="border:1px solid #CBD5E1;'
+        f'border-radius:8px" srcdoc="{html.escape(page, quote=True)}"></iframe>'
+    )
+
+
+# -- parts ---------------------------------------------------------------------------------------
+
+
+def _picture(source: str, engine: str) -> str:
+    """The SVG that is there before the script; empty where no engine can draw it."""
+    if find_engine(engine) is None:
+        return ""
+    try:
+        svg = layout(source, "svg", engine=engine, limit=LIMIT).decode("utf-8")
+    except MinigradError:
+        return ""
+    svg = _COMMENT.sub("", svg[svg.find("<svg") :])
+    svg = _TITLED.sub(r'<g class="\1" data-name="\2">', svg)
+    svg = re.sub(r"<title>[^<]*</title>\n?", "", svg, count=1)
+    svg = _CELL.sub(_cell, svg)
+    return _ROOT.sub(
+        r'<svg id="graph" xmlns="http://www.w3.org/2000/svg" '
+        r'role="img" aria-labelledby="title" aria-describedby="notes" viewBox="\1">\2',
+        svg,
+        count=1,
+    ).replace(' xml:space="preserve"', "")
+
+
+def _cell(found: re.Match[str]) -> str:
+    """A cell of a strip in half the letters; there are thousands."""
+    fill, left, low, high, right = found.groups()
+    x, y, width, height = (
+        f"{n:.2f}".rstrip("0").rstrip(".")
+        for n in (
+            float(left), float(high), float(right) - float(left), float(low) - float(high)
+        )
+    )  # fmt: skip
+    return f'<path fill="{fill}" d="M{x} {y}h{width}v{height}h-{width}z"/>'
+
+
+def _header(data: Mapping[str, Any]) -> str:
+    notes = " · ".join(markup(n, 300) for n in data["notes"])
+    banner = f'<p class="banner">{markup(data["banner"])}</p>' if data["banner"] else ""
+    return (
+        f'<header><div class="words"><h1 id="title">{markup(data["title"])}</h1>'
+        f'<p id="notes">{notes}</p>{banner}</div>{_legend(data)}'
+        '<div id="tools" role="toolbar" aria-label="View"></div></header>'
+    )
+
+
+def _legend(data: Mapping[str, Any]) -> str:
+    def ramp(colours: tuple[str, ...]) -> str:
+        cells = "".join(
+            f'<rect x="{9 * i}" width="9.5" height="10" fill="{c}"/>' for i, c in enumerate(colours)
+        )
+        width = 9 * len(colours)
+        return f'<svg class="ramp" width="{width}" height="10" aria-hidden="true">{cells}</svg>'
+
+    words = '<span class="forward">forward →</span><span class="gradient">← gradient</span>'
+    scales = ""
+    if data["scale"]:
+        low, high = data["scale"]
+        scales = (
+            f"<span>value min {ramp(CIVIDIS)} max</span>"
+            f"<span>‖gradient‖ {low} {ramp(VERMILION)} {high} (log)</span>"
+        )
+    return f'<p class="legend">{words}{scales}</p>'
+
+
+def _main(data: Mapping[str, Any], picture: str) -> str:
+    return (
+        '<main><section id="stage" aria-labelledby="title">'
+        f'<div id="canvas">{picture}</div><p id="status" role="status"></p></section>'
+        '<aside id="side" aria-label="Details"></aside></main>'
+        '<section id="stepper" aria-label="Backward pass, step by step"></section>'
+    )
+
+
+def _table(data: Mapping[str, Any]) -> str:
+    """Every node of the picture as a row, for readers that do not see it."""
+    names = [node["title"] for node in data["nodes"]]
+    sources: list[list[str]] = [[] for _ in names]
+    for src, dst, *_ in data["edges"]:
+        if names[src] not in sources[dst]:
+            sources[dst].append(names[src])
+    rows = []
+    for node, into in zip(data["nodes"], sources, strict=True):
+        shapes = "  ".join(shape for shape, _ in node.get("shapes", ()))
+        gradient = node.get("facts", {}).get("grad", "")
+        box = data["boxes"][node["box"]]["title"] if node["box"] >= 0 else ""
+        cells = [
+            node["kind"], node.get("op", ""), shapes, ", ".join(into), box,
+            len(node["lines"]) or "", gradient,
+        ]  # fmt: skip
+        rows.append(
+            f'<tr><th scope="row">{markup(node["title"])}</th>'
+            + "".join(f"<td>{markup(cell)}</td>" for cell in cells)
+            + "</tr>"
+        )
+    head = "".join(
+        f'<th scope="col">{h}</th>'
+        for h in ("node", "kind", "op", "shape", "reads", "inside", "tape lines", "‖gradient‖")
+    )
+    return (
+        '<section id="table" aria-label="The graph as a table"><h2>The graph as a table</h2>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="Nodes"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></section>"
+    )
+
+
+@cache
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text(encoding="utf-8")
+
+
+def _packed(data: Mapping[str, Any]) -> str:
+    """JSON, compressed: a long tape is most of a page."""
+    text = to_json(data, indent=None).encode("ascii")
+    return base64.b64encode(gzip.compress(text, mtime=0)).decode("ascii")
+
+
+@cache
+def _engine() -> str:
+    return base64.b64encode((ASSETS / "viz.js.gz").read_bytes()).decode("ascii")
+
+
+def _digest(text: str) -> str:
+    found = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(found).decode('ascii')}'"

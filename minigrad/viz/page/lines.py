@@ -1,0 +1,141 @@
+"""The tape as JSON: each line, where its arguments come from, and the backward pass over it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from ...engine.op import OPS
+from ..escape import clean
+from ..ir import GraphIR, Item, shape_text
+from ..labels import title_of
+from ..record import Stats
+from ..rules import rule_text
+from ..spy import Glimpse
+from .details import Details
+from .events import Step
+
+
+def tape_data(
+    base: GraphIR, full: GraphIR, details: Details, steps: list[Step], draw: Callable[[Item], str]
+) -> dict[str, Any]:
+    """The lines behind the picture.
+
+    Lines are written as their positions, leaves and outputs as −1, −2, …; `kinds` holds what many
+    lines have in common. `draw` makes the node of one line.
+    """
+    place = {item.id: i for i, item in enumerate(base.items.values())}
+    owner = {line: place[item.id] for item in base.items.values() for line in item.lines}
+    kinds: dict[tuple[Any, ...], int] = {}
+    table: list[dict[str, Any]] = []
+    lines: list[list[Any]] = []
+    refs: dict[str, int] = {}
+    for item in full.items.values():
+        if not item.lines:
+            continue
+        at = refs[item.id] = item.lines[0]
+        key = (item.op, item.kind, item.specs, item.params, item.title, item.name)
+        if key not in kinds:
+            kinds[key] = len(table)
+            table.append(_kind(item, draw))
+        lines.append([at, kinds[key], owner.get(at, -1), *_numbers(details, at)])
+    lines.sort(key=lambda line: line[0])
+    leaves = _leaves(base, full, owner, place)
+    refs |= {leaf[0]: -1 - i for i, leaf in enumerate(leaves)}
+    links = [
+        [refs[e.src], refs[e.dst], e.arg, int(e.grad)]
+        for e in full.links
+        if e.src in refs and e.dst in refs
+    ]
+    return {
+        "kinds": table,
+        "tape": [line[1:] for line in lines],
+        "leaves": leaves,
+        "links": links,
+        "steps": [_step(step, refs) for step in steps],
+    }
+
+
+def _kind(item: Item, draw: Callable[[Item], str]) -> dict[str, Any]:
+    op = OPS.get(item.op)
+    return {
+        "op": item.op,
+        "title": clean(title_of(item)),
+        "dot": draw(item),
+        "shape": shape_text(item.specs[0][0]) if item.specs else "",
+        "dtype": item.specs[0][1] if item.specs else "",
+        "params": clean(item.params, 200),
+        "doc": clean(op.doc, 300) if op is not None else "",
+        "rules": [clean(r, 200) for r in rule_text(op).split(";  ") if r] if op else [],
+        "args": list(op.arrays) if op is not None else [],
+    }
+
+
+def _numbers(details: Details, at: int) -> list[Any]:
+    """Statistics of the value and of the gradient of a line, where they are known."""
+    found = (details.values.get(at), details.grads.get(at))
+    out: list[Any] = [0 if stats is None else _stats(stats) for stats in found]
+    while out and out[-1] == 0:
+        out.pop()
+    return out
+
+
+def _stats(stats: Stats) -> list[Any]:
+    """[norm, mean, low, high], and how many are not finite if any."""
+    out: list[Any] = [number(x) for x in (stats.norm, stats.mean, stats.low, stats.high)]
+    return [*out, stats.bad] if stats.bad else out
+
+
+def _leaves(
+    base: GraphIR, full: GraphIR, owner: dict[int, int], place: dict[str, int]
+) -> list[list[Any]]:
+    """Leaves and outputs of the tape: [id, title, node of the picture that shows it, kind]."""
+    ids = list(base.items)
+    into: dict[tuple[str, int], str] = {}
+    for e in base.links:
+        if base.items[e.src].kind in ("parameter", "input"):
+            into[e.dst, e.arg] = e.src
+    line_of = {item.id: item.lines[0] for item in full.items.values() if item.lines}
+    shown: dict[str, int] = {}
+    for e in full.links:
+        if e.src in line_of or e.src in shown:
+            continue
+        if e.src in place:
+            shown[e.src] = place[e.src]
+        elif e.dst in line_of and line_of[e.dst] in owner:
+            found = into.get((ids[owner[line_of[e.dst]]], e.arg))
+            if found is not None:
+                shown[e.src] = place[found]
+    for item in full.items.values():
+        if item.id in place and not item.lines:
+            shown.setdefault(item.id, place[item.id])
+    return [
+        [i, clean(title_of(full.items[i])), node, full.items[i].kind] for i, node in shown.items()
+    ]
+
+
+def _step(step: Step, refs: dict[str, int]) -> list[Any]:
+    """[line, contributions, ‖g‖, shape, elements]; each contribution likewise."""
+    sent = [
+        [s.arg, refs.get(s.target[0]), s.nth, s.total, *_glimpse(s.gradient)] for s in step.sent
+    ]
+    return [step.line, sent, *_glimpse(step.came)]
+
+
+def _glimpse(g: Glimpse | None) -> list[Any]:
+    if g is None:
+        return []
+    out: list[Any] = [number(g.norm), shape_text(g.shape)]
+    return out if g.values is None else [*out, _rounded(g.values)]
+
+
+def _rounded(values: Any) -> Any:
+    return [_rounded(v) for v in values] if isinstance(values, list) else number(values)
+
+
+def number(x: float) -> float | str:
+    """Six significant figures; what JSON has no number for becomes a word."""
+    if not math.isfinite(x):
+        return "NaN" if math.isnan(x) else "∞" if x > 0 else "−∞"
+    return float(f"{x:.6g}")
