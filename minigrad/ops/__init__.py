@@ -29,6 +29,7 @@ from . import (
     namespace,
     normalization,
     numpy_functions,
+    parts,
     random,
     reduction,
     scan,
@@ -168,6 +169,7 @@ from .loss import (
 )
 from .namespace import __array_api_version__, __array_namespace_info__
 from .normalization import layer_norm
+from .parts import conj, imag, real
 from .random import bernoulli, normal, rand, randint, randn, randperm, uniform
 from .reduction import (
     all,
@@ -258,6 +260,7 @@ __all__ += lookup.__all__
 __all__ += loss.__all__
 __all__ += namespace.__all__
 __all__ += normalization.__all__
+__all__ += parts.__all__
 __all__ += random.__all__
 __all__ += reduction.__all__
 __all__ += scan.__all__

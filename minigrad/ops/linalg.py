@@ -96,7 +96,8 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
             f"vecdot: x1 {x1.shape} and x2 {x2.shape} have no common axis {axis}; "
             "it is counted from the end"
         )
-    return (x1 * x2).sum(axis=axis)
+    products = x1 * x2
+    return ops.sum(products, axis=axis, dtype=products.dtype)
 
 
 @function

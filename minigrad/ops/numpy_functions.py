@@ -261,7 +261,7 @@ _TABLE: dict[str, Callable[..., Any]] = {
     "np.sort": lambda a, axis=-1, kind=None, *, stable=None: ops.sort(a, axis=axis),
     "np.argsort": lambda a, axis=-1, kind=None, *, stable=None: ops.argsort(a, axis=axis),
     "np.searchsorted": lambda a, v, side="left", sorter=None: ops.searchsorted(
-        a, v, sorter, side=side
+        a, v, sorter=sorter, side=side
     ),
     "np.round": lambda a, decimals=0: ops.round(a, decimals=decimals),
     "np.around": lambda a, decimals=0: ops.round(a, decimals=decimals),

@@ -74,19 +74,27 @@ def topk(
 
 
 @op
-def searchsorted(
-    xp: Any, x1: Array, x2: Array, sorter: Array | None = None, /, *, side: str = "left"
-) -> Array:
-    """Where each x2 would have to be inserted into the ascending vector x1 to keep it in order.
-
-    side="left": before equal elements; "right": behind them. `sorter` puts x1 in order, if it is
-    not. Shapes: x1 (n,), x2 (…) → (…).
-    """
+def _searchsorted(xp: Any, x1: Array, x2: Array, sorter: Array | None, /, *, side: str) -> Array:
+    """Where each x2 would have to be inserted into the ascending vector x1."""
     if x1.ndim != 1:
         raise ShapeError(f"searchsorted: x1 has shape {x1.shape}, expected a vector")
     if side not in ("left", "right"):
         raise ConfigError(f'searchsorted: side={side!r}; give "left" or "right"')
     return xp.searchsorted(x1, x2, side=side, sorter=sorter)
+
+
+@function
+def searchsorted(x1: Any, x2: Any, /, *, side: str = "left", sorter: Any = None) -> Any:
+    """Where each x2 would have to be inserted into the ascending vector x1 to keep it in order.
+
+    side="left": before equal elements; "right": behind them. `sorter` puts x1 in order, if it is
+    not. Shapes: x1 (n,), x2 (…) → (…).
+
+    >>> import minigrad as mg
+    >>> mg.searchsorted(mg.tensor([1.0, 2.0, 4.0]), mg.tensor([3.0, 4.0]))
+    tensor([2, 2])
+    """
+    return _searchsorted(x1, x2, sorter, side=side)
 
 
 # -- different values: the shape of the result depends on them, so these wait for a GPU ------------

@@ -78,8 +78,8 @@ SAMPLES = [
     Sample(
         "searchsorted",
         (STEPS[::-1].copy(), ints(7, low=0, high=7), np.array([3, 2, 1, 0])),
-        lambda a, v, sorter, side: np.searchsorted(a, v, side, sorter),
-        {"side": "right"},
+        lambda a, v, sorter: np.searchsorted(a, v, "right", sorter),
+        call=lambda a, v, sorter: ops.searchsorted(a, v, sorter=sorter, side="right"),
         orders=(),
         label="right",
     ),
