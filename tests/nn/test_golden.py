@@ -1,4 +1,4 @@
-"""Layers against results of PyTorch that are kept in a file: checked where PyTorch is absent too."""
+"""Layers against results of PyTorch kept in a file: checked where PyTorch is absent too."""
 
 from pathlib import Path
 
