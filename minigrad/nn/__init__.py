@@ -22,8 +22,11 @@ from .attention import (
 from .bidirectional import Bidirectional
 from .cells import GRUCell, LSTMCell, RNNCell
 from .containers import ModuleList, Sequential
+from .convolution import Conv1d, Conv2d
 from .dropout import Dropout
+from .dropout_kinds import Dropout1d, Dropout2d, LockedDropout
 from .embedding import Embedding
+from .embedding_bag import EmbeddingBag
 from .linear import Identity, Linear
 from .loss import (
     BCEWithLogitsLoss,
@@ -37,6 +40,8 @@ from .loss import (
 from .module import Module, Parameter
 from .multihead import MultiheadAttention
 from .normalization import LayerNorm
+from .norms import BatchNorm1d, BatchNorm2d, GroupNorm, RMSNorm
+from .pooling import AdaptiveAvgPool1d, AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
 from .positions import LearnedPositionalEmbedding, RotaryEmbedding, SinusoidalPositionalEncoding
 from .recurrent import GRU, LSTM, RNN
 from .transformer import Transformer, TransformerDecoder, TransformerEncoder
@@ -48,13 +53,24 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "AdaptiveAvgPool1d",
     "AdditiveAttention",
+    "AvgPool1d",
+    "AvgPool2d",
     "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
     "Bidirectional",
+    "Conv1d",
+    "Conv2d",
     "CrossEntropyLoss",
     "Dropout",
+    "Dropout1d",
+    "Dropout2d",
     "Embedding",
+    "EmbeddingBag",
     "GRUCell",
+    "GroupNorm",
     "HuberLoss",
     "Identity",
     "KLDivLoss",
@@ -64,14 +80,18 @@ __all__ = [
     "LeakyReLU",
     "LearnedPositionalEmbedding",
     "Linear",
+    "LockedDropout",
     "LogSoftmax",
     "LuongAttention",
     "MSELoss",
+    "MaxPool1d",
+    "MaxPool2d",
     "Module",
     "ModuleList",
     "MultiheadAttention",
     "NLLLoss",
     "Parameter",
+    "RMSNorm",
     "RNNCell",
     "ReLU",
     "RotaryEmbedding",

@@ -8,7 +8,9 @@ from .. import ops
 from ..backend import device as find_device
 from ..engine import Tensor
 from ..errors import IndexRangeError, ShapeError
+from ..ops.bag import by_frequency
 from . import init
+from .embedding_bag import renormalise
 from .module import Module, Parameter, new_parameter
 
 
@@ -20,6 +22,9 @@ class Embedding(Module):
 
     Args:
         padding_idx: the row of this id starts at zero and gets no gradient.
+        max_norm: rows that are read are first scaled down, in place, to this norm at most.
+        norm_type: the p of that norm.
+        scale_grad_by_freq: divide each row's gradient by how often its id occurs in the call.
         sparse: the gradient is a `RowSparse` of the rows that were read; optimisers update only
             those rows, so a step costs the batch, not the vocabulary.
 
@@ -31,8 +36,11 @@ class Embedding(Module):
         num_embeddings: int,
         embedding_dim: int,
         padding_idx: int | None = None,
-        *,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
         sparse: bool = False,
+        *,
         dtype: Any = None,
         device: Any = None,
     ) -> None:
@@ -40,7 +48,8 @@ class Embedding(Module):
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.padding_idx = _row(padding_idx, num_embeddings)
-        self.sparse = sparse
+        self.max_norm, self.norm_type = max_norm, norm_type
+        self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
         self.weight = new_parameter(num_embeddings, embedding_dim, dtype=dtype, device=device)
         self.reset_parameters()
 
@@ -50,8 +59,11 @@ class Embedding(Module):
         embeddings: Any,
         freeze: bool = True,
         padding_idx: int | None = None,
-        *,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
         sparse: bool = False,
+        *,
         device: Any = None,
     ) -> Self:
         """A table of given vectors (num_embeddings, embedding_dim); frozen by default."""
@@ -62,7 +74,8 @@ class Embedding(Module):
         Module.__init__(layer)
         layer.num_embeddings, layer.embedding_dim = values.shape
         layer.padding_idx = _row(padding_idx, values.shape[0])
-        layer.sparse = sparse
+        layer.max_norm, layer.norm_type = max_norm, norm_type
+        layer.scale_grad_by_freq, layer.sparse = scale_grad_by_freq, sparse
         array = find_device(device).asarray(values.numpy()).copy()
         layer.weight = Parameter(array, requires_grad=not freeze)
         return layer
@@ -78,7 +91,10 @@ class Embedding(Module):
     def forward(self, ids: Any) -> Tensor:
         if not isinstance(ids, Tensor):
             ids = Tensor(self.weight.device.asarray(ids))
-        return ops.embedding(self.weight, ids, padding_idx=self.padding_idx, sparse=self.sparse)
+        if self.max_norm is not None:
+            renormalise(self.weight, ids, self.max_norm, self.norm_type)
+        y = ops.embedding(self.weight, ids, padding_idx=self.padding_idx, sparse=self.sparse)
+        return by_frequency(y, ids, self.num_embeddings) if self.scale_grad_by_freq else y
 
     def extra_repr(self) -> str:
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"

@@ -9,12 +9,14 @@ from . import (
     activation,
     alignment,
     attention,
+    bag,
     broadcasting,
     choosing,
     classification,
     comparison,
     contraction,
     conversion,
+    convolution,
     creation,
     decompositions,
     dtypes,
@@ -28,8 +30,10 @@ from . import (
     loss,
     namespace,
     normalization,
+    norms,
     numpy_functions,
     parts,
+    pooling,
     random,
     reduction,
     scan,
@@ -55,6 +59,7 @@ from .activation import (
 )
 from .alignment import additive_attention
 from .attention import masked_softmax, scaled_dot_product_attention
+from .bag import embedding_bag
 from .broadcasting import broadcast_to, sum_to
 from .classification import cross_entropy
 from .comparison import (
@@ -83,6 +88,7 @@ from .comparison import (
 )
 from .contraction import einsum
 from .conversion import asarray, from_dlpack, from_numpy, tensor
+from .convolution import conv1d, conv2d
 from .creation import (
     arange,
     empty,
@@ -169,7 +175,9 @@ from .loss import (
 )
 from .namespace import __array_api_version__, __array_namespace_info__
 from .normalization import layer_norm
+from .norms import batch_norm, group_norm, rms_norm
 from .parts import conj, imag, real
+from .pooling import adaptive_avg_pool1d, avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from .random import bernoulli, normal, rand, randint, randn, randperm, uniform
 from .reduction import (
     all,
@@ -243,11 +251,13 @@ __all__: list[str] = []
 __all__ += activation.__all__
 __all__ += alignment.__all__
 __all__ += attention.__all__
+__all__ += bag.__all__
 __all__ += broadcasting.__all__
 __all__ += classification.__all__
 __all__ += comparison.__all__
 __all__ += contraction.__all__
 __all__ += conversion.__all__
+__all__ += convolution.__all__
 __all__ += creation.__all__
 __all__ += dtypes.__all__
 __all__ += elementwise.__all__
@@ -260,7 +270,9 @@ __all__ += lookup.__all__
 __all__ += loss.__all__
 __all__ += namespace.__all__
 __all__ += normalization.__all__
+__all__ += norms.__all__
 __all__ += parts.__all__
+__all__ += pooling.__all__
 __all__ += random.__all__
 __all__ += reduction.__all__
 __all__ += scan.__all__
