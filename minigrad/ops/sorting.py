@@ -6,12 +6,13 @@ gradient. Positions have no derivative.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from ..backend import Array
 from ..engine import function, op
 from ..errors import ConfigError, ShapeError
-from .gathering import take_along_axis
+from .gathering import scatter_add, take_along_axis
 from .shape import normalize_axis
 
 __all__ = [
@@ -113,6 +114,15 @@ def _unique_all(xp: Any, x: Array, /) -> tuple[Array, ...]:
         x.reshape(-1), return_index=True, return_inverse=True, return_counts=True, equal_nan=False
     )
     return values, first, inverse.reshape(x.shape), counts
+
+
+def _at_first(g: Any, first: Any, shape: tuple[int, ...]) -> Any:
+    """The gradient of the values, each at the first place where its element occurs."""
+    return scatter_add(g, first, axis=0, shape=(math.prod(shape),)).reshape(shape)
+
+
+unique_values.defvjp(lambda g, _y, x: _at_first(g, _unique_all(x)[1], x.shape))
+_unique_all.defvjp(lambda gs, ys, _x: _at_first(gs[0], ys[1], _x.shape))
 
 
 class UniqueAll(NamedTuple):
