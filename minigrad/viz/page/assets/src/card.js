@@ -5,7 +5,7 @@ import { bytes, h, num, s, seconds } from "./dom.js";
 const KINDS = {
   op: "operation", elementwise: "elementwise", gate: "gate", parameter: "parameter",
   input: "input", state: "state", loss: "loss", output: "output", module: "module",
-  overview: "summary",
+  overview: "summary", steps: "loop", layers: "layers", repeats: "repeats", opened: "opened op",
 };
 
 function facts(rows) {
@@ -149,7 +149,7 @@ export function lineCard(model, line) {
 export function boxCard(model, b, on) {
   const box = model.boxes[b];
   const out = [
-    ...head("module", box.title, box.detail),
+    ...head(box.kind, box.title, box.detail),
     facts([
       ["repeated", box.count > 1 ? `${box.count.toLocaleString("en-US")} times` : ""],
       ["tape", `${box.lines.toLocaleString("en-US")} lines`],

@@ -192,9 +192,9 @@ function table() {
 
 $("tools").append(
   ...tools([
-    ["+", "Zoom in", () => stage.zoom(1.3)],
-    ["−", "Zoom out", () => stage.zoom(1 / 1.3)],
-    ["Fit", "Fit the graph", () => stage.fit()],
+    ["+", "Zoom in", () => stage.camera.zoom(1.3)],
+    ["−", "Zoom out", () => stage.camera.zoom(1 / 1.3)],
+    ["Fit", "Fit the graph", () => stage.camera.fit()],
     ...(model.boxes.length
       ? [
           ["Close all", "Close all boxes", () => every(true)],
@@ -214,8 +214,8 @@ document.addEventListener("keydown", (event) => {
   const keys = {
     ArrowRight: () => stepper.go(stepper.at + 1), ArrowLeft: () => stepper.go(stepper.at - 1),
     Home: () => stepper.go(0), End: () => stepper.go(stepper.count), " ": () => stepper.toggle(),
-    "+": () => stage.zoom(1.3), "=": () => stage.zoom(1.3), "-": () => stage.zoom(1 / 1.3),
-    0: () => stage.fit(),
+    "+": () => stage.camera.zoom(1.3), "=": () => stage.camera.zoom(1.3), "-": () => stage.camera.zoom(1 / 1.3),
+    0: () => stage.camera.fit(),
   };
   const typing = event.target.tagName === "INPUT";
   if (!keys[event.key] || typing || (busy && /^( |Arrow|Home|End)/.test(event.key))) return;
@@ -223,7 +223,7 @@ document.addEventListener("keydown", (event) => {
   keys[event.key]();
 });
 
-window.minigrad = { model, stage, stepper, compose: () => compose(model), reveal, toggle };
+window.minigrad = { model, stage, stepper, engine, compose: () => compose(model), reveal, toggle };
 welcome();
 if (stage.show(null)) document.body.dataset.drawn = "1";
 else draw();

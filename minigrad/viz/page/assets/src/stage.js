@@ -1,8 +1,7 @@
-// The picture: pan and zoom, keyboard, marks. Movement is by the viewBox, so nothing is re-drawn.
+// The picture: its parts, the keyboard, marks.
 
+import { Camera } from "./camera.js";
 import { $, h, s, still } from "./dom.js";
-
-const LARGEST = 2.2; // screen pixels per point of the layout
 
 export class Stage {
   constructor(model, on) {
@@ -10,8 +9,7 @@ export class Stage {
     this.on = on; // { select(name), toggle(box) }
     this.canvas = $("canvas");
     this.marked = null;
-    this.#pointer();
-    new ResizeObserver(() => this.svg && this.#resize()).observe(this.canvas);
+    this.camera = new Camera(this.canvas);
   }
 
   /** Show the SVG that is on the page already, or the text of a new one. */
@@ -27,7 +25,7 @@ export class Stage {
     this.#dress();
     const focus = this.focus && this.parts.has(this.focus) ? this.focus : null;
     this.#rove(focus ?? this.parts.keys().next().value);
-    this.fit();
+    this.camera.fit(this.bounds);
     if (before) this.#glide(before);
     return true;
   }
@@ -75,7 +73,7 @@ export class Stage {
     g.setAttribute("tabindex", "-1");
     g.setAttribute("aria-label", this.label(name, g));
     g.addEventListener("focus", () => this.#rove(name));
-    g.addEventListener("click", () => !this.dragged && this.on.select(name));
+    g.addEventListener("click", () => !this.camera.dragged && this.on.select(name));
     g.addEventListener("keydown", (event) => this.#walk(event, name));
     if (/^b\d+$/.test(name)) {
       g.addEventListener("dblclick", (event) => {
@@ -98,62 +96,19 @@ export class Stage {
       s("rect", { x: x + width - 24, y: y + 7, width: 16, height: 16, rx: 4 }),
       s("path", { d: `M${x + width - 20} ${y + 15}h8` }),
     );
-    button.addEventListener("click", () => !this.dragged && this.on.toggle(box));
+    button.addEventListener("click", () => !this.camera.dragged && this.on.toggle(box));
     button.addEventListener("focus", () => this.#rove(name));
     button.addEventListener("keydown", (event) => this.#walk(event, name));
     g.parentNode.append(button);
     this.parts.set(name, button);
     for (const text of g.querySelectorAll("text")) {
-      text.addEventListener("click", () => !this.dragged && this.on.select(name));
+      text.addEventListener("click", () => !this.camera.dragged && this.on.select(name));
     }
   }
 
   label(name, g) {
     const text = [...g.querySelectorAll("text")].map((t) => t.textContent.trim()).join(" ");
     return text || name;
-  }
-
-  // -- movement ---------------------------------------------------------------------------------
-
-  #resize() {
-    if (this.fitted) this.fit();
-    else this.#apply();
-  }
-
-  fit() {
-    const { width, height } = this.canvas.getBoundingClientRect();
-    const { x, y, w, h: tall } = this.bounds;
-    const scale = Math.min(LARGEST * 0.7, width / (w + 24), height / (tall + 24));
-    this.scale = scale > 0 ? scale : 1;
-    this.cx = x + w / 2;
-    this.cy = y + tall / 2;
-    this.#apply();
-    this.fitted = true;
-  }
-
-  zoom(factor, px, py) {
-    const { left, top, width, height } = this.canvas.getBoundingClientRect();
-    const dx = px === undefined ? 0 : px - left - width / 2;
-    const dy = py === undefined ? 0 : py - top - height / 2;
-    const scale = Math.min(8, Math.max(0.04, this.scale * factor));
-    this.cx += dx / this.scale - dx / scale;
-    this.cy += dy / this.scale - dy / scale;
-    this.scale = scale;
-    this.fitted = false;
-    this.#apply();
-  }
-
-  pan(dx, dy) {
-    this.cx -= dx / this.scale;
-    this.cy -= dy / this.scale;
-    this.fitted = false;
-    this.#apply();
-  }
-
-  #apply() {
-    const { width, height } = this.canvas.getBoundingClientRect();
-    const [w, tall] = [width / this.scale, height / this.scale];
-    this.svg.setAttribute("viewBox", `${this.cx - w / 2} ${this.cy - tall / 2} ${w} ${tall}`);
   }
 
   /** Move a part into sight if it is not. */
@@ -167,50 +122,7 @@ export class Stage {
       low < from + margin ? from + margin - low : high > to - margin ? to - margin - high : 0;
     const dx = over(at.left, at.right, room.left, room.right);
     const dy = over(at.top, at.bottom, room.top, room.bottom);
-    if (dx || dy) this.pan(dx, dy);
-  }
-
-  #pointer() {
-    const fingers = new Map();
-    const { canvas } = this;
-    canvas.addEventListener("pointerdown", (event) => {
-      if (event.button) return;
-      fingers.set(event.pointerId, event);
-      this.dragged = false;
-    });
-    window.addEventListener("pointermove", (event) => {
-      const last = fingers.get(event.pointerId);
-      if (!last || !this.svg) return;
-      const others = [...fingers.values()].filter((f) => f.pointerId !== event.pointerId);
-      const [dx, dy] = [event.clientX - last.clientX, event.clientY - last.clientY];
-      if (!this.dragged && Math.hypot(dx, dy) < 4) return;
-      this.dragged = true;
-      canvas.classList.add("dragging");
-      if (others.length === 1) {
-        const o = others[0];
-        const apart = (p) => Math.hypot(p.clientX - o.clientX, p.clientY - o.clientY) || 1;
-        this.zoom(apart(event) / apart(last), o.clientX, o.clientY);
-      } else this.pan(dx, dy);
-      fingers.set(event.pointerId, event);
-    });
-    const up = (event) => {
-      fingers.delete(event.pointerId);
-      canvas.classList.remove("dragging");
-      setTimeout(() => (this.dragged = false));
-    };
-    window.addEventListener("pointerup", up);
-    window.addEventListener("pointercancel", up);
-    const framed = window !== window.top;
-    canvas.addEventListener(
-      "wheel",
-      (event) => {
-        if (!this.svg || (framed && !event.ctrlKey && !event.metaKey)) return;
-        event.preventDefault();
-        const speed = event.ctrlKey ? 0.01 : 0.0016;
-        this.zoom(Math.exp(-event.deltaY * speed), event.clientX, event.clientY);
-      },
-      { passive: false },
-    );
+    if (dx || dy) this.camera.pan(dx, dy);
   }
 
   // -- keyboard ---------------------------------------------------------------------------------
@@ -322,8 +234,8 @@ export class Stage {
         continue;
       }
       const now = part.getBoundingClientRect();
-      const dx = (old.left + old.width / 2 - now.left - now.width / 2) / this.scale;
-      const dy = (old.top + old.height / 2 - now.top - now.height / 2) / this.scale;
+      const dx = (old.left + old.width / 2 - now.left - now.width / 2) / this.camera.scale;
+      const dy = (old.top + old.height / 2 - now.top - now.height / 2) / this.camera.scale;
       part.animate(
         [{ transform: `translate(${dx}px, ${dy}px)` }, { transform: "none" }],
         { duration: 320, easing: "cubic-bezier(.2,.8,.2,1)" },

@@ -93,7 +93,7 @@ function matrix(values) {
   if (!rows[0]?.length) return null;
   return h(
     "div",
-    { class: "scroll", tabindex: "0", role: "region", "aria-label": "elements" },
+    { class: "scroll", tabindex: "0", role: "group", "aria-label": "elements" },
     h("table", { class: "elements" }, h("tbody", {}, ...rows.map((row) =>
       h("tr", {}, ...row.map((x) => h("td", {}, num(x, 3))))))),
   );

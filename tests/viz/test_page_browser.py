@@ -1,0 +1,290 @@
+"""The page in a real browser: offline, under its policy, by mouse and by keyboard."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import viz
+from minigrad.viz import render
+from minigrad.viz.page.data import page_data
+from minigrad.viz.page.view import compose
+
+from . import nets
+
+sync_api = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+ARGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """A function that opens a page offline; at the end nothing may have been complained about."""
+    complaints, requests, contexts = [], [], []
+
+    def show(text, **options):
+        (tmp_path / "page.html").write_text(text, encoding="utf-8")
+        context = browser.new_context(
+            **{"viewport": {"width": 1400, "height": 800}, "offline": True, **options}
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda m: complaints.append(m.text))
+        page.on("pageerror", lambda e: complaints.append(str(e)))
+        page.on("request", lambda r: requests.append(r.url))
+        page.goto((tmp_path / "page.html").as_uri())
+        page.wait_for_selector("body[data-drawn]", timeout=30_000)
+        return page
+
+    yield show
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    assert [url for url in requests if not url.startswith(("file:", "blob:"))] == []
+
+
+@pytest.fixture(scope="module")
+def lstm():
+    loss, params = nets.lstm(20)
+    with viz.record(loss) as seen:
+        loss.backward()
+    return viz.draw_graph(loss, params=params, record=seen), seen, params
+
+
+def redrawn(page, count):
+    page.wait_for_selector(f'body[data-drawn="{count}"]', timeout=30_000)
+
+
+def dot(page):
+    return page.evaluate("minigrad.compose()")
+
+
+def test_first_paint_needs_no_script(browser, tmp_path, lstm):
+    graph, _, _ = lstm
+    graph.to_html(tmp_path / "p.html")
+    context = browser.new_context(java_script_enabled=False, offline=True)
+    page = context.new_page()
+    page.goto((tmp_path / "p.html").as_uri())
+    assert page.locator("#graph g.node").count() == len(graph.ir.items)
+    assert page.locator("#graph").bounding_box()["width"] > 500
+    context.close()
+
+
+def test_the_script_writes_the_dot_of_python(opened, lstm):
+    graph, _, _ = lstm
+    data = page_data(graph.ir, graph.details, graph.show).data
+    assert dot(opened(graph.to_html())) == compose(data)
+
+
+def test_steps_are_the_engines_and_numbers_are_the_arrays(opened, lstm):
+    graph, seen, params = lstm
+    page = opened(graph.to_html())
+    lines, last = [], {}
+    for event in seen.events:
+        page.keyboard.press("ArrowRight")
+        words = page.inner_text("#where")
+        lines.append(int(words.split("line ")[1].split(" ")[0]) - 1)
+        if len(lines) % 17 == 3:
+            norm = page.inner_text("#side .norm >> nth=0").split("= ")[-1].split(" ")[0]
+            shown = float(norm.replace("−", "-").replace(",", ""))
+            assert shown == pytest.approx(event.came[0].norm, rel=1e-3)
+    assert lines == [event.line for event in seen.events] == seen.order
+    steps = page.evaluate(
+        "minigrad.model.steps.map(s => s[1].map(t => [minigrad.model.nameOf(t[1]), t[4]]))"
+    )
+    for sent in steps:
+        for name, norm in sent:
+            last.setdefault(name, []).append(norm)
+    head = np.linalg.norm(params["head"].grad.numpy())
+    assert last["head"] == [pytest.approx(head, rel=1e-5)]
+    assert len(last["w_h"]) == 20
+    page.get_by_role("button", name="w_h").click()
+    norm = np.linalg.norm(params["w_h"].grad.numpy())
+    assert f"{norm:.4g}" in page.inner_text("#side")
+
+
+def test_folded_cell_walks_back_in_time(opened, lstm):
+    graph, _, _ = lstm
+    page = opened(graph.to_html())
+    times = page.evaluate("minigrad.model.steps.map(s => minigrad.model.time(s[0])).filter(t => t)")
+    walked = list(dict.fromkeys(times))
+    assert walked == [f"t = {t}" for t in reversed(range(20))]
+    page.evaluate("minigrad.stepper.go(12)")
+    assert page.locator("#graph .tag").text_content() == "t = 19"
+    assert page.locator("#graph .node.at").count() == 1
+    assert page.locator("#graph .edge.flow").count() >= 1
+    accumulated = page.evaluate(
+        "minigrad.model.steps.flatMap(s => s[1].filter(t => minigrad.model.nameOf(t[1]) === 'w_h'))"
+    )
+    assert [a[2:4] for a in accumulated] == [[n, 20] for n in range(1, 21)]
+    at = page.evaluate(
+        "1 + minigrad.model.steps.findIndex(s => s[1].some(t =>"
+        " minigrad.model.nameOf(t[1]) === 'w_h' && t[2] === 7))"
+    )
+    page.evaluate(f"minigrad.stepper.go({at})")
+    assert "7 of 20" in page.inner_text("#side")
+
+
+def test_close_open_and_single_steps(opened, lstm):
+    graph, _, _ = lstm
+    page = opened(graph.to_html())
+    before = page.locator("#graph g.node").count()
+    page.get_by_role("button", name="close step t").click()
+    redrawn(page, 2)
+    assert page.locator("#graph g.node").count() < before
+    page.get_by_role("button", name="Open", exact=True).click()
+    redrawn(page, 3)
+    assert page.locator("#graph g.node").count() == before
+    page.fill("#steps", "3, 18")
+    page.get_by_role("button", name="Show", exact=True).click()
+    redrawn(page, 4)
+    texts = page.locator("#graph g.cluster").all_text_contents()
+    assert {"step t = 3", "step t = 18"} <= {t.strip() for t in texts}
+    names = page.locator("#graph g.node").all_text_contents()
+    gaps = [n.strip() for n in names if n.strip().startswith("t = ")]
+    assert gaps == ["t = 0 … 2", "t = 4 … 17", "t = 19"]
+    assert not any("[t−1]" in n for n in names)
+    page.get_by_role("button", name="Fold the steps again").click()
+    redrawn(page, 5)
+    assert page.locator("#graph g.node").count() == before
+
+
+def test_zoom_pan_and_fit(opened, lstm):
+    page = opened(lstm[0].to_html())
+
+    def view():
+        return [float(v) for v in page.get_attribute("#graph", "viewBox").split()]
+
+    first = view()
+    page.mouse.move(500, 400)
+    page.mouse.wheel(0, -600)
+    page.wait_for_timeout(100)
+    assert view()[2] < first[2] * 0.6
+    zoomed = view()
+    page.mouse.down()
+    page.mouse.move(420, 380, steps=4)
+    page.mouse.up()
+    assert view()[0] > zoomed[0]
+    page.keyboard.press("0")
+    assert view() == pytest.approx(first)
+    page.get_by_role("button", name="Zoom in").click()
+    assert view()[2] == pytest.approx(first[2] / 1.3)
+
+
+def test_keyboard_walks_the_nodes(opened, lstm):
+    page = opened(lstm[0].to_html())
+    assert page.locator('#graph [tabindex="0"]').count() == 1
+    page.locator('#graph g.node[data-name="no0"]').focus()
+    walked = []
+    for _ in range(3):
+        page.keyboard.press("ArrowLeft")
+        walked.append(page.evaluate("document.activeElement.getAttribute('aria-label')"))
+    assert walked[0].startswith("sum")
+    assert walked[1].startswith("matmul")
+    page.keyboard.press("Enter")
+    assert page.locator("#graph .node.selected").count() == 1
+    assert page.evaluate("minigrad.stepper.at") == 0
+    assert page.locator('#graph [tabindex="0"]').count() == 1
+
+
+def test_without_an_engine_it_draws_itself_also_in_a_frame(opened, monkeypatch):
+    loss, _ = nets.lstm(5)
+    monkeypatch.setattr(render.shutil, "which", lambda name: None)
+    monkeypatch.setattr(render, "_has_pygraphviz", lambda: False)
+    graph = viz.draw_graph(loss)
+    page = opened(graph.to_html())
+    assert page.locator("#graph g.node").count() == len(graph.ir.items)
+    framed = graph._repr_mimebundle_()["text/html"]
+    page = opened(f"<!doctype html><title>notebook</title><body data-drawn=1>{framed}")
+    frame = page.frame_locator("iframe")
+    frame.locator("body[data-drawn]").wait_for(timeout=30_000)
+    assert frame.locator("#graph g.node").count() == len(graph.ir.items)
+
+
+def test_slow_layout_is_ended(opened):
+    page = opened(viz.draw_graph(nets.chain(300, ops=("tanh", "sin", "sigmoid"))).to_html())
+    said = page.evaluate(
+        """async () => {
+            const { engine } = minigrad;
+            engine.limit = 1;
+            try { await engine.layout(minigrad.compose()); return "in time"; }
+            catch (error) { return [error.message, engine.worker]; }
+            finally { engine.limit = 20000; }
+        }"""
+    )
+    assert said == ["the layout took more than 0.001 s", None]
+    again = "minigrad.engine.layout(minigrad.compose()).then(s => s.slice(0, 5))"
+    assert page.evaluate(again) == "<?xml"
+
+
+@pytest.mark.parametrize("engine", ["python", "page"])
+def test_no_text_leaves_its_box(opened, lstm, engine):
+    page = opened(lstm[0].to_html())
+    if engine == "page":
+        page.get_by_role("button", name="Open all").click()
+        redrawn(page, 2)
+    wide = page.evaluate(
+        """() => [...document.querySelectorAll("#graph g.node")].flatMap((g) => {
+            const box = g.querySelector(".shape").getBBox();
+            return [...g.querySelectorAll("text")].filter((t) => {
+                const at = t.getBBox();
+                return at.x < box.x - 1 || at.x + at.width > box.x + box.width + 1;
+            }).map((t) => t.textContent);
+        })"""
+    )
+    assert wide == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("state", ["start", "stepping", "table"])
+def test_axe_finds_nothing(opened, lstm, scheme, state):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    page = opened(lstm[0].to_html(), color_scheme=scheme)
+    if state == "stepping":
+        page.evaluate("minigrad.stepper.go(40)")
+    elif state == "table":
+        page.get_by_role("button", name="Show the graph as a table").click()
+    found = axe.Axe().run(page).response["violations"]
+    assert [(v["id"], [n["html"][:90] for n in v["nodes"][:3]]) for v in found] == []
+
+
+def test_reduced_motion(opened, lstm):
+    page = opened(lstm[0].to_html(), reduced_motion="reduce")
+    page.get_by_role("button", name="Close all").click()
+    redrawn(page, 2)
+    assert page.evaluate("document.getAnimations().length") == 0
+
+
+def test_hostile_names_do_nothing(opened):
+    name = "</script><script>document.title='caught'</script><img src=x onerror=alert(1)>"
+    w = nets.leaf(2, name=name)
+    with mg.scope(name):
+        loss = (w * w).sum() + w.sum()
+    page = opened(viz.draw_graph(loss, title=name).to_html())
+    assert page.title() == name[:120]
+    page.locator("#graph g.node").first.click()
+    page.get_by_role("button", name="Close all").click()
+    redrawn(page, 2)
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    assert page.locator("img, script:not([type])").count() == 0
+    assert json.loads(page.evaluate("JSON.stringify(document.title)")) == name[:120]
