@@ -43,6 +43,17 @@ from .normalization import LayerNorm
 from .norms import BatchNorm1d, BatchNorm2d, GroupNorm, RMSNorm
 from .pooling import AdaptiveAvgPool1d, AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
 from .positions import LearnedPositionalEmbedding, RotaryEmbedding, SinusoidalPositionalEncoding
+from .ranking import (
+    CosineEmbeddingLoss,
+    CTCLoss,
+    GaussianNLLLoss,
+    HingeEmbeddingLoss,
+    MarginRankingLoss,
+    MultiMarginLoss,
+    PoissonNLLLoss,
+    SoftMarginLoss,
+    TripletMarginLoss,
+)
 from .recurrent import GRU, LSTM, RNN
 from .transformer import Transformer, TransformerDecoder, TransformerEncoder
 from .transformer_layers import TransformerDecoderLayer, TransformerEncoderLayer
@@ -61,8 +72,10 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "Bidirectional",
+    "CTCLoss",
     "Conv1d",
     "Conv2d",
+    "CosineEmbeddingLoss",
     "CrossEntropyLoss",
     "Dropout",
     "Dropout1d",
@@ -70,7 +83,9 @@ __all__ = [
     "Embedding",
     "EmbeddingBag",
     "GRUCell",
+    "GaussianNLLLoss",
     "GroupNorm",
+    "HingeEmbeddingLoss",
     "HuberLoss",
     "Identity",
     "KLDivLoss",
@@ -84,13 +99,16 @@ __all__ = [
     "LogSoftmax",
     "LuongAttention",
     "MSELoss",
+    "MarginRankingLoss",
     "MaxPool1d",
     "MaxPool2d",
     "Module",
     "ModuleList",
+    "MultiMarginLoss",
     "MultiheadAttention",
     "NLLLoss",
     "Parameter",
+    "PoissonNLLLoss",
     "RMSNorm",
     "RNNCell",
     "ReLU",
@@ -100,6 +118,7 @@ __all__ = [
     "SiLU",
     "Sigmoid",
     "SinusoidalPositionalEncoding",
+    "SoftMarginLoss",
     "Softmax",
     "Softplus",
     "Tanh",
@@ -108,6 +127,7 @@ __all__ = [
     "TransformerDecoderLayer",
     "TransformerEncoder",
     "TransformerEncoderLayer",
+    "TripletMarginLoss",
     "functional",
     "init",
     "lengths_to_mask",

@@ -116,10 +116,17 @@ class HuberLoss(_Loss):
 
 
 class KLDivLoss(_Loss):
-    """Σ y (log y - x), x log probabilities (Kullback & Leibler 1951)."""
+    """Σ y (log y - x), x log probabilities (Kullback & Leibler 1951).
+
+    `log_target`: y is given as log probabilities, too.
+    """
+
+    def __init__(self, reduction: str = "mean", log_target: bool = False) -> None:
+        super().__init__(reduction)
+        self.log_target = log_target
 
     def forward(self, x: Tensor, y: Any) -> Tensor:
-        return ops.kl_div(x, y, reduction=self.reduction)
+        return ops.kl_div(x, y, reduction=self.reduction, log_target=self.log_target)
 
 
 def _tensor(value: Any) -> Tensor:

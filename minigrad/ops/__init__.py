@@ -18,6 +18,7 @@ from . import (
     conversion,
     convolution,
     creation,
+    ctc,
     decompositions,
     dtypes,
     elementwise,
@@ -35,6 +36,7 @@ from . import (
     parts,
     pooling,
     random,
+    ranking,
     reduction,
     scan,
     shape,
@@ -105,6 +107,7 @@ from .creation import (
     zeros,
     zeros_like,
 )
+from .ctc import ctc_loss
 from .dtypes import (
     bool,
     can_cast,
@@ -179,6 +182,18 @@ from .norms import batch_norm, group_norm, rms_norm
 from .parts import conj, imag, real
 from .pooling import adaptive_avg_pool1d, avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from .random import bernoulli, normal, rand, randint, randn, randperm, uniform
+from .ranking import (
+    cosine_embedding_loss,
+    cosine_similarity,
+    gaussian_nll_loss,
+    hinge_embedding_loss,
+    margin_ranking_loss,
+    multi_margin_loss,
+    pairwise_distance,
+    poisson_nll_loss,
+    soft_margin_loss,
+    triplet_margin_loss,
+)
 from .reduction import (
     all,
     any,
@@ -259,6 +274,7 @@ __all__ += contraction.__all__
 __all__ += conversion.__all__
 __all__ += convolution.__all__
 __all__ += creation.__all__
+__all__ += ctc.__all__
 __all__ += dtypes.__all__
 __all__ += elementwise.__all__
 __all__ += gathering.__all__
@@ -274,6 +290,7 @@ __all__ += norms.__all__
 __all__ += parts.__all__
 __all__ += pooling.__all__
 __all__ += random.__all__
+__all__ += ranking.__all__
 __all__ += reduction.__all__
 __all__ += scan.__all__
 __all__ += shape.__all__
