@@ -34,6 +34,7 @@ from . import (
     norms,
     numpy_functions,
     parts,
+    placing,
     pooling,
     random,
     ranking,
@@ -44,6 +45,7 @@ from . import (
     sorting,
     special,
     transcendental,
+    windows,
 )
 from .activation import (
     dropout,
@@ -180,6 +182,7 @@ from .namespace import __array_api_version__, __array_namespace_info__
 from .normalization import layer_norm
 from .norms import batch_norm, group_norm, rms_norm
 from .parts import conj, imag, real
+from .placing import gather, index_add, index_copy, lerp, logcumsumexp, scatter
 from .pooling import adaptive_avg_pool1d, avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from .random import bernoulli, normal, rand, randint, randn, randperm, uniform
 from .ranking import (
@@ -261,6 +264,7 @@ from .transcendental import (
     tan,
     tanh,
 )
+from .windows import fold, unfold
 
 __all__: list[str] = []
 __all__ += activation.__all__
@@ -288,6 +292,7 @@ __all__ += namespace.__all__
 __all__ += normalization.__all__
 __all__ += norms.__all__
 __all__ += parts.__all__
+__all__ += placing.__all__
 __all__ += pooling.__all__
 __all__ += random.__all__
 __all__ += ranking.__all__
@@ -297,3 +302,4 @@ __all__ += shape.__all__
 __all__ += sorting.__all__
 __all__ += special.__all__
 __all__ += transcendental.__all__
+__all__ += windows.__all__

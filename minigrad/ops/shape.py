@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array
-from ..engine import function, op
+from ..engine import function, op, ops
 from ..errors import ConfigError, ShapeError
 from .broadcasting import broadcast_to
 
@@ -257,15 +257,20 @@ _pad.defvjp(lambda g, _y, _x, *, widths, value: g[_inside(_x.shape, widths)])
 
 @function
 def pad(x: Any, pad_width: Any, mode: str = "constant", *, constant_values: float = 0) -> Any:
-    """x with a margin of constant values.
+    """x with a margin: of `constant_values`, or of its own elements.
 
     `pad_width` is, as in NumPy, ((before, after), …) per axis, or one (before, after) or one
     number for all of them.
 
+    mode: "constant"; "reflect" (about the outermost element), "symmetric" (about its outer side),
+    "edge" or "replicate" (the outermost repeated), "wrap" or "circular" (the other end).
+
     Raises: ConfigError for another mode or negative widths; ShapeError if the widths do not fit.
+
+    >>> import minigrad as mg
+    >>> mg.pad(mg.tensor([1, 2, 3]), 2, "reflect")
+    tensor([3, 2, 1, 2, 3, 2, 1])
     """
-    if mode != "constant":
-        raise ConfigError(f'pad: mode={mode!r} is not implemented; use "constant"')
     try:
         widths = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)).tolist()
     except ValueError as error:
@@ -275,7 +280,10 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", *, constant_values: floa
         ) from error
     if any(type(w) is not int or w < 0 for pair in widths for w in pair):
         raise ConfigError(f"pad: pad_width {pad_width}; widths are integers, 0 or more")
-    return _pad(x, tuple((before, after) for before, after in widths), value=constant_values)
+    margins = tuple((before, after) for before, after in widths)
+    if mode != "constant":
+        return ops.pad_by_copies(x, margins, mode)
+    return _pad(x, margins, value=constant_values)
 
 
 # -- diagonals -------------------------------------------------------------------------------------
