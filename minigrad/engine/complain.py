@@ -56,7 +56,9 @@ def explain(op: Op, error: Exception, values: list[Any], params: dict[str, Any])
     text = f"{op.name}({', '.join(given)}): {error}"
     if isinstance(error, TypeError):
         return DTypeError(text)
-    return IndexRangeError(text) if isinstance(error, IndexError) else ShapeError(text)
+    if isinstance(error, ValueError):  # NumPy's error of an axis is both
+        return ShapeError(text)
+    return IndexRangeError(text)
 
 
 def check_nan(op: Op, out: Any, values: list[Any]) -> None:
