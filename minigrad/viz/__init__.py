@@ -20,6 +20,7 @@ from .instruments import (
     spectrum_plot,
 )
 from .ir import Box, GraphIR, Item, Link
+from .listing import listing
 from .record import Record, Stats, record
 from .tape import scope
 
@@ -42,6 +43,7 @@ __all__ = [
     "landscape",
     "landscape_plot",
     "line_chart_svg",
+    "listing",
     "make_dot",
     "plot_model",
     "record",
