@@ -35,7 +35,7 @@ class Config:
     embedding: int = option(64, "length of a character's vector")
     hidden: int = option(256, "units per layer")
     dropout: float = option(0.0, "dropout probability")
-    epochs: int = option(8, "passes over the text")
+    epochs: int = option(7, "passes over the text")
     batch: int = option(16, "streams read side by side")
     steps: int = option(64, "characters per block: truncated backpropagation through time")
     lr: float = option(8e-3, "Adam's learning rate; it falls to zero along a cosine")
