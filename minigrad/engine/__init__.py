@@ -3,7 +3,8 @@
 Reading order: `tensor`, `op`, `tape`, `transforms`, `checkpoint`, `modes`. It imports no op.
 """
 
-from .checkpoint import checkpoint
+from .checkpoint import checkpoint, checkpoint_sequence, checkpoint_sequential
+from .jacobians import jacfwd, jacrev, linearize
 from .modes import MODES, detect_anomaly, enable_grad, is_grad_enabled, no_grad, scope
 from .op import OPS, FusedOp, Op, alias, elementwise, function, fused, op
 from .operators import ops
@@ -11,6 +12,7 @@ from .sparse import RowSparse
 from .tape import Node, backward, edge, pull
 from .tensor import Hook, Tensor, wrap
 from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from .vmap import vmap
 
 __all__ = [
     "MODES",
@@ -24,6 +26,8 @@ __all__ = [
     "alias",
     "backward",
     "checkpoint",
+    "checkpoint_sequence",
+    "checkpoint_sequential",
     "detect_anomaly",
     "edge",
     "elementwise",
@@ -34,8 +38,11 @@ __all__ = [
     "hessian",
     "hvp",
     "is_grad_enabled",
+    "jacfwd",
     "jacobian",
+    "jacrev",
     "jvp",
+    "linearize",
     "no_grad",
     "op",
     "ops",
@@ -43,6 +50,7 @@ __all__ = [
     "scope",
     "value_and_grad",
     "vjp",
+    "vmap",
     "wrap",
 ]
 

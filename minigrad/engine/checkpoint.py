@@ -5,16 +5,21 @@ The forward pass keeps nothing but the arguments; the backward pass computes the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
 from ..backend import get_rng_state, set_rng_state
-from ..errors import GradError
+from ..errors import ConfigError, GradError, ShapeError
 from .derive import saved_inputs
 from .modes import MODES, enable_grad, tick, user_frame
 from .op import Op, alias
+from .operators import ops
 from .tape import Edge, Node, edge, pull
 from .tensor import TAPE, Tensor, wrap
+from .tree import flatten
 
 
 class _Checkpoint(Op):
@@ -113,6 +118,110 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
     node.id, node.scope, node.at = tick(), MODES.get().scope, user_frame()
     results = tuple(wrap(o.data, node, i) if o.requires_grad else o for i, o in enumerate(outs))
     return results if isinstance(out, tuple) else results[0]
+
+
+def checkpoint_sequential(
+    functions: Iterable[Callable[..., Any]], segments: int | None, x: Any
+) -> Any:
+    """The functions (or layers) one after the other on x, in checkpointed segments.
+
+    Only what goes from one segment to the next is kept: with n functions in √n segments, the
+    default for None, the memory of 2 √n instead of n, for one more forward pass (Chen et al. 2016).
+
+    Raises: ConfigError for fewer than one segment.
+
+    >>> import minigrad as mg
+    >>> x = mg.tensor([0.5], requires_grad=True)
+    >>> mg.checkpoint_sequential([mg.sin] * 9, None, x).backward()
+    """
+    layers = list(functions)
+    for start, stop in _cuts("checkpoint_sequential", len(layers), segments) if layers else ():
+        x = checkpoint(_Chain(layers[start:stop]), x)
+    return x
+
+
+def checkpoint_sequence(
+    layer: Callable[..., Any],
+    x: Tensor,
+    state: Any = None,
+    lengths: Any = None,
+    *,
+    segments: int | None = None,
+    axis: int | None = None,
+) -> tuple[Tensor, Any]:
+    """y, state = layer(x, state) for a recurrent layer, in checkpointed stretches of time.
+
+    T steps in √T segments, the default, keep the memory of about 2 √T steps, so sequences can be
+    long; the gradients are the same, for one more forward pass (Chen et al. 2016).
+
+    Args:
+        layer: called as layer(x, state), or layer(x, state, lengths), and read forward in time.
+        x: (T, B, features), or (B, T, features) if `layer.batch_first`.
+        state: the first state, nested as the layer likes it; None for the layer's own.
+        lengths: the length of each sequence (B,), on the host.
+        segments: how many stretches.
+        axis: the axis of time, where the layer does not say `batch_first`.
+
+    Raises: ConfigError for fewer than one segment, or a layer that reads in both directions.
+
+    >>> import minigrad as mg
+    >>> from minigrad import nn
+    >>> lstm = nn.LSTM(3, 4)
+    >>> x = mg.zeros((100, 2, 3))
+    >>> y, (h, c) = mg.checkpoint_sequence(lstm, x)  # 10 stretches of 10 steps
+    >>> y.shape
+    (100, 2, 4)
+    """
+    if getattr(layer, "bidirectional", False):
+        raise ConfigError("checkpoint_sequence: the layer reads backward too; it needs all of x")
+    time = int(getattr(layer, "batch_first", False) and x.ndim == 3) if axis is None else axis
+    if not -x.ndim <= time < x.ndim:
+        raise ShapeError(f"checkpoint_sequence: x has shape {x.shape}, which has no axis {time}")
+    cuts = _cuts("checkpoint_sequence", x.shape[time], segments)
+    parts = ops.split(x, [start for start, _ in cuts[1:]], axis=time)
+    outputs = []
+    for (start, stop), part in zip(cuts, parts, strict=True):
+        more = [] if lengths is None else [np.clip(np.asarray(lengths) - start, 0, stop - start)]
+        leaves, rebuild = flatten(state)
+        stretch = _Stretch(layer, rebuild, more)
+        y, *last = checkpoint(stretch, part, *leaves)
+        outputs.append(y)
+        state = stretch.rebuild(last)
+    return ops.concat(outputs, axis=time), state
+
+
+class _Chain:
+    """Functions, one after the other."""
+
+    def __init__(self, functions: list[Callable[..., Any]]) -> None:
+        self.functions = functions
+
+    def __call__(self, x: Any) -> Any:
+        for f in self.functions:
+            x = f(x)
+        return x
+
+
+class _Stretch:
+    """A recurrent layer over some steps, as a function of flat Tensors that returns flat ones."""
+
+    def __init__(self, layer: Callable[..., Any], unflatten: Any, more: list[Any]) -> None:
+        self.layer, self.unflatten, self.more = layer, unflatten, more
+        self.rebuild: Callable[[list[Any]], Any]
+
+    def __call__(self, x: Tensor, *leaves: Any) -> tuple[Any, ...]:
+        y, state = self.layer(x, self.unflatten(list(leaves)), *self.more)
+        flat, self.rebuild = flatten(state)
+        return (y, *flat)
+
+
+def _cuts(what: str, n: int, segments: int | None) -> list[tuple[int, int]]:
+    """(start, stop) of `segments` stretches of n, √n by default, that differ by one at most."""
+    k = max(math.isqrt(n), 1) if segments is None else segments
+    if k < 1:
+        raise ConfigError(f"{what}: segments is at least 1, got {segments}")
+    k = min(k, max(n, 1))
+    return [(n * i // k, n * (i + 1) // k) for i in range(k)]
 
 
 def _edges_to_outside(outs: tuple[Tensor, ...], start: int, xs: list[Any]) -> list[Edge]:

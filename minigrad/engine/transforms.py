@@ -16,6 +16,7 @@ from .op import alias
 from .operators import ops
 from .tape import Edge, cotangent, edge, pull, shared
 from .tensor import Tensor, wrap
+from .tree import flatten
 
 Tensors = Tensor | Sequence[Tensor]
 
@@ -122,7 +123,8 @@ def value_and_grad(
     """A function that returns f(*args) and its gradient with respect to the arguments `argnums`.
 
     The gradient is recorded if an argument itself requires grad (so these can be nested), or as
-    `create_graph` says.
+    `create_graph` says. An argument may be a nested tuple, list or dict of Tensors, such as a
+    module's parameters by name; its gradient is nested in the same way.
 
     >>> import minigrad as mg
     >>> value, g = mg.value_and_grad(lambda x: (x * x).sum())(mg.tensor([1.0, 2.0]))
@@ -132,18 +134,19 @@ def value_and_grad(
     chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
     def wrapped(*args: Any) -> tuple[Tensor, Any]:
-        record = _outer([args[i] for i in chosen]) if create_graph is None else create_graph
+        leaves, rebuild = flatten([args[i] for i in chosen])
+        record = _outer(leaves) if create_graph is None else create_graph
         xs = list(args)
-        tracked = _track([args[i] for i in chosen])
-        for i, t in zip(chosen, tracked, strict=True):
-            xs[i] = t
+        tracked = _track(leaves)
+        for i, x in zip(chosen, rebuild(tracked), strict=True):
+            xs[i] = x
         value = _call(f, xs, "value_and_grad")
         grads = grad(value, tracked, create_graph=record, allow_unused=True)
-        full = tuple(
-            _zeros_like(t) if g is None else g for g, t in zip(grads, tracked, strict=True)
+        full = rebuild(
+            [_zeros_like(t) if g is None else g for g, t in zip(grads, tracked, strict=True)]
         )
         value = value if record else value.detach()
-        return value, (full[0] if isinstance(argnums, int) else full)
+        return value, (full[0] if isinstance(argnums, int) else tuple(full))
 
     return wrapped
 

@@ -20,6 +20,7 @@ from .attention import (
     lengths_to_mask,
 )
 from .bidirectional import Bidirectional
+from .cell_rnn import CellRNN
 from .cells import GRUCell, LSTMCell, RNNCell
 from .containers import ModuleList, Sequential
 from .convolution import Conv1d, Conv2d
@@ -37,6 +38,7 @@ from .loss import (
     MSELoss,
     NLLLoss,
 )
+from .lstm_cells import LayerNormLSTMCell, PeepholeLSTMCell
 from .module import Module, Parameter
 from .multihead import MultiheadAttention
 from .normalization import LayerNorm
@@ -55,8 +57,10 @@ from .ranking import (
     TripletMarginLoss,
 )
 from .recurrent import GRU, LSTM, RNN
+from .stateless import functional_call
 from .transformer import Transformer, TransformerDecoder, TransformerEncoder
 from .transformer_layers import TransformerDecoderLayer, TransformerEncoderLayer
+from .weight_drop import WeightDrop
 
 __all__ = [
     "ELU",
@@ -73,6 +77,7 @@ __all__ = [
     "BatchNorm2d",
     "Bidirectional",
     "CTCLoss",
+    "CellRNN",
     "Conv1d",
     "Conv2d",
     "CosineEmbeddingLoss",
@@ -92,6 +97,7 @@ __all__ = [
     "L1Loss",
     "LSTMCell",
     "LayerNorm",
+    "LayerNormLSTMCell",
     "LeakyReLU",
     "LearnedPositionalEmbedding",
     "Linear",
@@ -108,6 +114,7 @@ __all__ = [
     "MultiheadAttention",
     "NLLLoss",
     "Parameter",
+    "PeepholeLSTMCell",
     "PoissonNLLLoss",
     "RMSNorm",
     "RNNCell",
@@ -128,7 +135,9 @@ __all__ = [
     "TransformerEncoder",
     "TransformerEncoderLayer",
     "TripletMarginLoss",
+    "WeightDrop",
     "functional",
+    "functional_call",
     "init",
     "lengths_to_mask",
 ]
