@@ -206,6 +206,36 @@ def test_keyboard_walks_the_nodes(opened, lstm):
     assert page.locator('#graph [tabindex="0"]').count() == 1
 
 
+def test_after_a_click_arrows_step(opened, lstm):
+    page = opened(lstm[0].to_html())
+    page.get_by_role("button", name="w_h").click()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate("minigrad.stepper.at") == 1
+    page.keyboard.press("End")
+    assert page.evaluate("minigrad.stepper.at") == 342
+    page.get_by_role("slider").fill("7")
+    assert "step 7 of 342" in page.inner_text("#where")
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_timeout(1500)
+    page.get_by_role("button", name="Pause").click()
+    assert page.evaluate("minigrad.stepper.at") >= 9
+
+
+def test_table_and_saved_picture(opened, lstm, tmp_path):
+    page = opened(lstm[0].to_html())
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save the picture").click()
+    download.value.save_as(tmp_path / "graph.svg")
+    svg = (tmp_path / "graph.svg").read_text(encoding="utf-8")
+    assert "forget" in svg
+    assert "#01fe" not in svg
+    page.get_by_role("button", name="Show the graph as a table").click()
+    assert page.get_by_role("rowheader", name="w_h").is_visible()
+    assert not page.locator("#stage").is_visible()
+
+
 def test_without_an_engine_it_draws_itself_also_in_a_frame(opened, monkeypatch):
     loss, _ = nets.lstm(5)
     monkeypatch.setattr(render.shutil, "which", lambda name: None)

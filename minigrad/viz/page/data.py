@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ..dot import _Writer
 from ..escape import clean
-from ..ir import BACKWARDS, Box, GraphIR, Item, Link, Path, shape_text
+from ..ir import BACKWARDS, Box, GraphIR, Item, Link, Path, Specs, shape_text
 from ..labels import Show, subtitle_of, title_of
 from ..patterns import INDEX
 from ..style import number as text
@@ -18,7 +18,7 @@ from .lines import tape_data
 from .theme import PAGE
 
 FORMAT = "minigrad-page/1"
-_TOOLTIP = re.compile(r' (?:tooltip|id)="(?:[^"\\]|\\.)*"')
+_TOOLTIP = re.compile(r'(?<=[ \[])(?:tooltip|id)="(?:[^"\\]|\\.)*" ?')
 _HEADING = re.compile(r" label=(?:<<TABLE.*?TABLE>>|\"[^\"]*\")(?= labeljust)")
 _REPEATED = ("steps", "layers", "repeats")
 
@@ -124,7 +124,7 @@ def _node(item: Item, number: dict[Path, int], writer: _Parts, show: Show) -> di
         "sub": clean(subtitle_of(item, show)),
         "op": item.op,
         "name": clean(item.name),
-        "shapes": [[shape_text(shape), dtype] for shape, dtype in item.specs[:8]],
+        "shapes": _shapes(item.specs),
         "params": clean(item.params, 300),
         "doc": clean(item.doc, 300),
         "rules": [clean(r, 200) for r in item.rule.split(";  ") if r],
@@ -140,6 +140,13 @@ def _node(item: Item, number: dict[Path, int], writer: _Parts, show: Show) -> di
         node["loop"] = number.get(item.loop, -1)
     needed = ("box", "lines", "loop")
     return {k: v for k, v in node.items() if k in needed or v not in ("", [], 0, {})}
+
+
+def _shapes(specs: Specs) -> list[list[str]]:
+    """Text and dtype of each output; many equal ones as one."""
+    if len(specs) > 2 and len(set(specs)) == 1:
+        return [[f"{len(specs)} × {shape_text(specs[0][0])}", specs[0][1]]]
+    return [[shape_text(shape), dtype] for shape, dtype in specs[:8]]
 
 
 def _facts(item: Item) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from ..escape import markup, to_json
 from ..ir import GraphIR
 from ..labels import Show
 from ..render import find_engine, layout
-from ..style import CIVIDIS, VERMILION
+from ..style import CIVIDIS, VERMILION, number
 from .data import page_data
 from .details import Details
 from .theme import stylesheet
@@ -85,13 +85,11 @@ def html_page(
         f'<body class="{"live" if interactive else "still"}">',
         _header(page.data),
         _main(page.data, picture),
-        _table(page.data),
     ]
     if interactive:
         parts += [
             f"<!-- {_asset('NOTICE.txt').strip()} -->",
-            f'<script type="application/json" id="data">{to_json(page.data, indent=None)}</script>',
-            f'<script type="text/plain" id="tape">{_packed(page.tape)}</script>',
+            f'<script type="text/plain" id="data">{_packed(page.data | page.tape)}</script>',
             f'<script type="text/plain" id="viz">{_engine()}</script>',
             f'<script type="module">{script}</script>',
         ]
@@ -175,7 +173,7 @@ def _main(data: Mapping[str, Any], picture: str) -> str:
     return (
         '<main><section id="stage" aria-labelledby="title">'
         f'<div id="canvas">{picture}</div><p id="status" role="status"></p></section>'
-        '<aside id="side" aria-label="Details"></aside></main>'
+        f'<aside id="side" aria-label="Details"></aside>{_table(data)}</main>'
         '<section id="stepper" aria-label="Backward pass, step by step"></section>'
     )
 
@@ -191,6 +189,7 @@ def _table(data: Mapping[str, Any]) -> str:
     for node, into in zip(data["nodes"], sources, strict=True):
         shapes = "  ".join(shape for shape, _ in node.get("shapes", ()))
         gradient = node.get("facts", {}).get("grad", "")
+        gradient = number(gradient) if isinstance(gradient, float) else gradient
         box = data["boxes"][node["box"]]["title"] if node["box"] >= 0 else ""
         cells = [
             node["kind"], node.get("op", ""), shapes, ", ".join(into), box,
@@ -218,7 +217,7 @@ def _asset(name: str) -> str:
 
 
 def _packed(data: Mapping[str, Any]) -> str:
-    """JSON, compressed: a long tape is most of a page."""
+    """JSON, compressed: it says the same things over and over."""
     text = to_json(data, indent=None).encode("ascii")
     return base64.b64encode(gzip.compress(text, mtime=0)).decode("ascii")
 

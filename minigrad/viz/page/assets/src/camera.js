@@ -1,6 +1,7 @@
 // Pan and zoom by the viewBox of the picture: with pointers, the wheel, and by calls.
 
 const LARGEST = 1.5; // screen pixels per point of the layout, when the whole is shown
+const CLOSE = 1.15; // likewise, after a double click
 
 export class Camera {
   constructor(canvas) {
@@ -82,6 +83,11 @@ export class Camera {
     };
     window.addEventListener("pointerup", up);
     window.addEventListener("pointercancel", up);
+    canvas.addEventListener("dblclick", (event) => {
+      if (!this.bounds) return;
+      if (this.fitted) this.zoom(Math.max(CLOSE / this.scale, 1.5), event.clientX, event.clientY);
+      else this.fit();
+    });
     const framed = window !== window.top;
     canvas.addEventListener(
       "wheel",

@@ -8,10 +8,8 @@ import { Model } from "./model.js";
 import { Stage, tools } from "./stage.js";
 import { Stepper, stepCard } from "./stepper.js";
 
-const data = JSON.parse($("data").textContent);
-const tape = $("tape") ? JSON.parse(await unpack($("tape").textContent.trim())) : {};
-const model = new Model({ ...data, ...tape });
-const engine = new Engine($("viz").textContent.trim());
+const model = new Model(JSON.parse(await unpack($("data").textContent)));
+const engine = new Engine($("viz").textContent);
 const on = { select, toggle, reveal };
 const stage = new Stage(model, on);
 const stepper = new Stepper(model, $("stepper"), step);
@@ -33,8 +31,8 @@ async function draw() {
     document.body.dataset.drawn = String(Number(document.body.dataset.drawn ?? 0) + 1);
   } catch (error) {
     if (error instanceof Superseded) return;
-    say(`${error.message}; the table below shows the same graph`);
-    document.body.classList.add("tabled");
+    say(`${error.message}; the table shows the same graph`);
+    if (!stage.svg) table(true);
   } finally {
     clearTimeout(slow);
   }
@@ -140,6 +138,7 @@ function welcome() {
       ...key("space", "play"),
       ...key("+ − 0", "zoom, fit"),
       ...key("drag, wheel", "move, zoom"),
+      ...key("double click", "closer; open a box"),
     ),
   ]);
 }
@@ -184,10 +183,9 @@ function save() {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
-function table() {
-  const on = document.body.classList.toggle("tabled");
-  $("tabling").setAttribute("aria-pressed", String(on));
-  if (on) $("table").scrollIntoView({ block: "start" });
+function table(force) {
+  const shown = document.body.classList.toggle("tabled", force);
+  $("tabling").setAttribute("aria-pressed", String(shown));
 }
 
 $("tools").append(
@@ -201,7 +199,7 @@ $("tools").append(
           ["Open all", "Open all boxes", () => every(false)],
         ]
       : []),
-    ["Table", "Show the graph as a table", table, "tabling"],
+    ["Table", "Show the graph as a table", () => table(), "tabling"],
     ["◐", "Light or dark", theme, "theme"],
     ["SVG", "Save the picture", save],
   ]),

@@ -122,10 +122,17 @@ export class Model {
     return k;
   }
 
+  /** What a line is called in the picture. */
+  titleOf(line) {
+    const owner = this.nodes[this.owner(line)];
+    const own = owner && owner.kind !== "module" && owner.kind !== "overview";
+    return own ? owner.title : this.kind(line).title;
+  }
+
   nameOf(ref) {
     if (ref === null || ref === undefined) return "";
     if (ref < 0) return this.leaves[-1 - ref]?.[1] ?? "";
     const time = this.time(ref);
-    return this.kind(ref).title + (time && !/ of /.test(time) ? ` [${time}]` : "");
+    return this.titleOf(ref) + (time && !/ of /.test(time) ? ` [${time}]` : "");
   }
 }

@@ -10,6 +10,10 @@ export class Stage {
     this.canvas = $("canvas");
     this.marked = null;
     this.camera = new Camera(this.canvas);
+    // Arrows walk the nodes only for those who came by keyboard; else they step.
+    this.walking = true;
+    this.canvas.addEventListener("pointerdown", () => (this.walking = false), true);
+    document.addEventListener("keydown", (e) => e.key === "Tab" && (this.walking = true), true);
   }
 
   /** Show the SVG that is on the page already, or the text of a new one. */
@@ -144,7 +148,7 @@ export class Stage {
     }
     const way = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] };
     const direction = way[event.key];
-    if (!direction || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (!direction || !this.walking || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     event.stopPropagation();
     const next = this.#neighbour(name, direction);

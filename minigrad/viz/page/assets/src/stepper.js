@@ -70,7 +70,7 @@ export class Stepper {
     const [line] = model.steps[this.at - 1];
     const time = model.time(line);
     const text =
-      `step ${this.at} of ${this.count} · line ${line + 1} · ${model.kind(line).title}` +
+      `step ${this.at} of ${this.count} · line ${line + 1} · ${model.titleOf(line)}` +
       (time ? ` · ${time}` : "");
     this.words.textContent = text;
     this.slider.setAttribute("aria-valuetext", text);
@@ -106,8 +106,8 @@ export function stepCard(model, at) {
   const time = model.time(line);
   return [
     h("p", { class: "chip loss" }, `step ${at} of ${model.steps.length}`),
-    h("h2", {}, kind.title, time ? h("small", {}, ` ${time}`) : null),
-    h("p", { class: "sub" }, `tape line ${line + 1}${kind.op !== kind.title ? ` · ${kind.op}` : ""}`),
+    h("h2", {}, model.titleOf(line), time ? h("small", {}, ` ${time}`) : null),
+    h("p", { class: "sub" }, `tape line ${line + 1}${kind.op !== model.titleOf(line) ? ` · ${kind.op}` : ""}`),
     h("h3", {}, "Gradient that arrives"),
     gradient(came) ??
       h("p", { class: "small" }, "not recorded: draw inside viz.record(loss) to see the numbers"),
