@@ -77,7 +77,7 @@ def _draw_parser(commands: Any) -> None:
     p.add_argument("--model", choices=MODELS, help="draw this model, without any code")
     p.add_argument(
         "-o", "--output", metavar="FILE",
-        help="where to: .html .svg .png .pdf .dot .mmd .json; without it, a summary in words",
+        help="where to: .html .svg .png .pdf .tex .dot .mmd .json; without it, a summary in words",
     )  # fmt: skip
     sizes = p.add_argument_group("sizes of --model")
     for name, value, what in (

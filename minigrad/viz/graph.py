@@ -18,8 +18,10 @@ from .mermaid import to_mermaid
 from .page import Details, frame, html_page
 from .render import FORMATS, LIMIT, LayoutTimeoutError, find_engine, finish_svg, layout
 from .style import Theme
+from .tikz import to_tikz
 
 TEXTS = {"dot": "dot", "gv": "dot", "json": "json", "mmd": "mermaid", "mermaid": "mermaid"}
+LATEX = ("tex", "tikz")
 
 
 class Graph:
@@ -63,6 +65,16 @@ class Graph:
         """
         return to_mermaid(self.ir, self.theme, self.show.rankdir)
 
+    def to_tikz(self) -> str:
+        r"""A `tikzpicture` for LaTeX: `\input` it, or `.render("graph.tex")` a whole document.
+
+        Needs a layout engine. Nodes keep their names, for arrows of your own; texts are LaTeX.
+
+        Raises:
+            MissingExtraError: no Graphviz is installed.
+        """
+        return self.pipe("tikz").decode("utf-8")
+
     def summary(self) -> str:
         """What the tape holds, in words and columns; for graphs of any size."""
         return summary(self.ir)
@@ -79,8 +91,8 @@ class Graph:
     def pipe(self, format: str = "svg", *, dpi: int | None = None, limit: float = LIMIT) -> bytes:
         """The picture as bytes: "svg", "png", "pdf", "ps", "eps", or a text: "dot", "json", "mmd".
 
-        If the layout takes longer than `limit` seconds, a coarser graph is laid out instead, and
-        its title says so.
+        "tex" is a LaTeX document, "tikz" the picture in it. If the layout takes longer than `limit`
+        seconds, a coarser graph is laid out instead, and its title says so.
 
         Raises:
             MissingExtraError: a picture was asked for and no Graphviz is installed; it names the
@@ -88,18 +100,22 @@ class Graph:
         """
         if format in TEXTS:
             return self._text(format).encode("utf-8")
-        if format not in FORMATS:
-            known = ", ".join((*FORMATS, *TEXTS))
+        kind = "json" if format in LATEX else format
+        if kind not in FORMATS:
+            known = ", ".join((*FORMATS, *TEXTS, *LATEX))
             raise ConfigError(f"render: format {format!r} is not one of {known}")
         try:
-            data = layout(self.source, format, engine=self.engine, dpi=dpi, limit=limit)
+            data = layout(self.source, kind, engine=self.engine, dpi=dpi, limit=limit)
         except LayoutTimeoutError:
             ir = self._coarser() if self._coarser is not None else None
             if ir is None:
                 raise
             ir.notes.append(f"coarser than asked: the full layout took more than {limit:g} s")
             source = to_dot(ir, self.theme, self.show)
-            data = layout(source, format, engine=self.engine, dpi=dpi, limit=limit)
+            data = layout(source, kind, engine=self.engine, dpi=dpi, limit=limit)
+        if format in LATEX:
+            text = to_tikz(data, self.theme, title=self.ir.title, whole=format == "tex")
+            return text.encode("utf-8")
         if format != "svg":
             return data
         title = markup(self.ir.title or "computation graph")
