@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -166,6 +167,29 @@ def test_close_open_and_single_steps(opened, lstm):
     page.get_by_role("button", name="Fold the steps again").click()
     redrawn(page, 5)
     assert page.locator("#graph g.node").count() == before
+
+
+def test_layers_open_one_by_one_with_their_own_parameters(opened):
+    model = mg.nn.Sequential(
+        *(mg.nn.Sequential(mg.nn.Linear(3, 3), mg.nn.Tanh(), mg.nn.Linear(3, 3)) for _ in range(6))
+    )
+    loss = model(mg.tensor(np.ones((2, 3), np.float32))).sum()
+    page = opened(viz.draw_graph(loss, model=model, depth=1, fold=True).to_html())
+    loop = page.evaluate("minigrad.model.boxes.findIndex((b) => b.body)")
+    drawn = 1
+    for chosen, shown in (("0, 4", 2), ("0-5", 6), ("", 0)):
+        drawn += 1
+        page.evaluate(f"minigrad.reveal({loop}, '{chosen}')")
+        redrawn(page, drawn)
+        source = dot(page)
+        declared = set(re.findall(r"^(\w+) \[", source, re.MULTILINE))
+        ends = {n for pair in re.findall(r"^(\w+) -> (\w+)", source, re.MULTILINE) for n in pair}
+        assert ends <= declared
+        assert len(re.findall(r"^subgraph cluster_\d+_\d+", source, re.MULTILINE)) == shown
+    page.evaluate(f"minigrad.reveal({loop}, '2')")
+    redrawn(page, drawn + 1)
+    page.get_by_role("button", name="2.0.weight").first.click()
+    assert "2.0.weight" in page.inner_text("#side h2")
 
 
 def test_zoom_pan_and_fit(opened, lstm):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ...engine.op import OPS
+from ...engine import OPS
 from ..escape import clean
 from ..ir import GraphIR, Item, shape_text
 from ..labels import title_of
@@ -41,7 +41,7 @@ def tape_data(
             table.append(_kind(item, draw))
         lines.append([at, kinds[key], owner.get(at, -1), *_numbers(details, at)])
     lines.sort(key=lambda line: line[0])
-    leaves = _leaves(base, full, owner, place)
+    leaves = _leaves(base, full, owner, place, draw)
     refs |= {leaf[0]: -1 - i for i, leaf in enumerate(leaves)}
     links = [
         [refs[e.src], refs[e.dst], e.arg, int(e.grad)]
@@ -88,9 +88,13 @@ def _stats(stats: Stats) -> list[Any]:
 
 
 def _leaves(
-    base: GraphIR, full: GraphIR, owner: dict[int, int], place: dict[str, int]
-) -> list[list[Any]]:
-    """Leaves and outputs of the tape: [id, title, node of the picture that shows it, kind]."""
+    base: GraphIR, full: GraphIR, owner: dict[int, int], place: dict[str, int],
+    draw: Callable[[Item], str],
+) -> list[list[Any]]:  # fmt: skip
+    """Leaves and outputs of the tape: [id, title, node of the picture that shows it, kind].
+
+    A leaf inside a loop also brings its own node, for when single steps are shown.
+    """
     ids = list(base.items)
     into: dict[tuple[str, int], str] = {}
     for e in base.links:
@@ -110,9 +114,13 @@ def _leaves(
     for item in full.items.values():
         if item.id in place and not item.lines:
             shown.setdefault(item.id, place[item.id])
-    return [
-        [i, clean(title_of(full.items[i])), node, full.items[i].kind] for i, node in shown.items()
-    ]
+    out: list[list[Any]] = []
+    for id_, node in shown.items():
+        item = full.items[id_]
+        out.append([id_, clean(title_of(item)), node, item.kind])
+        if any(part.startswith("×") for part in base.items[ids[node]].path):
+            out[-1].append(draw(item))
+    return out
 
 
 def _step(step: Step, refs: dict[str, int]) -> list[Any]:

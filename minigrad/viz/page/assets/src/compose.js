@@ -72,11 +72,15 @@ function steps(model, loop) {
     if (!groups.has(k)) groups.set(k, []);
     groups.get(k).push(line);
   }
+  const leaves = ownLeaves(model, loop, groups);
   for (let k = 0; k < box.count; k += 1) {
     if (box.shown.has(k)) {
       const title = box.one.replace("@@", String(model.index(loop, k)));
       out.push(`subgraph cluster_${loop}_${k} {`, `graph ${title}`);
       for (const line of groups.get(k)) out.push(`l${line} ${model.kind(line).dot}`);
+      for (const [ref, first] of leaves) {
+        if (first === k) out.push(`v${-ref} ${model.leaves[-1 - ref][4]}`);
+      }
       out.push("}");
       out.push(...inTime(model, loop, k, groups));
     } else if (model.gapOf(loop, k) === k) {
@@ -91,6 +95,20 @@ function steps(model, loop) {
   return out;
 }
 
+/** Leaves that stand inside the loop, each with the first of the shown steps that reads it. */
+function ownLeaves(model, loop, groups) {
+  const step = new Map();
+  for (const [k, lines] of groups) {
+    if (model.boxes[loop].shown.has(k)) for (const line of lines) step.set(line, k);
+  }
+  const first = new Map();
+  for (const [src, dst] of model.links) {
+    if (src >= 0 || !step.has(dst) || first.has(src)) continue;
+    if (model.showsLine(src) === `v${-src}`) first.set(src, step.get(dst));
+  }
+  return first;
+}
+
 /** Invisible edges: what a step begins with stands to the right of the step before. */
 function inTime(model, loop, k, groups) {
   if (!k) return [];
@@ -98,7 +116,8 @@ function inTime(model, loop, k, groups) {
     ? `l${groups.get(k - 1).at(-1)}`
     : `g${loop}_${model.gapOf(loop, k - 1)}`;
   const own = new Set(groups.get(k));
-  const fed = new Set(model.links.filter(([s, d]) => own.has(d) && s >= 0).map(([, d]) => d));
+  const body = new Set(model.boxes[loop].body);
+  const fed = new Set(model.links.filter(([s, d]) => own.has(d) && body.has(s)).map(([, d]) => d));
   const first = groups.get(k).filter((line) => !fed.has(line));
   return first.map((line) => `${before} -> l${line} [style=invis]`);
 }
@@ -137,6 +156,7 @@ function edges(model) {
       const ends = [src, dst].map((ref) => (ref < 0 ? model.leaves[-1 - ref][2] : model.owner(ref)));
       if (ends.some((i) => i >= 0 && opened[i])) {
         const to = model.showsLine(dst);
+        if (model.showsLine(src).startsWith("v") && !to.startsWith("l")) continue;
         const far = src < 0 && to.startsWith("g") ? `[color="${FAINT}" dir="none"]` : styles[grad];
         add(model.showsLine(src), to, far, Boolean(grad), false);
       }

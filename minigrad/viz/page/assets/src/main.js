@@ -50,7 +50,10 @@ function select(name) {
   const current = stepper.at ? model.steps[stepper.at - 1][0] : null;
   if (line) card(lineCard(model, Number(line[1])));
   else if (box) card(boxCard(model, Number(box[1]), on));
-  else if (byName.has(name)) card(nodeCard(model, byName.get(name), current));
+  else if (/^v\d+$/.test(name)) {
+    const [, title, node] = model.leaves[Number(name.slice(1)) - 1];
+    card(nodeCard(model, { ...model.nodes[node], title, name: "", facts: {} }, current));
+  } else if (byName.has(name)) card(nodeCard(model, byName.get(name), current));
 }
 
 function toggle(b) {

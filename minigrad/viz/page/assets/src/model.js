@@ -76,10 +76,13 @@ export class Model {
     return this.tape[line][3] || null;
   }
 
-  /** The outermost closed box around a box, or −1. */
+  /** The outermost closed box around a box, or −1; single steps are shown without inner boxes. */
   closed(box) {
     let found = -1;
-    for (const b of this.around(box)) if (this.boxes[b].closed) found = b;
+    for (const b of this.around(box)) {
+      if (this.boxes[b].closed) found = b;
+      else if (this.boxes[b].shown) found = -1;
+    }
     return found;
   }
 
@@ -95,14 +98,17 @@ export class Model {
     const node = this.nodes[i];
     const closed = this.closed(node.box);
     if (closed >= 0) return `b${closed}`;
-    return this.revealed(node.box) >= 0 && node.lines.length ? "" : node.n;
+    return this.revealed(node.box) >= 0 ? "" : node.n;
   }
 
   /** Name in the picture of what shows a line, or a leaf (−1, −2, …). */
   showsLine(ref) {
     if (ref < 0) {
       const leaf = this.leaves[-1 - ref];
-      return leaf && leaf[2] >= 0 ? this.shows(leaf[2]) : "";
+      if (!leaf || leaf[2] < 0) return "";
+      const { box } = this.nodes[leaf[2]];
+      const single = this.closed(box) < 0 && this.revealed(box) >= 0;
+      return single ? `v${-ref}` : this.shows(leaf[2]);
     }
     const owner = this.owner(ref);
     if (owner < 0) return "";
