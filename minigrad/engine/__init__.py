@@ -1,12 +1,14 @@
 """The engine: Tensors, the tape, ops and their derivatives, functions of functions.
 
-Reading order: `tensor`, `op`, `tape`, `transforms`, `checkpoint`, `modes`. It imports no op.
+Reading order: `tensor`, `op`, `define`, `tape`, `derive`, `transforms`, `checkpoint`, `modes`.
+It imports no op.
 """
 
 from .checkpoint import checkpoint, checkpoint_sequence, checkpoint_sequential
+from .define import OPS, FusedOp, alias, elementwise, function, fused, op
 from .jacobians import jacfwd, jacrev, linearize
 from .modes import MODES, detect_anomaly, enable_grad, is_grad_enabled, no_grad, scope
-from .op import OPS, FusedOp, Op, alias, elementwise, function, fused, op
+from .op import Op
 from .operators import ops
 from .sparse import RowSparse
 from .tape import Node, backward, edge, pull

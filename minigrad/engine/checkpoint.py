@@ -13,9 +13,10 @@ import numpy as np
 
 from ..backend import get_rng_state, set_rng_state
 from ..errors import ConfigError, GradError, ShapeError
+from .define import alias
 from .derive import saved_inputs
 from .modes import MODES, enable_grad, tick, user_frame
-from .op import Op, alias
+from .op import Op
 from .operators import ops
 from .tape import Edge, Node, edge, pull
 from .tensor import TAPE, Tensor, wrap

@@ -1,12 +1,13 @@
 """`Tensor`: an array, and where it came from.
 
 A Tensor knows its array, the tape line (`Node`) that made it, and, if it is a leaf, its gradient.
-Its operators and array methods are aliases of ops and stand in `operators.py`.
+Its operators and array methods are aliases of ops and stand in `operators.py`; what makes it a
+number, a sequence or a NumPy array stands in `host.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from ..backend import NAMESPACES, Array, Device, device_of
 from ..backend import device as get_device
 from ..errors import ConfigError, DTypeError, GradError, ShapeError
+from .host import HostValue
 from .modes import MODES, Place, place, tick, user_frame
 from .operators import Operators, ops
 
@@ -41,7 +43,7 @@ class Version:
 TAPE = Version()  # memory that the tape or another gradient may hold: never written to
 
 
-class Tensor(Operators):
+class Tensor(HostValue, Operators):
     """An n-dimensional array that remembers how it was computed.
 
     Make one with `mg.tensor` (copies) or `mg.asarray` (shares memory). Arithmetic returns new
@@ -152,98 +154,6 @@ class Tensor(Operators):
     def mT(self) -> Tensor:
         """The last two axes swapped."""
         return ops.matrix_transpose(self)
-
-    def __len__(self) -> int:
-        if not self.shape:
-            raise ShapeError("len: a 0-d tensor has no length")
-        return self.shape[0]
-
-    def __iter__(self) -> Iterator[Tensor]:
-        if not self.shape:
-            raise ShapeError("iter: cannot iterate over a 0-d tensor")
-        return iter(ops.unstack(self))
-
-    def __bool__(self) -> bool:
-        return bool(self._single("bool"))
-
-    def __int__(self) -> int:
-        return int(self._single("int"))
-
-    def __float__(self) -> float:
-        return float(self._single("float"))
-
-    def __index__(self) -> int:
-        if self.dtype.kind not in "iu":
-            raise DTypeError(f"index: needs an integer tensor, got {self.dtype}")
-        return int(self._single("index"))
-
-    def __complex__(self) -> complex:
-        return complex(self._single("complex"))
-
-    def _single(self, what: str) -> Any:
-        if self.size != 1:
-            raise ShapeError(f"{what}: needs a tensor with one element, got shape {self.shape}")
-        return self.data.reshape(()).item()
-
-    def item(self) -> Any:
-        """The only element, as a Python number (waits for the GPU)."""
-        return self._single("item")
-
-    def tolist(self) -> Any:
-        """The values as nested lists."""
-        return self.numpy().tolist()
-
-    def numpy(self) -> np.ndarray[Any, Any]:
-        """The values as a NumPy array: shares memory on the CPU, a copy from elsewhere."""
-        return self.device.to_host(self.data)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        if self.requires_grad:
-            raise GradError(
-                "np.asarray: this tensor requires grad, and NumPy would lose that; "
-                "use .detach().numpy(), or a minigrad function to stay differentiable"
-            )
-        if type(self.data) is not np.ndarray:
-            raise TypeError(f"np.asarray: the tensor is on {self.device}; call .numpy() to copy it")
-        return np.array(self.data, dtype=dtype, copy=copy)
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return ops.numpy_ufunc(ufunc, method, inputs, kwargs)
-
-    def __array_function__(self, f: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        return ops.numpy_function(f, args, kwargs)
-
-    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
-        return ops.array_namespace(api_version)
-
-    def __dlpack__(self, **kwargs: Any) -> Any:
-        if self.requires_grad:
-            raise GradError("dlpack: this tensor requires grad; export .detach()")
-        return self.data.__dlpack__(**kwargs)
-
-    def __dlpack_device__(self) -> tuple[int, int]:
-        return self.data.__dlpack_device__()
-
-    def __repr__(self) -> str:
-        body = np.array2string(self.numpy(), separator=", ", prefix="tensor(")
-        notes = [] if self.dtype in _PLAIN else [f"dtype={self.dtype}"]
-        if str(self.device) != "cpu":
-            notes.append(f"device={self.device}")
-        if self.node is not None:
-            notes.append(f"op={self.node.op.name}")
-        elif self.requires_grad:
-            notes.append("requires_grad=True")
-        if self._name:
-            notes.append(f"name={self._name!r}")
-        return f"tensor({', '.join([body, *notes])})"
-
-    def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if self.ndim == 0 and spec else format(repr(self), spec)
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        if self.node is not None:
-            raise GradError("pickle/copy: only leaf tensors can be copied; call .detach() first")
-        return _rebuild, (type(self), self.numpy(), str(self.device), self.requires_grad, self.name)
 
     # -- gradients -------------------------------------------------------------------------
 
@@ -412,7 +322,6 @@ def wrap(data: Array, node: Node | None = None, index: int = 0) -> Tensor:
 
 
 _new = Tensor.__new__
-_PLAIN = {np.dtype(t) for t in ("float32", "int64", "bool")}  # repr leaves these out
 
 
 def _is_dtype(name: str) -> bool:
@@ -421,14 +330,3 @@ def _is_dtype(name: str) -> bool:
     except TypeError:
         return False
     return True
-
-
-def _rebuild(
-    cls: type[Tensor],
-    data: np.ndarray[Any, Any],
-    device: str,
-    requires_grad: bool,
-    name: str | None,
-) -> Tensor:
-    array = get_device(device).asarray(data.copy())
-    return cls(array, requires_grad=requires_grad, name=name)

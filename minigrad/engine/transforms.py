@@ -11,8 +11,8 @@ from typing import Any
 
 from ..backend import device_of
 from ..errors import GradError, ShapeError
+from .define import alias
 from .modes import enable_grad
-from .op import alias
 from .operators import ops
 from .tape import Edge, cotangent, edge, pull, shared
 from .tensor import Tensor, wrap
