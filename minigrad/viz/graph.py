@@ -15,7 +15,7 @@ from .escape import clean, markup, to_json
 from .ir import GraphIR, shape_text
 from .labels import Show, title_of
 from .mermaid import to_mermaid
-from .page import Details, frame, html_page
+from .page import Details
 from .render import FORMATS, LIMIT, LayoutTimeoutError, find_engine, finish_svg, layout
 from .style import Theme
 from .tikz import to_tikz
@@ -171,6 +171,8 @@ class Graph:
         Returns the text, and writes it to `path` if given. With `interactive=False` it holds the
         picture and a table, and no script.
         """
+        from .page.document import html_page
+
         text = html_page(
             self.ir, self.details, self.show, engine=self.engine, theme=self.theme.name,
             interactive=interactive,
@@ -189,6 +191,8 @@ class Graph:
         bundle = {"text/plain": self.summary()}
         drawn = find_engine(self.engine) is not None
         if self.interactive or not drawn:
+            from .page.document import frame
+
             bundle["text/html"] = frame(self.to_html())
         if drawn:
             try:

@@ -6,6 +6,5 @@ script and the WASM engine in `assets/` are built by `assets/build.mjs`.
 """
 
 from .details import Details, gather
-from .document import frame, html_page
 
-__all__ = ["Details", "frame", "gather", "html_page"]
+__all__ = ["Details", "gather"]
