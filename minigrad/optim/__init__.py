@@ -5,7 +5,7 @@ from .adaptive import Adadelta, Adagrad, RMSprop
 from .averaging import EMA, SWA
 from .chains import ChainedScheduler, SequentialLR
 from .clip import clip_grad_norm_, clip_grad_value_
-from .cycles import CosineAnnealingWarmRestarts, OneCycleLR
+from .cycles import CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
 from .muon import Muon
 from .optimizer import Optimizer
 from .plateau import ReduceLROnPlateau
@@ -15,6 +15,7 @@ from .schedules import (
     ExponentialLR,
     LambdaLR,
     LinearLR,
+    MultiplicativeLR,
     MultiStepLR,
     PolynomialLR,
     Schedule,
@@ -38,11 +39,13 @@ __all__ = [
     "ConstantLR",
     "CosineAnnealingLR",
     "CosineAnnealingWarmRestarts",
+    "CyclicLR",
     "ExponentialLR",
     "LambdaLR",
     "LinearLR",
     "Lion",
     "MultiStepLR",
+    "MultiplicativeLR",
     "Muon",
     "NAdam",
     "OneCycleLR",

@@ -78,9 +78,9 @@ class SequentialLR(_Chain):
         self.milestones = list(milestones)
         super().__init__(optimizer, schedulers)
 
-    def rate(self, base: float, step: int) -> float:
+    def rates(self, bases: list[float], step: int) -> list[float]:
         part, local = self._part(step)
-        return part.rate(base, local)
+        return part.rates(bases, local)
 
     def _part(self, step: int) -> tuple[Schedule, int]:
         """The schedule in force, and its own step."""
@@ -105,10 +105,10 @@ class ChainedScheduler(_Chain):
             raise ConfigError("ChainedScheduler: got no schedules")
         super().__init__(optimizer or schedulers[0].optimizer, schedulers)
 
-    def rate(self, base: float, step: int) -> float:
+    def rates(self, bases: list[float], step: int) -> list[float]:
         for part in self.parts:
-            base = part.rate(base, step)
-        return base
+            bases = part.rates(bases, step)
+        return bases
 
     def _apply(self) -> None:
         for part in self.parts:

@@ -32,6 +32,10 @@ class Schedule:
         """The rate of a group whose base rate is `base`, after `step` steps."""
         return base * self.factor(step)
 
+    def rates(self, bases: list[float], step: int) -> list[float]:
+        """The rates of all groups, from their base rates."""
+        return [self.rate(base, step) for base in bases]
+
     def rebase(self, bases: list[float]) -> None:
         """Take other base rates: those of the schedule that this one becomes a part of."""
         self.base_lrs = list(bases)
@@ -42,8 +46,9 @@ class Schedule:
         self._apply()
 
     def _apply(self) -> None:
-        for group, base in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
-            group["lr"] = self.rate(base, self.last_step)
+        rates = self.rates(self.base_lrs, self.last_step)
+        for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = lr
 
     @property
     def lrs(self) -> list[float]:
@@ -70,6 +75,19 @@ class LambdaLR(Schedule):
 
     def factor(self, step: int) -> float:
         return self.f(step)
+
+
+class MultiplicativeLR(Schedule):
+    """factor(step) = f(1) · f(2) · … · f(step)."""
+
+    def __init__(self, optimizer: Optimizer, f: Callable[[int], float]) -> None:
+        self.f, self._products = f, [1.0]
+        super().__init__(optimizer)
+
+    def factor(self, step: int) -> float:
+        while len(self._products) <= step:
+            self._products.append(self._products[-1] * self.f(len(self._products)))
+        return self._products[step]
 
 
 class StepLR(Schedule):

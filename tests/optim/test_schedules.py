@@ -53,6 +53,15 @@ CASES = {
         {"max_lr": 1.0, "total_steps": 25, "three_phase": True, "div_factor": 5.0},
         {"max_lr": 1.0, "total_steps": 25, "cycle_momentum": False, "final_div_factor": 10.0},
     ],
+    "CyclicLR": [
+        {"base_lr": 0.01, "max_lr": 0.3, "step_size_up": 4},
+        {"base_lr": [0.01, 0.1], "max_lr": [0.3, 0.2], "step_size_up": 3, "step_size_down": 2},
+        {"base_lr": 0.1, "max_lr": 0.3, "step_size_up": 2, "mode": "triangular2"},
+        {"base_lr": 0.1, "max_lr": 0.3, "step_size_up": 3, "mode": "exp_range", "gamma": 0.9},
+        {"base_lr": 0.1, "max_lr": 0.3, "step_size_up": 3, "scale_fn": falling},
+        {"base_lr": 0.1, "max_lr": 0.3, "step_size_up": 3, "cycle_momentum": False},
+    ],
+    "MultiplicativeLR": [{"f": falling}],
     "LambdaLR": [{"f": falling}],
 }
 PAIRS = [(name, options) for name, all_options in CASES.items() for options in all_options]
@@ -63,7 +72,7 @@ def test_every_step_is_pytorchs(name, options):
     torch = pytest.importorskip("torch")
     mine, other = sgd(), theirs(torch)
     schedule = getattr(optim, name)(mine, **options)
-    given = {"lr_lambda": options["f"]} if name == "LambdaLR" else options
+    given = {"lr_lambda": options["f"]} if "f" in options else options
     reference = getattr(torch.optim.lr_scheduler, name)(other, **given)
     for _ in range(options.get("T_max", 20) + 1):
         assert rates(mine) == pytest.approx(rates(other), rel=1e-12, abs=1e-15)
@@ -188,11 +197,13 @@ def test_a_state_that_does_not_fit_changes_nothing(what):
         ("PolynomialLR", {"total_iters": 0}),
         ("CosineAnnealingWarmRestarts", {"T_0": 0}),
         ("CosineAnnealingWarmRestarts", {"T_0": 1, "T_mult": 0}),
+        ("CyclicLR", {"base_lr": 0.1, "max_lr": 1.0, "step_size_up": 0}),
+        ("CyclicLR", {"base_lr": 0.1, "max_lr": 1.0, "mode": "square"}),
+        ("CyclicLR", {"base_lr": 0.1, "max_lr": 1.0, "scale_mode": "epochs"}),
         ("OneCycleLR", {"max_lr": 1.0}),
         ("OneCycleLR", {"max_lr": 1.0, "total_steps": 0}),
         ("OneCycleLR", {"max_lr": 1.0, "total_steps": 9, "pct_start": 1.5}),
         ("OneCycleLR", {"max_lr": 1.0, "total_steps": 9, "anneal_strategy": "step"}),
-        ("OneCycleLR", {"max_lr": [1.0], "total_steps": 9}),
         ("WarmupCosine", {"warmup": 5, "total": 5}),
         ("WarmupCosine", {"warmup": -1, "total": 5}),
         ("ReduceLROnPlateau", {"mode": "least"}),
@@ -203,6 +214,17 @@ def test_options_without_a_meaning(name, options):
     opt = sgd()
     with pytest.raises(errors.ConfigError, match=name):
         getattr(optim, name)(opt, **options)
+    assert rates(opt) == RATES
+
+
+def test_one_value_per_group():
+    opt = sgd()
+    for make in (
+        lambda: optim.OneCycleLR(opt, [1.0], total_steps=9),
+        lambda: optim.CyclicLR(opt, 0.1, [1.0]),
+    ):
+        with pytest.raises(errors.ConfigError, match="1 values of max_lr for 2 groups"):
+            make()
     assert rates(opt) == RATES
 
 
