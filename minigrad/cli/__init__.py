@@ -105,6 +105,9 @@ def _draw_parser(commands: Any) -> None:
     look.add_argument("--title")
     look.add_argument("--dtype", action="store_true", help="show element types")
     look.add_argument("--places", action="store_true", help="show the line of code of each node")
+    look.add_argument("--saved", action="store_true", help="show bytes kept for backward")
+    look.add_argument("--color-by", choices=("grad", "time", "memory", "module"), metavar="WHAT",
+                      help="fill nodes by grad, time, memory or module")  # fmt: skip
     look.add_argument("--max-nodes", type=int, default=400, metavar="N", help="then coarser")
     look.add_argument("--dpi", type=int, metavar="N", help="dots per inch of a PNG")
     p.set_defaults(run=_draw)

@@ -44,6 +44,7 @@ def _graph(found: Result, args: argparse.Namespace) -> Graph:
         depth=args.depth, fold=False if args.no_fold else "auto", detail=args.detail,
         direction=args.direction, rankdir=args.rankdir, theme=args.theme, title=args.title,
         show_dtype=args.dtype, show_places=args.places, max_nodes=args.max_nodes,
+        show_saved=args.saved, color_by=args.color_by,
     )  # fmt: skip
 
 

@@ -135,7 +135,7 @@ class _Writer:
 
     def _node(self, item: Item) -> str:
         look, show = self.look, self.show
-        stroke, fill = look.kind(item.kind)
+        stroke, fill = item.facts.get("shade") or look.kind(item.kind)
         values: dict[str, Any] = {
             "color": stroke,
             "fillcolor": fill,

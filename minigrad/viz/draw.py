@@ -22,6 +22,7 @@ from .page import gather
 from .record import Record, stats
 from .roles import mark_gates
 from .rules import rule_text
+from .shade import ColorBy, shade, show_bytes
 from .style import number
 from .style import theme as get_theme
 from .tape import Tape, opener, saved_bytes
@@ -44,6 +45,8 @@ def draw_graph(
     show_values: bool = False,
     show_grads: bool | str = "auto",
     show_places: bool = False,
+    show_saved: bool = False,
+    color_by: ColorBy = None,
     record: Record | None = None,
     title: str | None = None,
     rankdir: str = "LR",
@@ -72,6 +75,9 @@ def draw_graph(
         show_shapes, show_dtype, show_values, show_places: shapes, dtypes, values of leaves and
             outputs, and the line of code behind each node.
         show_grads: the way of gradients and, once `backward()` ran, their norms at the leaves.
+        show_saved: how many bytes each node keeps for the backward pass.
+        color_by: fill nodes by "grad" (norm), "time" (of backward, from `record`), "memory" (bytes
+            kept), "module", or a function of an `Item` that returns a number, "#RRGGBB" or None.
         record: what `viz.record` saw: strips of values and gradients on the nodes.
         title: heading; None makes one of the model's and the output's name.
         rankdir: "LR", "TB", "RL" or "BT".
@@ -120,6 +126,10 @@ def draw_graph(
         if len(ir.items) > max_nodes:
             ir = overview(ir)
     ir.notes = [*_notes(full, ir), *ir.notes]
+    look = get_theme(theme)
+    if show_saved:
+        show_bytes(ir, folded)
+    shade(ir, color_by, look, folded)
     ir.banner = _banner(tape, bool(norms)) if grads else ""
     show = Show(
         detail="symbols" if detail == "auto" else detail,
@@ -139,7 +149,7 @@ def draw_graph(
         folded, full, record, model, depth=levels, expand=wanted, max_nodes=max_nodes
     )
     return Graph(
-        ir, get_theme(theme), show, engine=engine, coarser=coarser, details=details,
+        ir, look, show, engine=engine, coarser=coarser, details=details,
         interactive=interactive,
     )  # fmt: skip
 
@@ -158,20 +168,10 @@ def make_dot(
         show_attrs: static parameters and derivative rules of each op.
         show_saved: bytes that each line keeps for the backward pass.
     """
-    graph = draw_graph(
-        var,
-        params=params,
-        depth=99,
-        fold=False,
-        detail="cards" if show_attrs else "symbols",
-        rankdir="TB",
-    )
-    if show_saved:
-        for item in graph.ir.items.values():
-            if item.saved:
-                item.notes.append(f"keeps {item.saved:,} bytes")
-        graph = Graph(graph.ir, graph.theme, graph.show)
-    return graph
+    return draw_graph(
+        var, params=params, depth=99, fold=False, detail="cards" if show_attrs else "symbols",
+        show_saved=show_saved, rankdir="TB",
+    )  # fmt: skip
 
 
 def plot_model(

@@ -45,6 +45,9 @@ def _legend(ir: GraphIR, look: Theme, show: Show) -> str:
             scale_cells(VERMILION, look),
             font(tail, 10, look.muted),
         )
+    for before, scale, after in ir.key:
+        texts = [font(text, 10, look.muted) if text else "" for text in (before, after)]
+        part(*(c for c in (texts[0], scale_cells(scale, look), texts[1]) if c))
     if ir.banner and show.grads:
         part(font(ir.banner, 10, look.gradient_text))
     if not cells:

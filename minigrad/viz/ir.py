@@ -114,7 +114,10 @@ class Box:
 
 @dataclass(slots=True)
 class GraphIR:
-    """Items in order of evaluation, links between them, and boxes by path."""
+    """Items in order of evaluation, links between them, and boxes by path.
+
+    `key` explains colours, in the legend: (text before, a scale, text after).
+    """
 
     items: dict[str, Item] = field(default_factory=dict)
     links: list[Link] = field(default_factory=list)
@@ -123,6 +126,7 @@ class GraphIR:
     notes: list[str] = field(default_factory=list)
     banner: str = ""
     lines: int = 0  # tape lines that all of this stands for
+    key: list[tuple[str, tuple[str, ...], str]] = field(default_factory=list)
 
     def into(self, item: Item | str) -> list[Link]:
         """The links that end in an item."""
