@@ -360,10 +360,12 @@ def page() -> str:
 
 
 def main() -> None:
-    """Write the page."""
+    """Write the page, if all checks pass."""
     text = page()
+    if FAILED in text:
+        raise SystemExit(f"{text.count(FAILED)} checks failed; {PAGE} is left as it is")
     PAGE.write_text(text, encoding="utf-8")
-    print(f"{PAGE}: {text.count(PASSED)} checks passed, {text.count(FAILED)} failed")
+    print(f"{PAGE}: {text.count(PASSED)} checks passed")
 
 
 if __name__ == "__main__":
