@@ -68,7 +68,9 @@ class TestTensor:
         with pytest.raises(DTypeError, match="floating"):
             mg.tensor([1], requires_grad=True)
 
-    @pytest.mark.parametrize("obj", ["text", [1j], [None], object()], ids=lambda obj: type(obj).__name__)
+    @pytest.mark.parametrize(
+        "obj", ["text", [1j], [None], object()], ids=lambda obj: type(obj).__name__
+    )
     def test_not_numbers(self, obj):
         with pytest.raises(DTypeError, match="tensor"):
             mg.tensor(obj)
