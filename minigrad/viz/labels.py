@@ -202,7 +202,9 @@ def _cells(colours: Sequence[Sequence[str]], width: int, height: int) -> str:
 
 
 def scale_cells(scale: tuple[str, ...], look: Theme) -> str:
-    """A ramp for the legend."""
+    """A ramp for the legend, or a patch of one colour."""
+    if len(set(scale)) == 1:
+        return _cells([[scale[0]]], 14, 8)
     return _cells([[ramp(scale, i / 15) for i in range(16)]], 6, 8)
 
 
