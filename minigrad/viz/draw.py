@@ -145,9 +145,7 @@ def draw_graph(
     def coarser() -> GraphIR | None:
         return overview(ir) if len(ir.items) > 60 else None
 
-    details = gather(
-        folded, full, record, model, depth=levels, expand=wanted, max_nodes=max_nodes
-    )
+    details = gather(folded, full, record, model, depth=levels, expand=wanted, max_nodes=max_nodes)
     return Graph(
         ir, look, show, engine=engine, coarser=coarser, details=details,
         interactive=interactive,
