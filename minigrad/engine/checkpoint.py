@@ -18,7 +18,7 @@ from .derive import saved_inputs
 from .modes import MODES, enable_grad, tick, user_frame
 from .op import Op
 from .operators import ops
-from .tape import Edge, Node, edge, pull
+from .tape import Edge, Node, Spec, edge, pull
 from .tensor import TAPE, Tensor, wrap
 from .tree import flatten
 
@@ -30,7 +30,7 @@ class _Checkpoint(Op):
         self, node: Node, gs: list[Any], wanted: int, create_graph: bool, chosen: Any = None
     ) -> list[Any]:
         function, args, rng = node.residual
-        saved = saved_inputs(node, create_graph)
+        saved = saved_inputs(node) if create_graph else ()
         start = tick()
         xs = list(args)
         now = get_rng_state()
@@ -115,7 +115,7 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
     ]
     node.outputs = node.hooks = node.labels = None
     node.many = isinstance(out, tuple)
-    node.specs = tuple((o.shape, o.dtype) for o in outs)
+    node.specs = tuple(Spec(o.shape, o.dtype) for o in outs)
     node.id, node.scope, node.at = tick(), MODES.get().scope, user_frame()
     results = tuple(wrap(o.data, node, i) if o.requires_grad else o for i, o in enumerate(outs))
     return results if isinstance(out, tuple) else results[0]

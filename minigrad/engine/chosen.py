@@ -38,7 +38,7 @@ def _mask_of(node: Node, chosen: Any, i: int) -> Any:
     if inputs is None:
         return None
     value = inputs[i]
-    shape: tuple[int, ...] = value[0] if type(value) is tuple else value.shape
+    shape: tuple[int, ...] = value.shape
     if choices is not None:
         rule = choices[i]
         if rule is None:
@@ -48,7 +48,7 @@ def _mask_of(node: Node, chosen: Any, i: int) -> Any:
         return None
     if mask.shape == shape:
         return mask
-    return ops.sum_to(ops.broadcast_to(mask, node.specs[0][0]), shape) != 0
+    return ops.sum_to(ops.broadcast_to(mask, node.specs[0].shape), shape) != 0
 
 
 def only(grad: Any, chosen: Any) -> Any:

@@ -76,7 +76,7 @@ def _register(new: Op) -> Op:
     if old is not None and old.__module__.startswith("minigrad."):
         raise MinigradError(f"@op: {new.name!r} is taken by {old.__module__}; choose another name")
     OPS[new.name] = new
-    setattr(ops, new.name, new)
+    setattr(ops, new.name, new.short or new)
     return new
 
 

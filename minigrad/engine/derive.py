@@ -19,89 +19,51 @@ if TYPE_CHECKING:
     from .op import Op
 
 
-class Spec:
-    """Shape and dtype of a value that was not kept."""
-
-    __slots__ = ("dtype", "shape")
-
-    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
-        self.shape, self.dtype = shape, dtype
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        n = 1
-        for length in self.shape:
-            n *= length
-        return n
-
-
 def pull_rules(
-    node: Node, gs: list[Any], wanted: int, create_graph: bool, chosen: Any = None
+    op: Op, node: Node, gs: list[Any], wanted: int, create_graph: bool, chosen: Any = None
 ) -> list[Any]:
-    """Each rule on the saved arrays, or on Tensors tied to the tape when `create_graph`.
+    """Gradients of the node's arguments; None where `wanted` has no bit, or there is no rule.
 
+    The rules run on the saved arrays, or on Tensors tied to the tape when `create_graph`.
     `chosen`: where it is False, the result went nowhere and the gradients are 0.
     """
-    op, params = node.op, node.params
-    if op.elementwise and not create_graph and chosen is None:
-        return pull_elementwise(node, op, gs[0], wanted)
-    inputs = saved_inputs(node, create_graph)
-    y = node.outputs
+    if create_graph and op.plain is not None:
+        return pull_composite(node, op.plain, gs, wanted)
+    inputs: Any = saved_inputs(node) if create_graph else node.inputs
+    params, y = node.params, node.outputs
     if y is None:
-        y = tuple([Spec(*s) for s in node.specs]) if node.many else Spec(*node.specs[0])
+        y = node.specs if node.many else node.specs[0]
     elif create_graph:
         y = tuple([wrap(o, node, i) for i, o in enumerate(y)]) if node.many else wrap(y, node)
     g: Any = gs[0]
     if node.many:
         g = tuple([_zeros(node, i, gs) if g is None else g for i, g in enumerate(gs)])
-    grads: list[Any] = [None] * len(inputs)
+    kind = type(g)
     rules: Any = op.rules
+    grads: list[Any] = [None] * len(inputs)
     for i, x in enumerate(inputs):
         if wanted >> i & 1:
             if op.variadic:
-                grads[i] = fit(op, rules[0](g, y, *inputs, i=i, **params), x)
-            elif rules[i] is not None:
-                if chosen is None or not op.multiplies(i):
-                    grad = rules[i](g, y, *inputs, **params)
-                else:
-                    with np.errstate(all="ignore"):  # the NaN of an element that is left out
-                        grad = only(rules[i](g, y, *inputs, **params), chosen)
-                grads[i] = fit(op, grad, x)
+                grad = rules[0](g, y, *inputs, i=i, **params)
+            elif rules[i] is None:
+                continue
+            elif chosen is not None and op.multiplies(i):
+                with np.errstate(all="ignore"):  # the NaN of an element that is left out
+                    grad = only(rules[i](g, y, *inputs, **params), chosen)
+            else:
+                grad = rules[i](g, y, *inputs, **params) if params else rules[i](g, y, *inputs)
+            if type(grad) is not kind or grad.shape != x.shape or grad.dtype is not x.dtype:
+                grad = fit(op, grad, x)
+            grads[i] = grad
     return grads
 
 
-def pull_elementwise(node: Node, op: Op, g: Any, wanted: int) -> list[Any]:
-    """The same for the most frequent kind of op: one result, and rules that read no shapes."""
-    inputs: Any = node.inputs
-    y, params, rules = node.outputs, node.params, op.rules or ()
-    grads: list[Any] = [None] * len(inputs)
-    for i, x in enumerate(inputs):
-        rule = rules[i]
-        if wanted >> i & 1 and rule is not None:
-            grad = rule(g, y, *inputs, **params) if params else rule(g, y, *inputs)
-            shape, dtype = x if type(x) is tuple else (x.shape, x.dtype)
-            if grad.shape != shape:
-                grad = ops.sum_to(grad, shape)
-            if grad.dtype is not dtype and grad.dtype != dtype:
-                grad = grad.astype(dtype)
-            grads[i] = np.asarray(grad) if isinstance(grad, np.generic) else grad
-    return grads
-
-
-def saved_inputs(node: Node, create_graph: bool) -> list[Any]:
-    """The inputs as arrays, or as Tensors on the tape; a `Spec` where the value was not kept."""
+def saved_inputs(node: Node) -> list[Any]:
+    """The inputs as Tensors on the tape; a `Spec` or a number stays what it is."""
     values: Any = node.inputs
-    if not create_graph:
-        return [Spec(*v) if type(v) is tuple else v for v in values]
     inputs: list[Any] = []
     for value, parent, slot in zip(values, node.parents, node.slots, strict=True):
-        if type(value) is tuple:
-            inputs.append(Spec(*value))
-        elif type(value) not in NAMESPACES:
+        if type(value) not in NAMESPACES:
             inputs.append(value)
         elif isinstance(parent, Node):
             inputs.append(wrap(value, parent, slot))
@@ -136,7 +98,7 @@ def pull_composite(
     node: Node, composite: Callable[..., Any], gs: list[Any], wanted: int
 ) -> list[Any]:
     """Gradients that can be differentiated again: those of the composite, recorded."""
-    inputs = saved_inputs(node, True)
+    inputs = saved_inputs(node)
     start = tick()
     with enable_grad():
         # An alias per argument: each gets its own gradient, also if two are the same Tensor.

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ContextDecorator, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from types import CodeType
-from typing import Any, NamedTuple, TypeVar
+from types import CodeType, FrameType
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -24,15 +24,34 @@ PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Modes(NamedTuple):
-    """The switches an op reads once per call."""
+class Modes:
+    """The switches that an op reads once per call. Never changed: `replace` makes others.
 
-    grad: bool = True  # record a line on the tape when an input requires grad
-    anomaly: bool = False  # look for the first NaN
-    scope: tuple[str, ...] = ()  # names of the modules being called, outermost first
+    Attributes:
+        grad: record a line on the tape when an input requires grad.
+        anomaly: look for the first NaN.
+        scope: names of the modules being called, outermost first.
+        usual: record, and look for nothing.
+    """
+
+    __slots__ = ("anomaly", "grad", "scope", "usual")
+
+    def __init__(
+        self, grad: bool = True, anomaly: bool = False, scope: tuple[str, ...] = ()
+    ) -> None:
+        self.grad, self.anomaly, self.scope = grad, anomaly, scope
+        self.usual = grad and not anomaly
+
+    def replace(self, **changes: Any) -> Modes:
+        """The same, but for these."""
+        return Modes(**{"grad": self.grad, "anomaly": self.anomaly, "scope": self.scope, **changes})
+
+    def inside(self, name: str) -> Modes:
+        """One scope further in."""
+        return Modes(self.grad, self.anomaly, (*self.scope, name))
 
 
-MODES: ContextVar[Modes] = ContextVar("minigrad.modes", default=Modes())  # noqa: B039 (a tuple)
+MODES: ContextVar[Modes] = ContextVar("minigrad.modes", default=Modes())  # noqa: B039 (constant)
 
 
 class switched(ContextDecorator):  # noqa: N801 (used like a function)
@@ -42,7 +61,7 @@ class switched(ContextDecorator):  # noqa: N801 (used like a function)
         self._changes = changes
 
     def __enter__(self) -> None:
-        self._token = MODES.set(MODES.get()._replace(**self._changes))
+        self._token = MODES.set(MODES.get().replace(**self._changes))
 
     def __exit__(self, *exception: object) -> None:
         MODES.reset(self._token)
@@ -118,14 +137,18 @@ Place = tuple[str, int]  # file name, line number
 def user_frame(depth: int = 2) -> tuple[CodeType, int] | None:
     """Code and instruction of the innermost caller outside this package; `place` decodes it.
 
-    The search starts `depth` calls up.
+    The search starts `depth` calls up: each frame that is looked at costs.
     """
-    frame = sys._getframe(depth)
-    while frame.f_code.co_filename.startswith(PACKAGE):
-        if frame.f_back is None:
-            return None
+    try:
+        frame: FrameType | None = sys._getframe(depth)
+    except ValueError:  # the top of a script
+        frame = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if not code.co_filename.startswith(PACKAGE):
+            return code, frame.f_lasti
         frame = frame.f_back
-    return frame.f_code, frame.f_lasti
+    return None
 
 
 def place(at: tuple[CodeType, int] | None) -> Place | None:

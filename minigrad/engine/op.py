@@ -17,10 +17,11 @@ import numpy as np
 from ..backend import NAMESPACES, Array
 from ..errors import MinigradError
 from .complain import check_nan, explain, mixed_devices, operands
-from .derive import pull_composite, pull_rules
-from .modes import MODES, Modes, tick, user_frame
-from .tape import Node
-from .tensor import TAPE, Tensor, wrap
+from .derive import pull_rules
+from .modes import MODES, Modes
+from .short import short
+from .tape import Spec, write
+from .tensor import TAPE, Tensor, Version, wrap
 
 
 class Op:
@@ -61,6 +62,7 @@ class Op:
         self.chooses = False
         self._reads: list[tuple[bool, ...]] = []  # per rule: does it read y, and each argument?
         self._keeps: dict[int, tuple[bool, tuple[bool, ...]]] = {}
+        self.short = short(self)
 
     @property
     def doc(self) -> str:
@@ -113,6 +115,12 @@ class Op:
     # -- calling -----------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **params: Any) -> Any:
+        if self.short is not None and len(args) == self.arity and not params:
+            return self.short(*args)
+        return self.general(args, params)
+
+    def general(self, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        """The call, whatever the arguments are."""
         if len(args) != self.arity and self.arity >= 0:
             args, params = self._bind(args, params)
         if self.defaults:
@@ -160,18 +168,15 @@ class Op:
             out = _array(out)
         if recording:
             return self._record(args, values, params, mask, out, residual, modes)
-        if type(out) is tuple:
-            return self._share(tuple([wrap(o) for o in out]), args[0])
-        t = wrap(out)
-        if self.view and isinstance(args[0], Tensor):
-            t.version = args[0].shared_version()
-        return t
+        t: Any = tuple([wrap(o) for o in out]) if type(out) is tuple else wrap(out)
+        return self._share(t, args[0]) if self.view else t
 
-    def _share(self, outs: tuple[Tensor, ...], x: Any) -> tuple[Tensor, ...]:
-        if self.view and isinstance(x, Tensor):
-            for t in outs:
+    def _share(self, result: Any, x: Any) -> Any:
+        """A view: writes into the memory of x are writes into the result."""
+        if isinstance(x, Tensor):
+            for t in result if type(result) is tuple else (result,):
                 t.version = x.shared_version()
-        return outs
+        return result
 
     def _record(
         self,
@@ -184,10 +189,10 @@ class Op:
         modes: Modes,
     ) -> Any:
         """Write the line: what the rules will need, and where it came from."""
-        keep_y, keeps = self._keeps.get(mask) or self._keep(mask, len(args))
+        keep_y, keeps = self.keeps(mask, len(args))
         parents: list[Any] = []
-        slots = []
-        versions = None
+        slots: list[int] = []
+        versions: list[tuple[Version, int]] = []
         for i, a in enumerate(args):
             if isinstance(a, Tensor):
                 made_by = a.node
@@ -197,44 +202,18 @@ class Op:
                 else:
                     parents.append(weakref.ref(a))
                 if not keeps[i]:
-                    value = values[i]
-                    values[i] = (value.shape, value.dtype)
+                    values[i] = made_by.specs[a.index] if made_by else Spec(a.shape, a.dtype)
                 elif not a.requires_grad or (made_by is not None and a.version is not None):
                     version = a.shared_version()
                     if version is not TAPE:
-                        versions = versions or []
                         versions.append((version, i))
             else:
                 parents.append(None)
                 slots.append(0)
-        node = Node()
-        node.op = self
-        node.params = params
-        node.parents = parents
-        node.slots = slots
-        node.mask = mask
-        node.inputs = values
-        node.residual = residual
-        node.versions = versions
-        node.hooks = node.labels = None
-        node.id = tick()
-        node.scope = modes.scope
-        node.at = user_frame(3)
-        node.outputs = out if keep_y else None
-        if type(out) is tuple:
-            node.many = True
-            node.specs = tuple([(o.shape, o.dtype) for o in out])
-            outs = tuple(
-                [wrap(o, node, i) if o.dtype.kind in "fV" else wrap(o) for i, o in enumerate(out)]
-            )
-            return self._share(outs, args[0])
-        node.many = False
-        dtype = out.dtype
-        node.specs = ((out.shape, dtype),)
-        t = wrap(out, node) if dtype.kind in "fV" else wrap(out)
-        if self.view and isinstance(args[0], Tensor):
-            t.version = args[0].shared_version()
-        return t
+        t = write(
+            self, parents, slots, mask, values, out, keep_y, modes, params, residual, versions
+        )
+        return self._share(t, args[0]) if self.view else t
 
     def _on_arrays(self, values: list[Any], params: dict[str, Any]) -> Any:
         xp = np
@@ -246,16 +225,13 @@ class Op:
             return self.forward(xp, *values, keep=False, **params)[0]
         return self.forward(xp, *values, **params)
 
-    def pull(
-        self, node: Node, gs: list[Any], wanted: int, create_graph: bool, chosen: Any = None
-    ) -> list[Any]:
-        """Gradients of the node's arguments (None where `wanted` has no bit)."""
-        if create_graph and self.plain is not None:
-            return pull_composite(node, self.plain, gs, wanted)
-        return pull_rules(node, gs, wanted, create_graph, chosen)
+    pull = pull_rules
+
+    def keeps(self, mask: int, n: int) -> tuple[bool, tuple[bool, ...]]:
+        """Whether the rules of the arguments in `mask` need the result, and each argument."""
+        return self._keeps.get(mask) or self._keep(mask, n)
 
     def _keep(self, mask: int, n: int) -> tuple[bool, tuple[bool, ...]]:
-        """Which values the rules need when the arguments in `mask` are differentiated."""
         if self.plain is not None:
             return True, (True,) * n  # the composite recomputes from the inputs
         if self.variadic:

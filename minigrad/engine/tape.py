@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections.abc import Callable, Iterable, Sequence
 from types import CodeType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..backend import NAMESPACES, device_of
 from ..errors import (
@@ -24,12 +25,30 @@ from ..errors import (
     ShapeError,
 )
 from .chosen import masks_of
-from .modes import MODES, Place, place, show, switched
+from .modes import MODES, Modes, Place, place, show, switched, tick, user_frame
 from .sparse import RowSparse, plus
 from .tensor import TAPE, Tensor, Version, wrap
 
 if TYPE_CHECKING:
     from .op import Op
+
+
+_NOTHING: dict[str, Any] = {}
+
+
+class Spec(NamedTuple):
+    """Shape and dtype of a value, where the value itself is not kept."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
 
 
 class Node:
@@ -42,9 +61,9 @@ class Node:
             reference to a Tensor that needs no gradient, or None for a plain number or array.
         slots: which output of that Node.
         mask: bit i is set if argument i needs a gradient.
-        inputs: the values the rules need; `(shape, dtype)` in place of a value they do not need.
-        outputs, residual: likewise the result, and what a fused kernel kept for itself.
-        specs: (shape, dtype) of each output.
+        inputs: the values the rules need, and a `Spec` in place of a value they do not need.
+        outputs, residual: the result if they need it, and what a fused kernel kept for itself.
+        specs: the `Spec` of each output.
         labels: names given to outputs.
         id, scope: position, and names of the modules being called.
         at: code and instruction of the user's call; `place` makes file and line of it.
@@ -78,7 +97,7 @@ class Node:
     inputs: Sequence[Any] | None
     outputs: Any
     residual: Any
-    specs: tuple[tuple[tuple[int, ...], Any], ...]
+    specs: tuple[Spec, ...]
     labels: dict[int, str | None] | None
     hooks: dict[int, dict[int, Callable[[Tensor], Tensor | None]]] | None
     versions: list[tuple[Version, int]] | None  # of views and constants that were kept
@@ -119,7 +138,7 @@ class Node:
 
     def _check_written(self, version: Version, i: int) -> None:
         inputs: Any = self.inputs
-        if version.written > self.id and type(inputs[i]) is not tuple:
+        if version.written > self.id and type(inputs[i]) is not Spec:
             raise InPlaceError(
                 f"backward: argument {i} of {self.op.name}, recorded at {show(self.place)}, was "
                 f"overwritten by assign_ at {show(version.place)}; run backward first, or compute "
@@ -130,6 +149,48 @@ class Node:
         shapes = ", ".join(str(shape) for shape, _ in self.specs)
         return f"<line {self.id}: {self.op.name} -> {shapes}>"
 
+
+def write(
+    op: Op,
+    parents: Sequence[Any],
+    slots: Sequence[int],
+    mask: int,
+    inputs: Sequence[Any],
+    out: Any,
+    keep: bool,
+    modes: Modes,
+    params: dict[str, Any] = _NOTHING,
+    residual: Any = None,
+    versions: list[tuple[Version, int]] | None = None,
+) -> Any:
+    """Write a line. Returns the Tensor of its output, or a tuple of them; integers are cut off."""
+    node = Node()
+    node.op = op
+    node.params = params
+    node.parents = parents
+    node.slots = slots
+    node.mask = mask
+    node.inputs = inputs
+    node.outputs = out if keep else None
+    node.residual = residual
+    node.versions = versions
+    node.hooks = node.labels = None
+    node.id = tick()
+    node.scope = modes.scope
+    node.at = user_frame(4)  # past this function and two of the op's
+    if type(out) is tuple:
+        node.many = True
+        node.specs = tuple([Spec(o.shape, o.dtype) for o in out])
+        return tuple(
+            [wrap(o, node, i) if o.dtype.kind in "fV" else wrap(o) for i, o in enumerate(out)]
+        )
+    node.many = False
+    dtype = out.dtype
+    node.specs = (_new_spec(Spec, (out.shape, dtype)),)
+    return wrap(out, node) if dtype.kind in "fV" else wrap(out)
+
+
+_new_spec = tuple.__new__  # half the time of Spec(...)
 
 Edge = tuple[Any, int]  # (Node or leaf Tensor, output index)
 
@@ -169,48 +230,52 @@ def pull(
     Returns the cotangent of each edge reached.
     """
     needed = None if targets is None else needed_lines([e for e, _ in roots], targets, since)
-    pending: dict[Node, list[Any]] = {}  # cotangents on their way, one per output
-    result: dict[Edge, Any] = {}
     heap: list[tuple[int, Node]] = []  # newest line first
-    owned: set[Edge] = set()  # sums made here: only they are added to in place
+    pending: dict[Node, list[Any]] = {}  # cotangents on their way, one per output
+    leaves: dict[Tensor, Any] = {}
+    result: dict[Edge, Any] = {}
+    owned: set[Any] = set()  # sums made here: only they are added to in place
     chosen: dict[Node, Any] = {}  # masks of the elements something chose; none: all of them
 
-    def send(parent: Any, slot: int, g: Any, mask: Any = None) -> None:
-        if type(parent) is Node:
-            sums: Any = pending.get(parent)
-            key: Any = slot
-            if sums is None:
-                pending[parent] = sums = [None] * len(parent.specs)
-                heapq.heappush(heap, (-parent.id, parent))
-                if mask is not None:
-                    chosen[parent] = mask
-            elif parent in chosen:
-                if mask is None:
-                    del chosen[parent]
-                else:
-                    chosen[parent] = chosen[parent] | mask
-            old = sums[slot]
-        else:
-            sums, key = result, (parent, slot)
-            old = sums.get(key)
+    def added(old: Any, g: Any, to: Any) -> Any:
         if old is None:
-            sums[key] = g
-        elif (parent, slot) in owned and type(g) is type(old):
+            return g
+        if to in owned and type(g) is type(old):
             old += g
-            sums[key] = old
-        else:
-            sums[key] = plus(old, g)
-            owned.add((parent, slot))
+            return old
+        owned.add(to)
+        return plus(old, g)
 
-    for (parent, slot), g in roots:
-        send(parent, slot, g)
     modes = MODES.get()
     # Rules on Tensors must record; rules on arrays cannot.
-    token = MODES.set(modes._replace(grad=True)) if create_graph and not modes.grad else None
+    token = MODES.set(modes.replace(grad=True)) if create_graph and not modes.grad else None
+    arrivals: Iterable[Any] = [(parent, slot, g, None) for (parent, slot), g in roots]
     try:
-        while heap:
+        while True:
+            for parent, slot, g, mask in arrivals:
+                if g is None:
+                    continue
+                if type(parent) is not Node:
+                    old = leaves.get(parent)
+                    leaves[parent] = g if old is None else added(old, g, parent)
+                elif parent in pending:
+                    sums = pending[parent]
+                    sums[slot] = added(sums[slot], g, (parent, slot))
+                    if chosen:
+                        _merge(chosen, parent, mask)
+                else:
+                    heapq.heappush(heap, (-parent.id, parent))
+                    pending[parent] = [g]
+                    if parent.many:
+                        pending[parent] = [None] * len(parent.specs)
+                        pending[parent][slot] = g
+                    if mask is not None:
+                        chosen[parent] = mask
+            if not heap:
+                break
             node = heapq.heappop(heap)[1]
             gs = pending.pop(node)
+            arrivals = ()
             if node.hooks and node.id > since:
                 gs = [_run_hooks(node.hooks.get(i), g, create_graph) for i, g in enumerate(gs)]
             wanted = node.mask
@@ -229,23 +294,19 @@ def pull(
             mask = chosen.pop(node, None) if chosen else None
             if mask is not None and node.hooks:
                 mask = None  # a hook may have put values anywhere
-            if mask is None:
-                grads = op.pull(node, gs, wanted, create_graph)
-            else:
-                grads = op.pull(node, gs, wanted, create_graph, mask)
+            grads = op.pull(node, gs, wanted, create_graph, mask)
             if modes.anomaly:
                 _check_nan(grads, node)
             masks: Any = _NO_MASKS
             if op.chooses or mask is not None:
-                masks = masks_of(node, mask, wanted) or _NO_MASKS
-            for parent, slot, g, chose in zip(node.parents, node.slots, grads, masks, strict=False):
-                if g is not None:
-                    send(parent, slot, g, chose)
+                masks = masks_of(node, mask, wanted)
+            arrivals = zip(node.parents, node.slots, grads, masks, strict=False)
             if not retain_graph:
                 node.inputs = node.outputs = node.residual = node.versions = None
     finally:
         if token is not None:
             MODES.reset(token)
+    result.update({(leaf, 0): g for leaf, g in leaves.items()})
     if targets is not None:
         result = {key: g for key, g in result.items() if key in targets}
     if not since:  # else this is a part of the gradient; the caller of the whole runs the hooks
@@ -256,6 +317,14 @@ def pull(
 
 
 _NO_MASKS = itertools.repeat(None)
+
+
+def _merge(chosen: dict[Node, Any], node: Node, mask: Any) -> None:
+    """Another use of the value of `node`, which chose `mask`; None: all of it."""
+    if mask is None:
+        chosen.pop(node, None)
+    elif node in chosen:
+        chosen[node] = chosen[node] | mask
 
 
 def _run_hooks(

@@ -62,8 +62,7 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        modes = MODES.get()
-        token = MODES.set(modes._replace(scope=(*modes.scope, self._name or type(self).__name__)))
+        token = MODES.set(MODES.get().inside(self._name or type(self).__name__))
         try:
             return self.forward(*args, **kwargs)
         finally:

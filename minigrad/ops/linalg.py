@@ -42,6 +42,8 @@ def matmul(xp: Any, a: Array, b: Array, /) -> Array:
 
 
 def _matmul_by_a(g: Any, _y: Any, _a: Any, b: Any) -> Any:
+    if b.ndim == 2 and g.ndim == 2:
+        return matmul(g, b.T)
     if b.ndim == 1:
         return g[..., None] * b
     if _a.ndim == 1:
@@ -50,6 +52,8 @@ def _matmul_by_a(g: Any, _y: Any, _a: Any, b: Any) -> Any:
 
 
 def _matmul_by_b(g: Any, _y: Any, a: Any, _b: Any) -> Any:
+    if a.ndim == 2 and g.ndim == 2:
+        return matmul(a.T, g)
     if a.ndim == 1:
         return g * a if _b.ndim == 1 else a[:, None] * g[..., None, :]
     if _b.ndim == 1:

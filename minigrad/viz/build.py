@@ -200,7 +200,7 @@ class _Leaves:
         if tensor is not None:
             self.tensors[id_] = tensor
             item.specs = ((tuple(tensor.shape), str(tensor.dtype)),)
-        elif node is not None and node.inputs is not None and type(node.inputs[arg]) is tuple:
+        elif node is not None and node.inputs is not None and isinstance(node.inputs[arg], tuple):
             shape, dtype = node.inputs[arg]
             item.specs = ((tuple(shape), str(dtype)),)
         elif node is not None and node.inputs is not None and node.inputs[arg] is not None:

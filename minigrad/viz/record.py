@@ -208,7 +208,7 @@ def _compute(tape: Tape, node: Node, known: dict[tuple[Node, int], Any]) -> None
         else:
             tensor = of if isinstance(of, Tensor) else of()
             value = saved if tensor is None else tensor.data
-        if type(value) is tuple or (value is None and of is not None):
+        if isinstance(value, tuple) or (value is None and of is not None):
             return  # a constant that is gone: this value stays unknown
         arguments.append(value)
     out = node.op(*arguments, **node.params)

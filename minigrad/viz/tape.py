@@ -158,7 +158,7 @@ def _read(node: Node) -> Iterable[tuple[Node, int]]:
 def _value(xp: Any, node: Node, i: int, parent: Any, slot: int) -> Any:
     """Argument `i` of a line: its saved value, or zeros of its shape, or the number it was."""
     saved = node.inputs[i] if node.inputs is not None else None
-    if saved is not None and type(saved) is not tuple:
+    if saved is not None and not isinstance(saved, tuple):
         return saved
     if saved is None and parent is None:
         return None
