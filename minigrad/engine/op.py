@@ -211,7 +211,7 @@ class Op:
                 parents.append(None)
                 slots.append(0)
         t = write(
-            self, parents, slots, mask, values, out, keep_y, modes, params, residual, versions
+            self, parents, slots, mask, values, out, keep_y, modes, params, residual, versions, 5
         )
         return self._share(t, args[0]) if self.view else t
 

@@ -162,8 +162,12 @@ def write(
     params: dict[str, Any] = _NOTHING,
     residual: Any = None,
     versions: list[tuple[Version, int]] | None = None,
+    depth: int = 4,
 ) -> Any:
-    """Write a line. Returns the Tensor of its output, or a tuple of them; integers are cut off."""
+    """Write a line. Returns the Tensor of its output, or a tuple of them; integers are cut off.
+
+    The user's call is looked for from `depth` calls up: past `user_frame`, this, and the op's.
+    """
     node = Node()
     node.op = op
     node.params = params
@@ -177,7 +181,7 @@ def write(
     node.hooks = node.labels = None
     node.id = tick()
     node.scope = modes.scope
-    node.at = user_frame(4)  # past this function and two of the op's
+    node.at = user_frame(depth)
     if type(out) is tuple:
         node.many = True
         node.specs = tuple([Spec(o.shape, o.dtype) for o in out])
