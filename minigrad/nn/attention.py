@@ -224,9 +224,7 @@ class LuongAttention(Module):
             self.weight = new_parameter(self.attention_size, inputs, dtype=dtype, device=device)
             self.v = new_parameter(self.attention_size, dtype=dtype, device=device)
         else:
-            raise ConfigError(
-                f"LuongAttention: score={score!r}; give 'dot', 'general' or 'concat'"
-            )
+            raise ConfigError(f"LuongAttention: score={score!r}; give 'dot', 'general' or 'concat'")
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -222,9 +222,7 @@ class MultiheadAttention(Module):
             parts.append(ops.zeros(shape, dtype=x.dtype, device=x.device))
         return ops.concat(parts, axis=1 if first else 0)
 
-    def _mask(
-        self, padding: Any, attn: Any, shape: tuple[int, int, int], batched: bool
-    ) -> Any:
+    def _mask(self, padding: Any, attn: Any, shape: tuple[int, int, int], batched: bool) -> Any:
         """Both masks as one for `scaled_dot_product_attention`, where True = attend."""
         B, L, S = shape
         if padding is not None:

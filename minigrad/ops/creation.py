@@ -151,9 +151,7 @@ def full_like(
     return _like(x, "full", dtype, device, requires_grad, fill_value)
 
 
-def _like(
-    x: Any, maker: str, dtype: Any, device: Spec, requires_grad: bool, *fill: float
-) -> Any:
+def _like(x: Any, maker: str, dtype: Any, device: Spec, requires_grad: bool, *fill: float) -> Any:
     data = x.data if isinstance(x, Tensor) else x
     home = device_of(data) if device is None else get_device(device)
     with home.activate():

@@ -61,8 +61,7 @@ def check_ids(xp: Any, ids: Array, count: int, what: str) -> None:
     if xp is np and ids.size and (ids.min() < 0 or ids.max() >= count):
         wrong = ids[(ids < 0) | (ids >= count)].flat[0]
         raise IndexRangeError(
-            f"{what}: id {wrong} is outside the table of {count} rows; "
-            f"ids go from 0 to {count - 1}"
+            f"{what}: id {wrong} is outside the table of {count} rows; ids go from 0 to {count - 1}"
         )
 
 

@@ -98,9 +98,7 @@ def randperm(n: int, *, device: Spec = None) -> Tensor:
 
 
 @function
-def bernoulli(
-    p: float, shape: Shape = (), *, dtype: Any = None, device: Spec = None
-) -> Tensor:
+def bernoulli(p: float, shape: Shape = (), *, dtype: Any = None, device: Spec = None) -> Tensor:
     """1 with probability p, else 0.
 
     Raises: ConfigError unless 0 ≤ p ≤ 1.

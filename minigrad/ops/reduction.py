@@ -77,9 +77,7 @@ def sum(
 
 
 sum.defvjp(
-    lambda g, _y, _x, *, axis, dtype, keepdims: spread(
-        _keep(g, _x.shape, axis, keepdims), _x.shape
-    )
+    lambda g, _y, _x, *, axis, dtype, keepdims: spread(_keep(g, _x.shape, axis, keepdims), _x.shape)
 )
 
 

@@ -100,9 +100,7 @@ def _dcumulative_prod(
     factor, r, d = ops.concat([x[_along(axis, 1)], last], axis=axis), g, 1
     while d < n:
         head, tail = _along(axis, None, n - d), _along(axis, n - d)
-        r = ops.concat(
-            [r[head] + factor[head] * r[_along(axis, d)], r[tail]], axis=axis
-        )
+        r = ops.concat([r[head] + factor[head] * r[_along(axis, d)], r[tail]], axis=axis)
         factor = ops.concat(
             [factor[head] * factor[_along(axis, d)], ops.zeros_like(factor[tail])], axis=axis
         )

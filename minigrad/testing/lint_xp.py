@@ -23,9 +23,7 @@ from minigrad.testing.cupy_api import api, method_parameters, parameters
 
 __all__ = ["Finding", "check_paths", "check_source", "main"]
 
-GEMM = frozenset(
-    ("matmul", "dot", "vdot", "inner", "tensordot", "einsum", "linalg.multi_dot")
-)
+GEMM = frozenset(("matmul", "dot", "vdot", "inner", "tensordot", "einsum", "linalg.multi_dot"))
 NAMESPACES = frozenset(("", "linalg", "fft", "lib", "lib.stride_tricks"))
 HOST_RESULTS = frozenset(
     ("dtype", "issubdtype", "result_type", "promote_types", "can_cast", "prod", "broadcast_shapes",

@@ -213,4 +213,3 @@ def _spoken(matrix: np.ndarray[Any, Any], rows: list[str], columns: list[str]) -
         return ""
     best = np.nan_to_num(matrix).argmax(axis=1)
     return "; ".join(f"{r} looks most at {columns[j]}" for r, j in zip(rows, best, strict=True))
-

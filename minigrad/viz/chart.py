@@ -267,4 +267,3 @@ def _end_labels(ends: list[list[Any]], axes: _Axes, look: Theme) -> list[str]:
         body.append(label(fit(name, 12.5, room), x, place - 1, size=12.5, fill=ink, bold=True))
         body.append(label(value, x, place + 13, size=12, fill=look.muted))
     return body
-

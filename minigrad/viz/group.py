@@ -20,9 +20,7 @@ def modules_of(path: Path) -> Path:
     return tuple(part for part in path if is_module(part))
 
 
-def group(
-    ir: GraphIR, depth: int, model: Any = None, expand: Iterable[str] = ()
-) -> GraphIR:
+def group(ir: GraphIR, depth: int, model: Any = None, expand: Iterable[str] = ()) -> GraphIR:
     """Collapse modules deeper than `depth`, name boxes, put leaves where they belong."""
     opened = {tuple(e.split(".")) for e in expand}
     ir = _collapse(_copy(ir), depth, opened)

@@ -46,7 +46,7 @@ class Hints:
                 side = "in" if item.id.endswith("in") else "out"
                 columns.setdefault((item.loop, side), []).append(item.id)
         for (loop, side), ids in columns.items():
-            ids.sort(key=lambda i: (len(self.ways.get(_way(i), ())) or 99))
+            ids.sort(key=lambda i: len(self.ways.get(_way(i), ())) or 99)
             if side == "in":
                 ids += self._leaves_of(loop, ids)
         return [ids for ids in columns.values() if 1 < len(ids) <= 12]

@@ -191,10 +191,7 @@ def _strip(
 def _cells(colours: Sequence[Sequence[str]], width: int, height: int) -> str:
     rows = "".join(
         "<TR>"
-        + "".join(
-            f'<TD WIDTH="{width}" HEIGHT="{height}" BGCOLOR="{c}"></TD>'
-            for c in row
-        )
+        + "".join(f'<TD WIDTH="{width}" HEIGHT="{height}" BGCOLOR="{c}"></TD>' for c in row)
         + "</TR>"
         for row in colours
     )

@@ -88,9 +88,7 @@ def _name_by_role(ir: GraphIR) -> None:
             if roles:
                 _rename(ir.items, item, roles[0][0])
                 break
-            front = [
-                d for f in front for d, _ in readers.get(f, ()) if ir.items[d].op in THROUGH
-            ]
+            front = [d for f in front for d, _ in readers.get(f, ()) if ir.items[d].op in THROUGH]
 
 
 def _rename(items: dict[str, Item], state: Item, letter: str) -> None:

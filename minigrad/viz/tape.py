@@ -236,8 +236,13 @@ def opener(expand: Iterable[str] | str | bool) -> Callable[[Node], bool] | None:
     names = {expand} if isinstance(expand, str) else set(expand)
     if not names:
         return None
-    return lambda node: node.op.plain is not None and (
-        node.op.name in names or ".".join(node.scope) in names or ".".join(node.scope[1:]) in names
+    return lambda node: (
+        node.op.plain is not None
+        and (
+            node.op.name in names
+            or ".".join(node.scope) in names
+            or ".".join(node.scope[1:]) in names
+        )
     )
 
 

@@ -140,9 +140,7 @@ def test_checkpoints_nest():
 
 def test_several_results_some_of_them_integers():
     x = leaf([[1.0, 5.0], [7.0, 2.0]])
-    y, index, constant = mg.checkpoint(
-        lambda t: (t * t, mg.argmax(t, axis=1), mg.ones(2)), x
-    )
+    y, index, constant = mg.checkpoint(lambda t: (t * t, mg.argmax(t, axis=1), mg.ones(2)), x)
     assert index.tolist() == [1, 0]
     assert not index.requires_grad
     assert not constant.requires_grad

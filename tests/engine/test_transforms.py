@@ -220,9 +220,9 @@ def test_transforms_nest():
         f = derivative(f)
         assert f(x).item() == expected
     # d/dy of the gradient by x, where y is an argument of the outer function only
-    g = mg.value_and_grad(
-        lambda y: mg.value_and_grad(lambda x: x**2 * y, create_graph=True)(x)[1]
-    )(x)
+    g = mg.value_and_grad(lambda y: mg.value_and_grad(lambda x: x**2 * y, create_graph=True)(x)[1])(
+        x
+    )
     assert (g[0].item(), g[1].item()) == (8, 4)
     # forward over reverse, and reverse over forward
     forward = mg.jvp(derivative(cube), x, mg.tensor(1.0, dtype="float64"))[1]

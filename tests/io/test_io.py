@@ -245,10 +245,12 @@ leaves = (
 keys = st.text() | st.integers() | st.booleans() | st.tuples(st.integers(), st.text())
 states = st.recursive(
     leaves,
-    lambda inner: st.lists(inner)
-    | st.lists(inner).map(tuple)
-    | st.dictionaries(keys, inner)
-    | st.dictionaries(st.sampled_from(["$array", "$tuple", "__metadata__", "a.b", "a"]), inner),
+    lambda inner: (
+        st.lists(inner)
+        | st.lists(inner).map(tuple)
+        | st.dictionaries(keys, inner)
+        | st.dictionaries(st.sampled_from(["$array", "$tuple", "__metadata__", "a.b", "a"]), inner)
+    ),
     max_leaves=12,
 )
 

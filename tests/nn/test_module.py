@@ -413,9 +413,7 @@ def test_not_strict_loads_what_there_is_but_never_another_shape():
     assert model.first.scale.tolist() == [5, 6]
     np.testing.assert_array_equal(model.layers[0].bias.numpy(), bias)
     with pytest.raises(errors.CheckpointError, match="shape"):
-        model.load_state_dict(
-            {"first.shift": np.ones(2), "first.scale": np.ones(3)}, strict=False
-        )
+        model.load_state_dict({"first.shift": np.ones(2), "first.scale": np.ones(3)}, strict=False)
     assert model.first.shift.tolist() == [0, 0]
 
 

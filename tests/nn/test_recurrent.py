@@ -71,9 +71,7 @@ def test_torch_state_gives_torch_answers(kind, options):
     y, state = ours(x)
     y_torch, state_torch = theirs(x_torch)
     compare([y, *pair(state)], [y_torch, *pair(state_torch)])
-    compare(
-        gradients_of(ours, x, y, state), gradients_of(theirs, x_torch, y_torch, state_torch)
-    )
+    compare(gradients_of(ours, x, y, state), gradients_of(theirs, x_torch, y_torch, state_torch))
 
 
 @options
@@ -95,9 +93,7 @@ def test_lengths_and_states_as_torch_packs_them(kind, options):
     y_torch, state_torch = theirs(packed, given_torch if kind == "LSTM" else given_torch[0])
     y_torch, _ = rnn.pad_packed_sequence(y_torch, batch_first=first, total_length=6)
     compare([y, *pair(state)], [y_torch, *pair(state_torch)])
-    compare(
-        gradients_of(ours, x, y, state), gradients_of(theirs, x_torch, y_torch, state_torch)
-    )
+    compare(gradients_of(ours, x, y, state), gradients_of(theirs, x_torch, y_torch, state_torch))
 
 
 @kinds

@@ -284,9 +284,7 @@ def test_take():
 def test_take_along_axis():
     x = leaf([[3.0, 1.0, 2.0], [0.0, 5.0, 4.0]])
     order = mg.argsort(x, axis=1)
-    np.testing.assert_array_equal(
-        mg.take_along_axis(x, order, axis=1).numpy(), np.sort(x.data, 1)
-    )
+    np.testing.assert_array_equal(mg.take_along_axis(x, order, axis=1).numpy(), np.sort(x.data, 1))
     y = mg.take_along_axis(x, mg.tensor([[0, 0]]), axis=1)  # broadcasts
     np.testing.assert_array_equal(y.numpy(), [[3, 3], [0, 0]])
     y.sum().backward()

@@ -109,8 +109,18 @@ def test_scalars_are_weak_and_numpys_are_not(d):
 
 
 def test_results_are_never_scalars(d):
-    for result in (d.sum(), d.max(), d[1, 2], d[0, 0] + 1, xp.sum(d), xp.count_nonzero(d),
-                   xp.allclose(d, d), xp.array_equal(d, d), xp.add.reduce(d.ravel()), d.argmax()):
+    for result in (
+        d.sum(),
+        d.max(),
+        d[1, 2],
+        d[0, 0] + 1,
+        xp.sum(d),
+        xp.count_nonzero(d),
+        xp.allclose(d, d),
+        xp.array_equal(d, d),
+        xp.add.reduce(d.ravel()),
+        d.argmax(),
+    ):
         assert type(result) is StrictArray  # fmt: skip
         assert result.shape == ()
 

@@ -83,9 +83,7 @@ class Preactivations:
         self.weight = xp.concatenate((w_hh, w_ih), axis=1) if self.folded else w_hh
         self.project = InputProjection(xp, w_ih, rows)
 
-    def __call__(
-        self, n: int, starts: Sequence[int]
-    ) -> tuple[Array, Iterator[tuple[int, Array]]]:
+    def __call__(self, n: int, starts: Sequence[int]) -> tuple[Array, Iterator[tuple[int, Array]]]:
         """The place of the state h (P, n), and for each step (start, preactivations (M, n)).
 
         A step reads what stands in h when it is asked for, and overwrites the step before.
@@ -106,9 +104,7 @@ class Preactivations:
             multiply()
             yield start, gates
 
-    def _steps(
-        self, operand: Array, n: int, starts: Sequence[int]
-    ) -> Iterator[tuple[int, Array]]:
+    def _steps(self, operand: Array, n: int, starts: Sequence[int]) -> Iterator[tuple[int, Array]]:
         gates = self.xp.empty((self.weight.shape[0], n), dtype=operand.dtype)
         multiply = product(self.xp, self.weight, operand, gates)
         for start, projected in self.project(n, starts):

@@ -83,7 +83,5 @@ def as_lengths(name: str, lengths: Any, T: int, B: int) -> Lengths:
     if host.dtype.kind not in "iu" and B:
         raise DTypeError(f"{name}: lengths are {host.dtype}, expected integers")
     for b in np.flatnonzero((host < 0) | (host > T)):
-        raise ShapeError(
-            f"{name}: lengths[{b}] is {host[b]}, expected 0 … {T}: x has {T} steps"
-        )
+        raise ShapeError(f"{name}: lengths[{b}] is {host[b]}, expected 0 … {T}: x has {T} steps")
     return tuple(host.tolist())

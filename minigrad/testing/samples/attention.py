@@ -14,6 +14,7 @@ ALLOWED = np.array([[1, 1, 0, 1, 0], [0, 0, 0, 0, 0], [1, 0, 1, 1, 1]], bool)  #
 PADDING = np.array([[[1, 1, 1, 0, 0]], [[0, 0, 0, 0, 0]]], bool)  # batch 1 is empty
 ADDED = np.array([[0.5, -1, 0, 2, -np.inf], [-np.inf] * 5, [0, 0, 1, -np.inf, 3]])
 
+
 def _kept(rng: np.random.Generator, dtype: Any) -> Any:
     """A dropout mask for p = 1/2."""
     return (2 * rng.integers(0, 2, (2, 3, 5))).astype(dtype)

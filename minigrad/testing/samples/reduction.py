@@ -39,7 +39,10 @@ def _over(
 ) -> list[Sample]:
     """Over all axes, one, one from the end, and two of them kept."""
     which: list[dict[str, Any]] = [
-        {}, {"axis": 1}, {"axis": -1, "keepdims": True}, {"axis": (0, 2)}
+        {},
+        {"axis": 1},
+        {"axis": -1, "keepdims": True},
+        {"axis": (0, 2)},
     ]
     return [Sample(name, x or (X,), reference, {**kw, **p}, orders) for p in which]
 

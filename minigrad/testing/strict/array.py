@@ -28,7 +28,6 @@ METADATA = names(
 """Parameters that are read on the host: Python numbers, never device arrays."""
 
 
-
 class StrictArray:
     """A NumPy array that behaves as if its memory were on a GPU."""
 

@@ -51,9 +51,7 @@ def gather(
     closed = _closed(deep, depth, {tuple(e.split(".")) for e in expand})
     if record is None:
         return Details(deep, closed, full)
-    return Details(
-        deep, closed, full, record.values, record.grads, record.events, record.seconds
-    )
+    return Details(deep, closed, full, record.values, record.grads, record.events, record.seconds)
 
 
 def _closed(deep: GraphIR, depth: int, opened: set[Path]) -> frozenset[Path]:

@@ -19,9 +19,7 @@ def _stand_in(at: int) -> str:
 
 
 _BY_ROLE = {role: _stand_in(i + 1) for i, role in enumerate(ROLES)}
-_BY_KIND = {
-    kind: (_stand_in(64 + 2 * i), _stand_in(65 + 2 * i)) for i, kind in enumerate(KINDS)
-}
+_BY_KIND = {kind: (_stand_in(64 + 2 * i), _stand_in(65 + 2 * i)) for i, kind in enumerate(KINDS)}
 PAGE = Theme(name="page", kinds=_BY_KIND, **_BY_ROLE)
 
 
