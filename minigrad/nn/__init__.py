@@ -24,6 +24,7 @@ from .cell_rnn import CellRNN
 from .cells import GRUCell, LSTMCell, RNNCell
 from .containers import ModuleList, Sequential
 from .convolution import Conv1d, Conv2d
+from .crf import CRF
 from .dropout import Dropout
 from .dropout_kinds import Dropout1d, Dropout2d, LockedDropout
 from .embedding import Embedding
@@ -63,6 +64,7 @@ from .transformer_layers import TransformerDecoderLayer, TransformerEncoderLayer
 from .weight_drop import WeightDrop
 
 __all__ = [
+    "CRF",
     "ELU",
     "GELU",
     "GRU",

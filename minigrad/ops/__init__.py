@@ -18,6 +18,7 @@ from . import (
     conversion,
     convolution,
     creation,
+    crf,
     ctc,
     decompositions,
     dtypes,
@@ -109,6 +110,7 @@ from .creation import (
     zeros,
     zeros_like,
 )
+from .crf import crf_log_likelihood, crf_log_partition, viterbi
 from .ctc import ctc_loss
 from .dtypes import (
     bool,
@@ -278,6 +280,7 @@ __all__ += contraction.__all__
 __all__ += conversion.__all__
 __all__ += convolution.__all__
 __all__ += creation.__all__
+__all__ += crf.__all__
 __all__ += ctc.__all__
 __all__ += dtypes.__all__
 __all__ += elementwise.__all__
@@ -292,8 +295,8 @@ __all__ += namespace.__all__
 __all__ += normalization.__all__
 __all__ += norms.__all__
 __all__ += parts.__all__
-__all__ += pooling.__all__
 __all__ += placing.__all__
+__all__ += pooling.__all__
 __all__ += random.__all__
 __all__ += ranking.__all__
 __all__ += reduction.__all__
