@@ -15,7 +15,7 @@ import numpy as np
 
 from ..backend import NAMESPACES
 from .modes import MODES
-from .tape import Spec, write
+from .tape import Spec, new_spec, write
 from .tensor import Tensor
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _unary(op: Op) -> Callable[..., Any]:
             return general((a,), {})
         keep_y, (keep,) = plan
         if not keep:
-            x = Spec(x.shape, x.dtype) if line is None else line.specs[a.index]
+            x = new_spec(Spec, (x.shape, x.dtype)) if line is None else line.specs[a.index]
         return write(op, (line or a,), (a.index,), 1, (x,), y, keep_y, modes)
 
     return call
@@ -99,10 +99,10 @@ def _binary(op: Op) -> Callable[..., Any]:
             return general((a, b), {})
         keep_y, (keep_a, keep_b) = plan
         if not keep_a:
-            x = Spec(x.shape, x.dtype) if line is None else line.specs[a.index]
+            x = new_spec(Spec, (x.shape, x.dtype)) if line is None else line.specs[a.index]
         if mask == 3:
             if not keep_b:
-                z = Spec(z.shape, z.dtype) if other is None else other.specs[slot]
+                z = new_spec(Spec, (z.shape, z.dtype)) if other is None else other.specs[slot]
             other = other or b
         return write(op, (line or a, other), (a.index, slot), mask, (x, z), y, keep_y, modes)
 

@@ -190,11 +190,11 @@ def write(
         )
     node.many = False
     dtype = out.dtype
-    node.specs = (_new_spec(Spec, (out.shape, dtype)),)
+    node.specs = (new_spec(Spec, (out.shape, dtype)),)
     return wrap(out, node) if dtype.kind in "fV" else wrap(out)
 
 
-_new_spec = tuple.__new__  # half the time of Spec(...)
+new_spec = tuple.__new__  # half the time of Spec(...)
 
 Edge = tuple[Any, int]  # (Node or leaf Tensor, output index)
 
