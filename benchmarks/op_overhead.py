@@ -4,8 +4,8 @@
     python -m benchmarks.op_overhead --rounds 100 --without torch
 
 A round times every library, one after the other, so that what else the machine does meets all of
-them, and takes the best of a few short bursts, so that being interrupted does not count.
-"over NumPy" is a library's time less that of the same arithmetic written by hand with NumPy, in
+them, and takes the best of a few short bursts, so that being interrupted does not count. "over
+NumPy" is a library's time less that of the same arithmetic written by hand with NumPy, in
 microseconds per op: the median of the rounds, with quartiles. The last columns are ratios to the
 peers' figures. The peers are measured where they are installed: pip install torch dezero
 """
