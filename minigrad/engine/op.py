@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import NAMESPACES, Array
+from ..backend import NAMESPACES
 from ..errors import MinigradError
 from .complain import check_nan, explain, mixed_devices, operands
 from .derive import pull_rules
 from .modes import MODES, Modes
-from .short import short
+from .short import arrays, short
 from .tape import Spec, write
 from .tensor import TAPE, Tensor, Version, wrap
 
@@ -162,10 +162,8 @@ class Op:
             raise explain(self, error, values, params) from error
         if modes.anomaly:
             check_nan(self, out, values)
-        if type(out) is tuple:
-            out = tuple([o if type(o) is kind else _array(o) for o in out])
-        elif type(out) is not kind:
-            out = _array(out)
+        if type(out) is not kind:
+            out = arrays(out)
         if recording:
             return self._record(args, values, params, mask, out, residual, modes)
         t: Any = tuple([wrap(o) for o in out]) if type(out) is tuple else wrap(out)
@@ -262,10 +260,6 @@ class Op:
                 raise TypeError(f"{self.name}: argument {name!r} is given twice")
             params[name] = value
         return tuple(arrays), params
-
-
-def _array(out: Any) -> Array:
-    return out if type(out) in NAMESPACES and not isinstance(out, np.generic) else np.asarray(out)
 
 
 _PLAIN = {bool, int, float, type(None)}

@@ -33,6 +33,13 @@ def short(op: Op) -> Callable[..., Any] | None:
     return call
 
 
+def arrays(out: Any) -> Any:
+    """What a kernel returned as arrays: NumPy gives scalars where the result is 0-d."""
+    if type(out) is tuple:
+        return tuple([arrays(o) for o in out])
+    return out if type(out) in NAMESPACES and not isinstance(out, np.generic) else np.asarray(out)
+
+
 def _unary(op: Op) -> Callable[..., Any]:
     kernel, general, plan = op.forward, op.general, None
 
@@ -55,7 +62,7 @@ def _unary(op: Op) -> Callable[..., Any]:
         except (ValueError, TypeError, IndexError):
             return general((a,), {})  # fails again, and explains
         if type(y) is not type(x):
-            return general((a,), {})
+            y = arrays(y)
         keep_y, (keep,) = plan
         if not keep:
             x = new_spec(Spec, (x.shape, x.dtype)) if line is None else line.specs[a.index]
@@ -96,7 +103,7 @@ def _binary(op: Op) -> Callable[..., Any]:
         except (ValueError, TypeError, IndexError):
             return general((a, b), {})  # fails again, and explains
         if type(y) is not type(x):
-            return general((a, b), {})
+            y = arrays(y)
         keep_y, (keep_a, keep_b) = plan
         if not keep_a:
             x = new_spec(Spec, (x.shape, x.dtype)) if line is None else line.specs[a.index]
