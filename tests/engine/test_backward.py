@@ -378,6 +378,19 @@ def test_grad_walks_only_the_lines_between():
     assert walked == [1]
 
 
+def test_grad_asks_only_the_rules_that_lead_to_an_input():
+    @mg.op
+    def user_pair(xp, a, b):
+        return a * b
+
+    def never(g, _y, a, _b):
+        raise AssertionError
+
+    user_pair.defvjp(lambda g, _y, _a, b: g * b, never)
+    x, w = leaf([1.0]), leaf([2.0])
+    assert mg.grad(user_pair(x * 2, w * 3).sum(), x).tolist() == [12]
+
+
 def test_grad_frees_only_what_it_walked():
     x, w = leaf([1.0]), leaf([2.0])
     z = (mg.exp(x) * mg.exp(w)).sum()
