@@ -57,7 +57,7 @@ def _argument(known: Known, node: Node, at: int, i: int, of: Any, slot: int) -> 
     if id(of) in known:
         return known[id(of)]
     saved = node.inputs[i] if node.inputs is not None else None
-    if type(saved) is tuple:
+    if isinstance(saved, tuple):  # a Spec
         saved = None
     tensor = of() if isinstance(of, weakref.ref) else of
     if tensor is None and saved is None and (of is not None or node.inputs is None):
