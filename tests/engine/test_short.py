@@ -116,6 +116,13 @@ def test_errors_are_those_of_the_long_way(name):
         assert str(short.value) == str(long.value)
 
 
+def test_errors_of_a_kernel_are_explained():
+    with pytest.raises(errors.ShapeError, match=r"det.*\(2, 3\)"):
+        mg.linalg.det(leaf(np.ones((2, 3))))
+    with pytest.raises(errors.ShapeError, match=r"add\(float64\(2,\), float64\(3,\)\)"):
+        leaf([1.0, 2.0]) + leaf([1.0, 2.0, 3.0])
+
+
 def test_views_and_written_memory_are_watched():
     w, v = leaf(A), leaf(B)
     outs = [mg.sin(w.T), w.T * v, v * w.T, mg.sin(w), w * v, v * w]
