@@ -21,6 +21,7 @@ from minigrad.backend.device import (
     device,
     device_of,
     namespace,
+    on_cpu,
     register,
     use_device,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "manual_seed",
     "matmul",
     "namespace",
+    "on_cpu",
     "register",
     "set_rng_state",
     "use_device",

@@ -31,6 +31,9 @@ PROVIDERS = {"cuda": "minigrad.backend.cuda", "strict": "minigrad.testing.strict
 """Device kind → its module, imported when asked for: `open_device(index)`, and `install()` which
 makes its array types known."""
 
+NUMPY: list[Any] = [np]
+"""NumPy, and namespaces that stand in for it."""
+
 _FOREIGN = {"cupy": "cuda"}  # package of an array type nobody registered yet → its provider
 _DEVICE_OF: dict[type, Callable[[Array], Device]] = {}
 _DEVICES: dict[str, Device] = {}
@@ -125,6 +128,11 @@ def namespace(array: Array) -> Any:
         return NAMESPACES[type(array)]
     except KeyError:
         return NAMESPACES[_adopt(type(array))]
+
+
+def on_cpu(xp: Any) -> bool:
+    """Whether `xp` is NumPy, or stands in for it: a kernel may then take the CPU's ways."""
+    return xp in NUMPY
 
 
 def device_of(array: Array) -> Device:

@@ -10,6 +10,7 @@ from .jacobians import jacfwd, jacrev, linearize
 from .modes import MODES, detect_anomaly, enable_grad, is_grad_enabled, no_grad, scope
 from .op import Op
 from .operators import ops
+from .recording import before_replay, fork, kernel, recording
 from .sparse import RowSparse
 from .tape import Node, backward, edge, pull
 from .tensor import Hook, Tensor, wrap
@@ -27,6 +28,7 @@ __all__ = [
     "Tensor",
     "alias",
     "backward",
+    "before_replay",
     "checkpoint",
     "checkpoint_sequence",
     "checkpoint_sequential",
@@ -34,6 +36,7 @@ __all__ = [
     "edge",
     "elementwise",
     "enable_grad",
+    "fork",
     "function",
     "fused",
     "grad",
@@ -44,11 +47,13 @@ __all__ = [
     "jacobian",
     "jacrev",
     "jvp",
+    "kernel",
     "linearize",
     "no_grad",
     "op",
     "ops",
     "pull",
+    "recording",
     "scope",
     "value_and_grad",
     "vjp",

@@ -31,24 +31,30 @@ class Modes:
         grad: record a line on the tape when an input requires grad.
         anomaly: look for the first NaN.
         scope: names of the modules being called, outermost first.
-        usual: record, and look for nothing.
+        recorder: writes down the program of `mg.compile`.
+        usual: record a line, and look for nothing.
     """
 
-    __slots__ = ("anomaly", "grad", "scope", "usual")
+    __slots__ = ("anomaly", "grad", "recorder", "scope", "usual")
 
     def __init__(
-        self, grad: bool = True, anomaly: bool = False, scope: tuple[str, ...] = ()
+        self,
+        grad: bool = True,
+        anomaly: bool = False,
+        scope: tuple[str, ...] = (),
+        recorder: Any = None,
     ) -> None:
-        self.grad, self.anomaly, self.scope = grad, anomaly, scope
-        self.usual = grad and not anomaly
+        self.grad, self.anomaly, self.scope, self.recorder = grad, anomaly, scope, recorder
+        self.usual = grad and not anomaly and recorder is None
 
     def replace(self, **changes: Any) -> Modes:
         """The same, but for these."""
-        return Modes(**{"grad": self.grad, "anomaly": self.anomaly, "scope": self.scope, **changes})
+        names = ("grad", "anomaly", "scope", "recorder")
+        return Modes(**{**{name: getattr(self, name) for name in names}, **changes})
 
     def inside(self, name: str) -> Modes:
         """One scope further in."""
-        return Modes(self.grad, self.anomaly, (*self.scope, name))
+        return Modes(self.grad, self.anomaly, (*self.scope, name), self.recorder)
 
 
 MODES: ContextVar[Modes] = ContextVar("minigrad.modes", default=Modes())  # noqa: B039 (constant)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import NAMESPACES, Array, device_of
+from ..backend import NAMESPACES, Array, device_of, on_cpu
 
 
 def plus(a: Any, b: Any) -> Any:
@@ -47,7 +47,7 @@ class RowSparse:
         """Each row once, in ascending order. On the CPU the same sums in each run, to the bit."""
         device = device_of(self.values)
         ids, xp = device.to_host(self.indices), device.xp
-        if xp is np:
+        if on_cpu(xp):
             order = np.argsort(ids, kind="stable")
             ids = ids[order]
             first = np.flatnonzero(np.diff(ids, prepend=-1))
@@ -65,7 +65,7 @@ class RowSparse:
     def _added_to(self, dense: Array) -> Array:
         """`dense`, which is written to."""
         xp = device_of(self.values).xp
-        if xp is np:
+        if on_cpu(xp):
             rows = self.coalesce()
             dense[rows.indices] += rows.values
         else:

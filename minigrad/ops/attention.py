@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from ..backend import Array, namespace
+from ..backend import Array, namespace, on_cpu
 from ..engine import Tensor, fused, op
 from ..errors import DTypeError, ShapeError
 from .broadcasting import sum_to
@@ -107,7 +107,7 @@ def clean(xp: Any, x: Array, used: Array) -> Array:
 
     Looking first is cheaper on the CPU; a GPU would have to wait for the answer.
     """
-    if xp is np and np.isfinite(x).all():
+    if on_cpu(xp) and np.isfinite(x).all():
         return x
     return xp.where(used, x, 0)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array
+from ..backend import Array, on_cpu
 from ..engine import RowSparse, Tensor, function, op
 from ..errors import DTypeError, IndexRangeError, ShapeError
 
@@ -25,7 +25,7 @@ def sum_rows(xp: Any, rows: Array, ids: Array, count: int) -> Array:
     sums = xp.zeros((count, rows.shape[1]), dtype=rows.dtype)
     if not rows.size:
         return sums
-    if xp is not np:
+    if not on_cpu(xp):
         xp.add.at(sums, ids, rows)
         return sums
     if rows.shape[1] == 1 and rows.dtype.kind == "f":
@@ -58,7 +58,7 @@ def check_ids(xp: Any, ids: Array, count: int, what: str) -> None:
     """
     if ids.dtype.kind not in "iu":
         raise DTypeError(f"{what}: ids are {ids.dtype}; give integers (ids.astype(mg.int64))")
-    if xp is np and ids.size and (ids.min() < 0 or ids.max() >= count):
+    if on_cpu(xp) and ids.size and (ids.min() < 0 or ids.max() >= count):
         wrong = ids[(ids < 0) | (ids >= count)].flat[0]
         raise IndexRangeError(
             f"{what}: id {wrong} is outside the table of {count} rows; ids go from 0 to {count - 1}"

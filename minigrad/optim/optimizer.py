@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..backend import Array, device_of
+from ..backend import Array, device_of, on_cpu
 from ..engine import RowSparse, Tensor
 from ..errors import CheckpointError, ConfigError, GradError
 
@@ -142,7 +142,7 @@ class Optimizer:
         self, p: Array, g: Array, state: list[Array], group: dict[str, Any], step: int
     ) -> None:
         xp = device_of(p).xp
-        if self.whole or xp is not np or p.size <= BLOCK or not p.flags.c_contiguous:
+        if self.whole or not on_cpu(xp) or p.size <= BLOCK or not p.flags.c_contiguous:
             self._update(xp, p, g, state, group, step)
             return
         flat = [a.reshape(-1) for a in (p, g, *state)]

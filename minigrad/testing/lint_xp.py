@@ -5,7 +5,8 @@
 A kernel is a function with a parameter `xp`; a rule is what `defvjp`, `.backward` or `.composite`
 is given. In all code, `xp.*` must exist in CuPy and be called with keywords CuPy takes. In kernels
 and rules there are no NumPy calls, no syncs, and no matrix product but `backend.matmul`; what
-stands in `if xp is np:`, or after `if xp is not np: return …`, runs on the CPU only and is free.
+stands in `if on_cpu(xp):`, or after `if not on_cpu(xp): return …`, runs on the CPU only: it is
+free.
 
 A line that is right all the same says so, and why: `# xp: allow - lengths are host integers`.
 """
@@ -96,7 +97,7 @@ def _neutral(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _host_only(tree: ast.AST) -> Iterator[ast.AST]:
-    """What runs only if `xp is np`: after an `and`, in a branch, or past the other's `return`."""
+    """What runs only if `on_cpu(xp)`: after an `and`, in a branch, or past the other's `return`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And) and _is_numpy(node):
             yield from node.values
@@ -109,17 +110,17 @@ def _host_only(tree: ast.AST) -> Iterator[ast.AST]:
                 if isinstance(statement, ast.If):
                     if _is_numpy(statement.test):
                         yield from statement.body
-                    elif ast.unparse(statement.test) == "xp is not np":
+                    elif ast.unparse(statement.test) == "not on_cpu(xp)":
                         yield from statement.orelse
                         if isinstance(statement.body[-1], (ast.Return, ast.Raise)):
                             yield from block[i + 1 :]
 
 
 def _is_numpy(test: ast.expr) -> bool:
-    """Whether `test` is `xp is np` or begins with `xp is np and`."""
+    """Whether `test` is `on_cpu(xp)` or begins with `on_cpu(xp) and`."""
     if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
         test = test.values[0]
-    return ast.unparse(test) == "xp is np"
+    return ast.unparse(test) == "on_cpu(xp)"
 
 
 def _name(node: ast.AST) -> str:

@@ -28,10 +28,10 @@ FOUND = {
     "a backward": ("@lstm.backward\ndef _(xp_, gs): return gs.item()", ".item()"),
     "a composite": ("@lstm.composite\ndef _(x): return np.tanh(x)", "np.tanh()"),
     "a keyword-only xp": ("def f(x, /, xp): return np.exp(x)", "np.exp()"),
-    "the other branch": ("def f(xp, x):\n if xp is np: pass\n else: np.exp(x)", "np.exp()"),
-    "or": ("def f(xp, x):\n if xp is np or x: np.exp(x)", "np.exp()"),
-    "the other expression": ("def f(xp, x): return 1 if xp is np else np.exp(x)", "np.exp()"),
-    "no return": ("def f(xp, x):\n if xp is not np: pass\n return np.exp(x)", "np.exp()"),
+    "the other branch": ("def f(xp, x):\n if on_cpu(xp): pass\n else: np.exp(x)", "np.exp()"),
+    "or": ("def f(xp, x):\n if on_cpu(xp) or x: np.exp(x)", "np.exp()"),
+    "the other expression": ("def f(xp, x): return 1 if on_cpu(xp) else np.exp(x)", "np.exp()"),
+    "no return": ("def f(xp, x):\n if not on_cpu(xp): pass\n return np.exp(x)", "np.exp()"),
     "no reason": ("def f(xp, x): return x.item()  # xp: allow", ".item()"),
 }
 FINE = {
@@ -45,11 +45,11 @@ FINE = {
     "metadata": "def f(xp, x): return np.result_type(x.dtype, np.float32)",
     "host code": "def f(x): return np.exp(x).item() @ x",
     "get of a dict": "def f(xp, x): return x.get('key')",
-    "for NumPy": "def f(xp, x):\n if xp is np:\n  return np.bincount(x)\n return xp.exp(x)",
-    "and": "def f(xp, x):\n if xp is np and np.isfinite(x).all():\n  np.exp(x)",
-    "if expression": "def f(xp, x): return np.exp(x) if xp is np else xp.exp(x)",
-    "else": "def f(xp, x):\n if xp is not np:\n  xp.exp(x)\n else:\n  np.bincount(x)",
-    "the rest": "def f(xp, x):\n if xp is not np:\n  return x\n y = np.diff(x)\n return y.item()",
+    "for NumPy": "def f(xp, x):\n if on_cpu(xp):\n  return np.bincount(x)\n return xp.exp(x)",
+    "and": "def f(xp, x):\n if on_cpu(xp) and np.isfinite(x).all():\n  np.exp(x)",
+    "if expression": "def f(xp, x): return np.exp(x) if on_cpu(xp) else xp.exp(x)",
+    "else": "def f(xp, x):\n if not on_cpu(xp):\n  xp.exp(x)\n else:\n  np.bincount(x)",
+    "the rest": "def f(xp, x):\n if not on_cpu(xp):\n  return x\n y = np.diff(x)\n return y.item()",
     "a reason": "def f(xp, x): return x.item()  # xp: allow - a length, on the host",
 }
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...backend import Array, matmul
+from ...backend import Array, matmul, on_cpu
 
 UNPACKED = 1_000_000  # multiply-adds up to which OpenBLAS's small-matrix kernels are used
 NARROW = 64  # columns up to which cutting the inner dimension pays
@@ -23,18 +23,19 @@ ROWS = 32  # rows below which a narrow block gets slow
 def product(xp: Any, a: Array, b: Array, out: Array) -> Callable[[], Any]:
     """A function that writes a @ b into `out` at each call; a loop's three buffers never change."""
     (M, K), n = a.shape, b.shape[1]
-    m, k = cut(M, K, n) if xp is np and a.itemsize >= 4 else (M, K)
+    m, k = cut(M, K, n) if on_cpu(xp) and a.itemsize >= 4 else (M, K)
     if (m, k) == (M, K):
         return partial(matmul, a, b, out)
     if k == K:
-        return partial(np.matmul, _blocks(a, m, k)[0], b, out.reshape(M // m, m, n))
+        blocks = _blocks(a, m, k)[0]  # of NumPy's arrays only
+        return partial(np.matmul, blocks, b, out.reshape(M // m, m, n))
     a, b = _blocks(a, m, k), b.reshape(K // k, 1, k, n)
-    parts = np.empty((K // k, M // m, m, n), dtype=out.dtype)
+    parts = xp.empty((K // k, M // m, m, n), dtype=out.dtype)
     summands = parts.reshape(K // k, M, n)
 
     def multiply() -> None:
-        np.matmul(a, b, parts)
-        np.add.reduce(summands, 0, None, out)
+        np.matmul(a, b, parts)  # xp: allow - only NumPy's arrays are cut
+        xp.add.reduce(summands, 0, None, out)
 
     return multiply
 

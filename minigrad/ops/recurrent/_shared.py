@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
-from ...backend import Array
+from ...backend import Array, on_cpu
 from ._products import product
 from ._schedule import Schedule
 
@@ -55,7 +53,7 @@ class InputProjection:
     def __call__(self, n: int, starts: Sequence[int]) -> Iterator[tuple[int, Array]]:
         """(start, W_ih xₜ + b) of each step of a run, (M, n); the next step may overwrite it."""
         xp, rows, (M, K) = self.xp, self.rows, self.weight.shape
-        steps = max(1, COLUMNS // n) if xp is np else len(starts)
+        steps = max(1, COLUMNS // n) if on_cpu(xp) else len(starts)
         width = 0
         for first in range(0, len(starts), steps):
             chunk = starts[first : first + steps]
@@ -79,7 +77,7 @@ class Preactivations:
 
     def __init__(self, xp: Any, w_ih: Array, w_hh: Array, rows: Array) -> None:
         self.xp, self.w_hh, self.rows = xp, w_hh, rows
-        self.folded = xp is np and w_hh.shape[1] + rows.shape[1] <= FOLDED
+        self.folded = on_cpu(xp) and w_hh.shape[1] + rows.shape[1] <= FOLDED
         self.weight = xp.concatenate((w_hh, w_ih), axis=1) if self.folded else w_hh
         self.project = InputProjection(xp, w_ih, rows)
 
@@ -127,7 +125,7 @@ class GateGradients:
         self.xp = xp
         self.size = batch.size
         self.empty = xp.empty if batch.size else xp.zeros  # nothing to sum: nothing will be written
-        in_parts = xp is np and largest <= SMALL
+        in_parts = on_cpu(xp) and largest <= SMALL
         widest = max((n for n, _ in batch.runs), default=0)  # a step is never cut
         self.width = min(self.size, max(CACHED, widest)) if in_parts else self.size
         room = xp.empty((gates, hidden, self.width + 16), dtype=dtype)  # rows end off 1 KB borders

@@ -1,0 +1,48 @@
+"""What `mg.compile` must be told by code that is not made of ops: four small functions.
+
+Outside a recording they cost a lookup and do the plain thing, so an optimiser or a strategy for
+several threads is written once, for eager and compiled steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..backend import threads
+from .modes import MODES
+
+
+def recording() -> bool:
+    """Whether a program is being recorded in this context."""
+    return MODES.get().recorder is not None
+
+
+def kernel(function: Callable[..., Any], *args: Any, **params: Any) -> Any:
+    """`function(*args, **params)`: code on arrays (also in lists and tuples) that is no op.
+
+    What it writes with `out=` or by assignment is written by each replay as well.
+    """
+    recorder = MODES.get().recorder
+    return (
+        function(*args, **params) if recorder is None else recorder.kernel(function, args, params)
+    )
+
+
+def before_replay(refresh: Callable[[], None]) -> None:
+    """Call `refresh` now, and again before each replay.
+
+    For numbers that the host decides, such as a learning rate: `refresh` writes them into arrays
+    that the recorded code reads, and calls nothing that is recorded.
+    """
+    recorder = MODES.get().recorder
+    refresh() if recorder is None else recorder.before_replay(refresh)
+
+
+def fork(*branches: Callable[[], Any]) -> list[Any]:
+    """The results of independent functions, which may run at the same time on several threads.
+
+    They must not write into the same memory. Each runs in a copy of this context.
+    """
+    recorder = MODES.get().recorder
+    return threads.run(branches) if recorder is None else recorder.fork(branches)
