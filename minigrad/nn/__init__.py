@@ -13,6 +13,7 @@ from .activation import (
     Softplus,
     Tanh,
 )
+from .alias import AliasSampler
 from .attention import (
     AdditiveAttention,
     LuongAttention,
@@ -29,6 +30,7 @@ from .dropout import Dropout
 from .dropout_kinds import Dropout1d, Dropout2d, LockedDropout
 from .embedding import Embedding
 from .embedding_bag import EmbeddingBag
+from .hierarchical import HierarchicalSoftmax
 from .linear import Identity, Linear
 from .loss import (
     BCEWithLogitsLoss,
@@ -58,6 +60,7 @@ from .ranking import (
     TripletMarginLoss,
 )
 from .recurrent import GRU, LSTM, RNN
+from .sampled import GloVeLoss, NCELoss, NegativeSampling, SampledSoftmax
 from .stateless import functional_call
 from .transformer import Transformer, TransformerDecoder, TransformerEncoder
 from .transformer_layers import TransformerDecoderLayer, TransformerEncoderLayer
@@ -72,6 +75,7 @@ __all__ = [
     "RNN",
     "AdaptiveAvgPool1d",
     "AdditiveAttention",
+    "AliasSampler",
     "AvgPool1d",
     "AvgPool2d",
     "BCEWithLogitsLoss",
@@ -91,7 +95,9 @@ __all__ = [
     "EmbeddingBag",
     "GRUCell",
     "GaussianNLLLoss",
+    "GloVeLoss",
     "GroupNorm",
+    "HierarchicalSoftmax",
     "HingeEmbeddingLoss",
     "HuberLoss",
     "Identity",
@@ -114,7 +120,9 @@ __all__ = [
     "ModuleList",
     "MultiMarginLoss",
     "MultiheadAttention",
+    "NCELoss",
     "NLLLoss",
+    "NegativeSampling",
     "Parameter",
     "PeepholeLSTMCell",
     "PoissonNLLLoss",
@@ -122,6 +130,7 @@ __all__ = [
     "RNNCell",
     "ReLU",
     "RotaryEmbedding",
+    "SampledSoftmax",
     "ScaledDotProductAttention",
     "Sequential",
     "SiLU",
