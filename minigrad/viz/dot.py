@@ -10,8 +10,8 @@ from .escape import quoted
 from .heading import heading
 from .hints import Hints
 from .ir import Box, GraphIR, Item, Link, Path
-from .labels import Show, badge, card, font, kept_spaces, table, title_of, tooltip
-from .style import FONT, SHAPES, SYMBOLS, Theme
+from .labels import Show, badge, card, font, kept_spaces, small_card, table, title_of, tooltip
+from .style import FONT, PLUMBING, SHAPES, SYMBOLS, Theme
 
 ENDS = ("parameter", "input", "output", "loss")
 _ID = re.compile(r"[^0-9A-Za-z]+")
@@ -32,6 +32,11 @@ def _attributes(values: dict[str, Any]) -> str:
         if v is not None
     ]
     return f"[{' '.join(parts)}]"
+
+
+def _is_plain(item: Item) -> bool:
+    """An op of which there is nothing to say but what it is."""
+    return item.kind == "op" and not (item.name or item.notes or "bad" in item.facts)
 
 
 class _Writer:
@@ -158,6 +163,12 @@ class _Writer:
                 "width": 0.36, "margin": "0.1,0.03", "label": title,
             }  # fmt: skip
             return f"{self.names[item.id]} {_attributes(values)}"
+        if show.detail == "symbols" and item.op in PLUMBING and _is_plain(item):
+            values |= {
+                "height": 0.3, "label": small_card(item, look, show), "margin": "0.09,0.045",
+                "penwidth": 1.0, "shape": "box", "style": "rounded,filled", "width": 0.3,
+            }  # fmt: skip
+            return f"{self.names[item.id]} {_attributes(values)}"
         values["label"] = card(item, look, show)
         if values["shape"] in ("box", "circle"):
             values |= {"shape": "box", "style": "rounded,filled"}
@@ -192,6 +203,8 @@ class _Writer:
             values["weight"] = self.hints.heavy[e.src, e.dst]
         elif self.ir.items[e.dst].kind in ENDS:
             values["weight"] = 4
+        if self.hints.enters(e):
+            values["minlen"] = 2
         text = f" {_attributes(values)}" if values else ""
         return f"  {self.names[e.src]} -> {self.names[e.dst]}{text}"
 

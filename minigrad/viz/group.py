@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from .ir import Box, GraphIR, Item, Path, joined
+from .ir import BACKWARDS, Box, GraphIR, Item, Path, joined
 
 
 def is_module(part: str) -> bool:
@@ -36,7 +36,38 @@ def group(ir: GraphIR, depth: int, model: Any = None, expand: Iterable[str] = ()
             known = about.get(name[1:]) or about.get(name)
             if known:  # it counts the parameters itself
                 item.notes = [known, *(n for n in item.notes if "parameters" not in n)]
+    _join_opened(ir)
     return ir
+
+
+def _join_opened(ir: GraphIR) -> None:
+    """A module that holds nothing but an opened op, and that op, are one box."""
+    inside: dict[Path, set[Path]] = {}
+    for item in ir.items.values():
+        for depth in range(1, len(item.path) + 1):
+            below = inside.setdefault(item.path[:depth], set())
+            below.add(item.path[depth : depth + 1])
+    moved: dict[Path, Path] = {}
+    for path in sorted(inside, key=len, reverse=True):
+        (only, *more) = inside[path]
+        if more or not only or not is_module(path[-1]):
+            continue
+        box, inner = ir.boxes[path], ir.boxes.get(path + only)
+        if inner is not None and inner.kind == "opened":
+            arrow = f" {BACKWARDS}" if BACKWARDS in only[0] else ""
+            detail = "  ·  ".join(part for part in (box.detail, inner.detail) if part)
+            ir.boxes[path + only] = replace(inner, title=box.title + arrow, detail=detail)
+            moved[path + only] = path[:-1] + only
+    for old, new in moved.items():
+        n = len(old)
+        for item in ir.items.values():
+            if item.path[:n] == old:
+                item.path = new + item.path[n:]
+            if item.loop[:n] == old:
+                item.loop = new + item.loop[n:]
+        ir.boxes = {
+            (new + path[n:] if path[:n] == old else path): box for path, box in ir.boxes.items()
+        }
 
 
 def _copy(ir: GraphIR) -> GraphIR:
@@ -213,14 +244,18 @@ def _unbox_single_ops(ir: GraphIR) -> None:
 
 
 def _place_leaves(ir: GraphIR) -> None:
-    """Parameters stand in the box of their module, outside the loops that share them."""
+    """Parameters stand in the box of their module, outside the loops that share them.
+
+    So does what a loop reads step by step: x [t] is a slice, and belongs to the loop.
+    """
     readers: dict[str, list[Path]] = {}
     for e in ir.links:
         if e.dst in ir.items:
             readers.setdefault(e.src, []).append(ir.items[e.dst].path)
     for item in ir.items.values():
         paths = readers.get(item.id)
-        if item.kind != "parameter" or not paths:
+        per_step = item.kind == "input" and item.id.endswith("…")
+        if (item.kind != "parameter" and not per_step) or not paths:
             continue
         path = paths[0]
         for other in paths[1:]:
@@ -234,6 +269,8 @@ def _place_leaves(ir: GraphIR) -> None:
                 path = path[:i]
                 break
         item.path = path
+        if per_step:
+            continue
         item.title = _inside(item.name, modules_of(path)) or item.title
 
 
@@ -276,7 +313,7 @@ def _box(path: Path, about: dict[Path, str]) -> Box:
     part = path[-1]
     if not is_module(part):
         name = part.partition("@")[0]
-        return Box("opened", name, "opened: the same function in plain ops")
+        return Box("opened", name, "opened into plain ops")
     names = modules_of(path)
     detail = about.get(names[1:]) or about.get(names) or ""
     if part == detail.partition("  ·  ")[0].partition("(")[0]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import deque
 from itertools import pairwise
 
-from .ir import GraphIR, Path
+from .ir import GraphIR, Link, Path
+
+
+GATES = "figonzr"  # from top to bottom: the forget gate beside c, the output gate beside h
 
 
 class Hints:
@@ -15,6 +18,24 @@ class Hints:
         self.ir = ir
         self.ways: dict[str, list[str]] = {}
         self.groups, self.heavy = self._state_lines()
+        self._fed = {
+            item.path[:depth]
+            for item in ir.items.values()
+            if item.kind == "parameter" or (item.kind == "state" and item.id.endswith("in"))
+            for depth in range(1, len(item.path) + 1)
+        }
+
+    def enters(self, link: Link) -> bool:
+        """Whether a leaf's arrow enters a box whose left column holds leaves of its own.
+
+        Such a leaf stands left of the box, not above it: its arrow would cross the box's title.
+        """
+        src, dst = self.ir.items[link.src], self.ir.items[link.dst]
+        if src.kind != "input" or dst.kind == "state":
+            return False
+        return any(
+            dst.path[:depth] in self._fed for depth in range(len(src.path) + 1, len(dst.path) + 1)
+        )
 
     def _state_lines(self) -> tuple[dict[str, str], dict[tuple[str, str], int]]:
         """Short ways from h [t−1] to h [t] are drawn straight: the conveyor belt of an LSTM."""
@@ -38,7 +59,8 @@ class Hints:
     def columns(self) -> list[list[str]]:
         """States and leaves that enter a loop stand in one column, states that leave it in another.
 
-        Invisible edges keep the order: the states with the shortest way through the cell on top.
+        The gates of a cell have a column too. Invisible edges keep the order, from bottom to top:
+        the states with the shortest way through the cell are highest.
         """
         columns: dict[tuple[Path, str], list[str]] = {}
         for item in self.ir.items.values():
@@ -49,7 +71,22 @@ class Hints:
             ids.sort(key=lambda i: len(self.ways.get(_way(i), ())) or 99)
             if side == "in":
                 ids += self._leaves_of(loop, ids)
-        return [ids for ids in columns.values() if 1 < len(ids) <= 12]
+        gates: dict[Path, list[str]] = {}
+        for item in self.ir.items.values():
+            if item.kind == "gate" and "  " in item.title:
+                gates.setdefault(item.path, []).append(item.id)
+        found = [*columns.values(), *(self._abreast(ids) for ids in gates.values())]
+        return [ids[::-1] for ids in found if 1 < len(ids) <= 12]
+
+    def _abreast(self, ids: list[str]) -> list[str]:
+        """The gates of a cell in order, without those that read another gate."""
+        fed = {e.dst for e in self.ir.links if e.src in ids}
+        front = set(fed)
+        for _ in range(3):
+            front = {e.dst for e in self.ir.links if e.src in front}
+            fed |= front
+        letters = {i: self.ir.items[i].title.partition("  ")[2][:1] for i in ids}
+        return sorted((i for i in ids if i not in fed), key=lambda i: GATES.find(letters[i]))
 
     def _leaves_of(self, loop: Path, states: list[str]) -> list[str]:
         """Parameters and inputs that nothing but this loop reads; those that meet a state first."""

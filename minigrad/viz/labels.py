@@ -143,6 +143,16 @@ def card(item: Item, look: Theme, show: Show) -> str:
     return table(rows)
 
 
+def small_card(item: Item, look: Theme, show: Show) -> str:
+    """The label of an op that computes nothing: its name and, below, its shape."""
+    head = font(title_of(item) + (f"  {item.badge}" if item.badge else ""), 10.5, look.ink)
+    rows = [f"<TD>{head}</TD>"]
+    shapes = specs_text(item, show)
+    if shapes:
+        rows.append(f"<TD>{font(shapes, 8.5, look.muted)}</TD>")
+    return table(rows, spacing=0, padding=0)
+
+
 def facts(item: Item, look: Theme, show: Show) -> list[str]:
     """Values and gradients of an item: numbers, strips over the steps, units × time."""
     rows = []
@@ -156,7 +166,7 @@ def facts(item: Item, look: Theme, show: Show) -> list[str]:
     elif "values" in found and show.values:
         rows.append(_strip("value", [found["values"]], CIVIDIS, look, height=8))
     if "grads" in found and show.grads:
-        rows.append(_strip("‖grad‖", [found["grads"]], VERMILION, look, height=8))
+        rows.append(_strip("|grad|", [found["grads"]], VERMILION, look, height=8))
     elif "grad" in found and show.grads:
         rows.append(_pill(found, look))
     return rows
@@ -166,11 +176,11 @@ def _pill(found: dict[str, Any], look: Theme) -> str:
     """The norm of a gradient on the colour of its place on the scale."""
     text = number(found["grad"], 3)
     if "grad_level" not in found:
-        words = font(f"‖grad‖ {text}", 9.5, look.gradient_text)
+        words = font(f"|grad| {text}", 9.5, look.gradient_text)
         return f'<TD COLSPAN="2">{words}</TD>'
     colour = ramp(VERMILION, found["grad_level"])
     ink = max(("#FFFFFF", "#0F172A"), key=lambda c: contrast(colour, c))
-    name = font("‖grad‖", 8, look.muted)
+    name = font("|grad|", 8, look.muted)
     words = font(text, 9, ink, bold=True)
     pill = f'BGCOLOR="{colour}" STYLE="ROUNDED" CELLPADDING="2"'
     return f'<TD ALIGN="RIGHT">{name}</TD><TD {pill}>{words}</TD>'
@@ -220,7 +230,7 @@ def tooltip(item: Item, show: Show) -> str:
     if item.saved:
         lines.append(f"keeps {item.saved:,} bytes for backward")
     if "grad" in item.facts:
-        lines.append(f"‖grad‖ {number(item.facts['grad'])}")
+        lines.append(f"|grad| {number(item.facts['grad'])}")
     if show.places and item.place:
         lines.append(item.place)
     return "\n".join(lines)

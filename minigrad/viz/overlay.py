@@ -16,11 +16,7 @@ HEAT = frozenset({"sigmoid", "tanh", "softmax", "relu", "lstm", "gru", "rnn"})
 
 def overlay(ir: GraphIR, seen: Record, extra: dict[str, float]) -> None:
     """Fill the facts of every item. `extra`: gradient norms of leaves, by id."""
-    norms = [s.norm for g in seen.grads.values() for s in (g, *g.steps)]
-    norms += extra.values()
-    good = [n for n in norms if math.isfinite(n) and n > 0]
-    high = max(good, default=0.0)
-    low = max(min(good, default=0.0), high * 10**-DECADES)
+    low, high = _scale(seen, extra)
     first_bad = min((line for line, s in seen.values.items() if s.bad), default=None)
     first_bad_grad = next((line for line in seen.order if seen.grads[line].bad), None)
     for item in ir.items.values():
@@ -46,6 +42,19 @@ def overlay(ir: GraphIR, seen: Record, extra: dict[str, float]) -> None:
         if item.lines and seen.seconds:
             item.facts["seconds"] = sum(seen.seconds.get(line, 0.0) for line in item.lines)
     _states(ir)
+
+
+def _scale(seen: Record, extra: dict[str, float]) -> tuple[float, float]:
+    """The ends of the scale of gradients. The loss starts with 1 whatever it is: that is left out
+    where there are others, so that the colours are spent on what differs.
+    """
+    at = {line for line, node in enumerate(seen.tape.lines) if node.specs[0][0] == ()}
+    inner = [s.norm for line, g in seen.grads.items() if line not in at for s in (g, *g.steps)]
+    for found in ([*inner, *extra.values()], [g.norm for g in seen.grads.values()]):
+        good = [n for n in found if math.isfinite(n) and n > 0]
+        if good:
+            return max(min(good), max(good) * 10**-DECADES), max(good)
+    return 0.0, 0.0
 
 
 def _steps(found: Sequence[Stats | None]) -> list[Stats | None]:

@@ -26,6 +26,11 @@ SYMBOLS = {
     "abs": "|x|",
     "reciprocal": "1/x",
 }
+# Ops that move or rename elements and compute nothing: drawn small, in one line.
+PLUMBING = frozenset(
+    {"alias", "astype", "broadcast_to", "expand_dims", "getitem", "matrix_transpose",
+     "permute_dims", "reshape", "squeeze", "stack", "unstack"}
+)  # fmt: skip
 GATES = {"sigmoid": "σ", "tanh": "tanh", "hard_sigmoid": "σ̂"}
 
 SHAPES = {
