@@ -56,6 +56,12 @@ class Modes:
         """One scope further in."""
         return Modes(self.grad, self.anomaly, (*self.scope, name), self.recorder)
 
+    def deriving(self, scope: tuple[str, ...]) -> Modes:
+        """While a rule of a line in `scope` runs: "∂" and that scope; "∂∂" for a line of a rule."""
+        again = scope[:1] and scope[0].strip("∂") == ""
+        inside = ("∂" + scope[0], *scope[1:]) if again else ("∂", *scope)
+        return Modes(True, self.anomaly, inside, self.recorder)
+
 
 MODES: ContextVar[Modes] = ContextVar("minigrad.modes", default=Modes())  # noqa: B039 (constant)
 

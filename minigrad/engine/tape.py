@@ -62,6 +62,8 @@ class Node:
         slots: which output of that Node.
         mask: bit i is set if argument i needs a gradient.
         inputs: the values the rules need, and a `Spec` in place of a value they do not need.
+        constants: set when the values are freed and an argument needs no gradient: its number or
+            Spec, which nobody else may know by then.
         outputs, residual: the result if they need it, and what a fused kernel kept for itself.
         specs: the `Spec` of each output.
         labels: names given to outputs.
@@ -71,6 +73,7 @@ class Node:
 
     __slots__ = (
         "at",
+        "constants",
         "hooks",
         "id",
         "inputs",
@@ -95,6 +98,7 @@ class Node:
     mask: int
     many: bool  # a tuple of outputs, not one
     inputs: Sequence[Any] | None
+    constants: tuple[Any, ...]
     outputs: Any
     residual: Any
     specs: tuple[Spec, ...]
@@ -252,7 +256,7 @@ def pull(
 
     modes = MODES.get()
     # Rules on Tensors must record; rules on arrays cannot.
-    token = MODES.set(modes.replace(grad=True)) if create_graph and not modes.grad else None
+    token = MODES.set(modes.replace(grad=True)) if create_graph else None
     arrivals: Iterable[Any] = [(parent, slot, g, None) for (parent, slot), g in roots]
     try:
         while True:
@@ -280,6 +284,8 @@ def pull(
             node = heapq.heappop(heap)[1]
             gs = pending.pop(node)
             arrivals = ()
+            if create_graph and not since:
+                MODES.set(modes.deriving(node.scope))  # what its rules record says what it is of
             if node.hooks and node.id > since:
                 gs = [_run_hooks(node.hooks.get(i), g, create_graph) for i, g in enumerate(gs)]
             wanted = node.mask
@@ -298,6 +304,8 @@ def pull(
             mask = chosen.pop(node, None) if chosen else None
             if mask is not None and node.hooks:
                 mask = None  # a hook may have put values anywhere
+            if modes.recorder is not None:
+                modes.recorder.op = f"{op.name} backward"
             grads = op.pull(node, gs, wanted, create_graph, mask)
             if modes.anomaly:
                 _check_nan(grads, node)
@@ -306,6 +314,8 @@ def pull(
                 masks = masks_of(node, mask, wanted)
             arrivals = zip(node.parents, node.slots, grads, masks, strict=False)
             if not retain_graph:
+                if node.mask + 1 != 1 << len(node.parents):
+                    node.constants = _constants(node.inputs)
                 node.inputs = node.outputs = node.residual = node.versions = None
     finally:
         if token is not None:
@@ -321,6 +331,11 @@ def pull(
 
 
 _NO_MASKS = itertools.repeat(None)
+
+
+def _constants(inputs: Any) -> tuple[Any, ...]:
+    """What stays known of arguments when their values are freed: numbers and specs."""
+    return tuple([Spec(v.shape, v.dtype) if type(v) in NAMESPACES else v for v in inputs])
 
 
 def _merge(chosen: dict[Node, Any], node: Node, mask: Any) -> None:
@@ -417,11 +432,16 @@ def backward(
             "backward: nothing was recorded for this tensor; does an input have "
             "requires_grad=True, and was no_grad() off?"
         )
+    recorder = MODES.get().recorder
+    if recorder is not None:
+        gradient = recorder.lift(gradient)
     g = cotangent(t, gradient, create_graph, what="backward")
     retain_graph = retain_graph or create_graph
     found = pull([(edge(t), g)], retain_graph=retain_graph, create_graph=create_graph)
     for (leaf, _), g in found.items():
         old = leaf.grad
         if old is not None:
+            if recorder is not None:
+                recorder.check_fresh(old)
             g = plus(old if create_graph or not isinstance(old, Tensor) else old.data, g)
         leaf.grad = shared(g)

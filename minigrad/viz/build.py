@@ -11,9 +11,9 @@ from typing import Any
 from ..backend import NAMESPACES
 from ..engine import Node, Op, Tensor
 from .escape import clean
-from .ir import GraphIR, Item, Link, Specs, gc_paused
+from .ir import DERIVED, FORWARD, GraphIR, Item, Link, Specs, gc_paused
 from .style import SYMBOLS, number
-from .tape import Tape
+from .tape import Tape, argument
 
 # Ops whose static parameters say *which* element: steps of a loop differ there and nowhere else.
 INDEXING = frozenset({"getitem", "take", "select", "unstack", "split", "slice"})
@@ -64,7 +64,7 @@ def _build(tape: Tape, names: Names) -> tuple[GraphIR, dict[str, Tensor]]:
         operands: list[str] = []
         for arg, (of, slot) in enumerate(tape.sources(node)):
             if of is None:
-                value = node.inputs[arg] if node.inputs is not None else None
+                value = argument(node, arg)
                 operands.append(number(value) if isinstance(value, int | float) else "")
                 continue
             operands.append("")
@@ -77,8 +77,28 @@ def _build(tape: Tape, names: Names) -> tuple[GraphIR, dict[str, Tensor]]:
             item.title = _with_numbers(node.op.name, operands)
     for item in lines:
         ir.items[item.id] = item
+    _phases(ir, lines)
     _outputs(ir, tape, ids, leaves)
     return ir, leaves.tensors
+
+
+def _phases(ir: GraphIR, lines: list[Item]) -> None:
+    """Where a backward pass was recorded too, the lines before it are the forward pass."""
+    first = next((i for i, item in enumerate(lines) if _derived(item)), 0)
+    for item in lines[:first]:
+        item.path = (FORWARD, *item.path)
+        item.token = (FORWARD, item.token)
+    readers: dict[str, set[bool]] = {}
+    for link in ir.links if first else ():
+        readers.setdefault(link.src, set()).add(_derived(ir.items[link.dst]))
+    for id_, read_by in readers.items():
+        item = ir.items[id_]
+        if item.kind == "input" and not item.name and read_by == {True}:
+            item.title = "cotangent"  # what a backward pass starts from
+
+
+def _derived(item: Item) -> bool:
+    return bool(item.path) and item.path[0][:1] == DERIVED and item.path[0] != FORWARD
 
 
 def _goes_back(before: Any, now: Any) -> bool:
@@ -200,12 +220,9 @@ class _Leaves:
         if tensor is not None:
             self.tensors[id_] = tensor
             item.specs = ((tuple(tensor.shape), str(tensor.dtype)),)
-        elif node is not None and node.inputs is not None and isinstance(node.inputs[arg], tuple):
-            shape, dtype = node.inputs[arg]
+        elif node is not None and (known := argument(node, arg)) is not None:
+            shape, dtype = known if isinstance(known, tuple) else (known.shape, known.dtype)
             item.specs = ((tuple(shape), str(dtype)),)
-        elif node is not None and node.inputs is not None and node.inputs[arg] is not None:
-            array = node.inputs[arg]
-            item.specs = ((tuple(array.shape), str(array.dtype)),)
         if not name:
             item.title = role or _role(node, arg) or kind
         if kind == "parameter" and not trained:

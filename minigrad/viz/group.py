@@ -7,12 +7,20 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from .ir import BACKWARDS, Box, GraphIR, Item, Path, joined
+from .ir import BACKWARDS, DERIVED, FORWARD, Box, GraphIR, Item, Path, joined
+
+
+PHASES = (
+    ("forward", ""),
+    ("backward", "from the rules of the forward lines"),
+    ("double backward", "from the rules of the backward lines"),
+    ("higher order", "from the rules of double backward"),
+)
 
 
 def is_module(part: str) -> bool:
-    """Whether a path element names a module, not a repeat (×20@3) or an opened op (lstm@3)."""
-    return "@" not in part
+    """Whether a path element names a module: not a repeat (×20@3), an opened op (lstm@3) or ∂."""
+    return "@" not in part and part[:1] != DERIVED
 
 
 def modules_of(path: Path) -> Path:
@@ -147,7 +155,7 @@ def _cut(path: Path, depth: int, opened: set[Path]) -> int | None:
     modules = 0
     for i, part in enumerate(path):
         if not is_module(part):
-            if not part.startswith("×"):
+            if not part.startswith(("×", DERIVED)):
                 return None  # inside an opened op: the user asked to see it
             continue
         modules += 1
@@ -311,6 +319,9 @@ def _modules(model: Any) -> dict[Path, str]:
 
 def _box(path: Path, about: dict[Path, str]) -> Box:
     part = path[-1]
+    if part[:1] == DERIVED:
+        order = 0 if part == FORWARD else len(part)
+        return Box("module", *PHASES[min(order, len(PHASES) - 1)])
     if not is_module(part):
         name = part.partition("@")[0]
         return Box("opened", name, "opened into plain ops")

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Path = tuple[str, ...]  # names of the boxes around an item, outermost first
+DERIVED = "∂"  # in a path: recorded by the rules of other lines; "∂∂": by rules of those
+FORWARD = "∂0"  # in a path: the lines that were there before the first of those
 BACKWARDS = "←"  # in the path of an opened op that walks a sequence from its end
 Specs = tuple[tuple[tuple[int, ...], str], ...]  # (shape, dtype) of each output
 

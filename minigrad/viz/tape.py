@@ -157,7 +157,7 @@ def _read(node: Node) -> Iterable[tuple[Node, int]]:
 
 def _value(xp: Any, node: Node, i: int, parent: Any, slot: int) -> Any:
     """Argument `i` of a line: its saved value, or zeros of its shape, or the number it was."""
-    saved = node.inputs[i] if node.inputs is not None else None
+    saved = argument(node, i)
     if saved is not None and not isinstance(saved, tuple):
         return saved
     if saved is None and parent is None:
@@ -167,10 +167,17 @@ def _value(xp: Any, node: Node, i: int, parent: Any, slot: int) -> Any:
         names = list(node.op.arrays)
         raise ConfigError(
             f"draw_graph: {node.op.name} cannot be opened: its argument "
-            f"{names[i] if i < len(names) else i} is gone, and backward() has freed its shape; "
-            "draw before backward(), or keep that tensor alive"
+            f"{names[i] if i < len(names) else i} is gone; keep that tensor alive"
         )
     return xp.zeros(spec[0], dtype=spec[1])
+
+
+def argument(node: Node, i: int) -> Any:
+    """What a line still knows of argument `i`: its value, its number, its Spec, or nothing."""
+    if node.inputs is not None:
+        return node.inputs[i]
+    known: tuple[Any, ...] = getattr(node, "constants", ())
+    return known[i] if known else None
 
 
 def spec_of(of: Any, slot: int) -> tuple[tuple[int, ...], Any] | None:
