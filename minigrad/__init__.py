@@ -20,7 +20,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import errors
-from .backend import Device, device, get_rng_state, manual_seed, set_rng_state, use_device
+from .backend import (
+    Device,
+    device,
+    get_num_threads,
+    get_rng_state,
+    manual_seed,
+    set_num_threads,
+    set_rng_state,
+    use_device,
+)
 from .engine import (
     Node,
     Op,
@@ -170,6 +179,7 @@ __all__ = [
     "gaussian_nll_loss",
     "gelu",
     "get_default_dtype",
+    "get_num_threads",
     "get_rng_state",
     "getitem",
     "grad",
@@ -288,6 +298,7 @@ __all__ = [
     "scope",
     "searchsorted",
     "set_default_dtype",
+    "set_num_threads",
     "set_rng_state",
     "setitem",
     "sigmoid",

@@ -28,6 +28,7 @@ from minigrad.backend.device import (
 from minigrad.backend.dlpack import from_dlpack
 from minigrad.backend.gemm import matmul
 from minigrad.backend.random import get_rng_state, initial_seed, manual_seed, set_rng_state
+from minigrad.backend.threads import get_num_threads, set_num_threads
 
 __all__ = [
     "NAMESPACES",
@@ -36,6 +37,7 @@ __all__ = [
     "device",
     "device_of",
     "from_dlpack",
+    "get_num_threads",
     "get_rng_state",
     "initial_seed",
     "manual_seed",
@@ -43,6 +45,7 @@ __all__ = [
     "namespace",
     "on_cpu",
     "register",
+    "set_num_threads",
     "set_rng_state",
     "use_device",
 ]

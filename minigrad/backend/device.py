@@ -78,6 +78,9 @@ class Device:
     @property
     def rng(self) -> _random.Stream:
         """This device's random stream, seeded by `manual_seed`."""
+        apart = _random.apart()
+        if apart is not None:
+            return apart.stream(self.name, self.make_stream)
         if self._rng is None:
             self._rng = _random.stream(self.name, self.make_stream)
         return self._rng

@@ -8,7 +8,9 @@ so a model starts from the same weights on every device.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -139,8 +141,8 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-class _Streams:
-    """The streams of the process by device name, and the seed they start from."""
+class Streams:
+    """Streams by device name, and the seed they start from."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -194,8 +196,30 @@ class _Streams:
                 self.waiting[name] = each
 
 
-_STREAMS = _Streams()
+_STREAMS = Streams()
 stream = _STREAMS.stream
+_APART: ContextVar[Streams | None] = ContextVar("minigrad_streams", default=None)
+
+
+@contextmanager
+def streams_apart(streams: Streams) -> Iterator[None]:
+    """Draw from `streams` inside, and seed, read and set these in place of the process's.
+
+    For threads that draw side by side: they repeat only if each has streams of its own.
+    """
+    token = _APART.set(streams)
+    try:
+        yield
+    finally:
+        _APART.reset(token)
+
+
+apart = _APART.get
+"""The streams set apart in this context, if there are any."""
+
+
+def _here() -> Streams:
+    return _APART.get() or _STREAMS
 
 
 def manual_seed(seed: Any) -> None:
@@ -212,17 +236,17 @@ def manual_seed(seed: Any) -> None:
     """
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ConfigError(f"manual_seed: expected an integer >= 0, got {seed!r}")
-    _STREAMS.manual_seed(int(seed))
+    _here().manual_seed(int(seed))
 
 
 def initial_seed() -> int:
     """The seed all streams started from: `manual_seed`'s, else one of the system's entropy."""
-    return _STREAMS.initial_seed()
+    return _here().initial_seed()
 
 
 def get_rng_state() -> State:
     """The state of every stream, for an exact resume: `json.dump` takes it."""
-    return _STREAMS.get_state()
+    return _here().get_state()
 
 
 def set_rng_state(state: Any) -> None:
@@ -236,4 +260,4 @@ def set_rng_state(state: Any) -> None:
         and isinstance(state.get("streams"), dict)
     ):
         raise CheckpointError(f"set_rng_state: expected what get_rng_state gave, got {state!r:.80}")
-    _STREAMS.set_state(state)
+    _here().set_state(state)

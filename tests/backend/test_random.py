@@ -6,7 +6,7 @@ import pytest
 
 from minigrad import backend
 from minigrad.backend import device, get_rng_state, manual_seed, set_rng_state
-from minigrad.backend.random import _STREAMS, HostStream, Stream, _Streams
+from minigrad.backend.random import _STREAMS, HostStream, Stream, Streams
 from minigrad.errors import CheckpointError, ConfigError
 
 CPU, STRICT = device("cpu"), device("strict")
@@ -194,7 +194,7 @@ def test_threads_never_draw_the_same_numbers():
 
 
 def test_entropy_seeds_what_nobody_seeded():
-    seeds = {_Streams().initial_seed() for _ in range(4)}
+    seeds = {Streams().initial_seed() for _ in range(4)}
     assert len(seeds) == 4
 
 
