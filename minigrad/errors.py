@@ -13,6 +13,7 @@ Each is also the built-in exception that Python programmers expect: ``except Val
     │   ├── InPlaceError                    a value saved for the backward pass was overwritten
     │   ├── AnomalyError                    a NaN or infinity appeared under anomaly detection
     │   └── GraphFreedError                 a graph was used again after its buffers were freed
+    ├── CompileError        (RuntimeError)  a step that cannot be recorded as a program
     ├── CheckpointError     (ValueError)    a checkpoint that is broken, or does not fit the model
     ├── DataError           (ValueError)    a data set that is absent or malformed
     │   └── ChecksumError                   a data file whose contents are not the published ones
@@ -28,6 +29,7 @@ __all__ = [
     "AnomalyError",
     "CheckpointError",
     "ChecksumError",
+    "CompileError",
     "ConfigError",
     "DTypeError",
     "DataError",
@@ -86,6 +88,10 @@ class AnomalyError(GradError):
 
 class GraphFreedError(GradError):
     """A graph was used again after the backward pass had freed what it kept."""
+
+
+class CompileError(MinigradError, RuntimeError):
+    """`mg.compile`: what a function does cannot be recorded as a program."""
 
 
 class CheckpointError(MinigradError, ValueError):

@@ -16,10 +16,13 @@ from __future__ import annotations
 
 from minigrad.backend.device import (
     NAMESPACES,
+    NUMPY,
     Array,
     Device,
+    Instead,
     device,
     device_of,
+    instead,
     namespace,
     on_cpu,
     register,
@@ -27,19 +30,23 @@ from minigrad.backend.device import (
 )
 from minigrad.backend.dlpack import from_dlpack
 from minigrad.backend.gemm import matmul
-from minigrad.backend.random import get_rng_state, initial_seed, manual_seed, set_rng_state
+from minigrad.backend.random import Stream, get_rng_state, initial_seed, manual_seed, set_rng_state
 from minigrad.backend.threads import get_num_threads, set_num_threads
 
 __all__ = [
     "NAMESPACES",
+    "NUMPY",
     "Array",
     "Device",
+    "Instead",
+    "Stream",
     "device",
     "device_of",
     "from_dlpack",
     "get_num_threads",
     "get_rng_state",
     "initial_seed",
+    "instead",
     "manual_seed",
     "matmul",
     "namespace",

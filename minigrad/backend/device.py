@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -95,15 +95,48 @@ class Device:
         return device, (self.name,)  # singletons: copies and pickles are the device itself
 
 
+class Instead(NamedTuple):
+    """What stands in for NumPy while a program is recorded."""
+
+    xp: Any
+    rng: _random.Stream
+
+
+_INSTEAD: ContextVar[Instead | None] = ContextVar("minigrad_instead", default=None)
+
+
+@contextlib.contextmanager
+def instead(standin: Instead | None) -> Iterator[None]:
+    """Let `standin` stand in for NumPy on the CPU, in this context; None: nothing does."""
+    token = _INSTEAD.set(standin)
+    try:
+        yield
+    finally:
+        _INSTEAD.reset(token)
+
+
 class CpuDevice(Device):
     """The host, through NumPy."""
 
     kind = "cpu"
 
     def __init__(self) -> None:
-        super().__init__("cpu", np)
+        self.name, self.index, self._rng = "cpu", 0, None
+
+    @property
+    def xp(self) -> Any:  # type: ignore[override]
+        standin = _INSTEAD.get()
+        return np if standin is None else standin.xp
+
+    @property
+    def rng(self) -> _random.Stream:
+        standin = _INSTEAD.get()
+        return super().rng if standin is None else standin.rng
 
     def asarray(self, obj: Any, dtype: Any = None) -> Array:
+        standin = _INSTEAD.get()
+        if standin is not None:
+            return standin.xp.asarray(obj, dtype)
         owner = _DEVICE_OF.get(type(obj))
         if owner is not None and not isinstance(obj, (np.ndarray, np.generic)):
             obj = owner(obj).to_host(obj)

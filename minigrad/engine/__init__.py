@@ -10,7 +10,8 @@ from .jacobians import jacfwd, jacrev, linearize
 from .modes import MODES, detect_anomaly, enable_grad, is_grad_enabled, no_grad, scope
 from .op import Op
 from .operators import ops
-from .recording import before_replay, fork, kernel, recording
+from .program import Compiled, Program, compile
+from .recording import before_replay, examine, fork, kernel, recording
 from .sparse import RowSparse
 from .tape import Node, backward, edge, pull
 from .tensor import Hook, Tensor, wrap
@@ -20,10 +21,12 @@ from .vmap import vmap
 __all__ = [
     "MODES",
     "OPS",
+    "Compiled",
     "FusedOp",
     "Hook",
     "Node",
     "Op",
+    "Program",
     "RowSparse",
     "Tensor",
     "alias",
@@ -32,10 +35,12 @@ __all__ = [
     "checkpoint",
     "checkpoint_sequence",
     "checkpoint_sequential",
+    "compile",
     "detect_anomaly",
     "edge",
     "elementwise",
     "enable_grad",
+    "examine",
     "fork",
     "function",
     "fused",

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, overload
 from ..backend import NAMESPACES, Array
 from ..errors import GradError, MinigradError
 from .derive import fit
+from .modes import MODES
 from .op import Op
 from .operators import ops
 from .tape import Node
@@ -44,7 +45,10 @@ class FusedOp(Op):
         inputs: Any = node.inputs
         xp = next(NAMESPACES[type(g)] for g in gs if g is not None)
         needs = tuple([bool(wanted >> i & 1) for i in range(len(inputs))])
-        grads = self._backward(
+        recorder, backward = MODES.get().recorder, self._backward
+        if recorder is not None:
+            backward = recorder.backward(self)
+        grads = backward(
             xp,
             tuple(gs) if node.many else gs[0],
             node.outputs,

@@ -125,6 +125,11 @@ class Op:
             args, params = self._bind(args, params)
         if self.defaults:
             params = {**self.defaults, **params}
+        modes = MODES.get()
+        forward = self.forward
+        if modes.recorder is not None:
+            args = tuple(map(modes.recorder.lift, args))
+            forward = modes.recorder.forward(self)
         mask, bit, kind, foreign = 0, 1, None, False
         values = []
         for a in args:
@@ -144,18 +149,15 @@ class Op:
             return self._on_arrays(values, params)
         if foreign:
             values = operands(self, values, args, kind)
-        modes = MODES.get()
         recording = mask and modes.grad and self.rules is not None
         residual = None
         try:
             if self.fused:
-                out, residual = self.forward(
-                    NAMESPACES[kind], *values, keep=bool(recording), **params
-                )
+                out, residual = forward(NAMESPACES[kind], *values, keep=bool(recording), **params)
             elif params:
-                out = self.forward(NAMESPACES[kind], *values, **params)
+                out = forward(NAMESPACES[kind], *values, **params)
             else:
-                out = self.forward(NAMESPACES[kind], *values)
+                out = forward(NAMESPACES[kind], *values)
         except MinigradError:
             raise
         except (ValueError, TypeError, IndexError) as error:
@@ -214,14 +216,16 @@ class Op:
         return self._share(t, args[0]) if self.view else t
 
     def _on_arrays(self, values: list[Any], params: dict[str, Any]) -> Any:
-        xp = np
+        xp, forward, recorder = np, self.forward, MODES.get().recorder
+        if recorder is not None:
+            values, forward = [recorder.lift(v) for v in values], recorder.forward(self)
         for a in values:
             xp = NAMESPACES.get(type(a), xp)
             if xp is not np:
                 break
         if self.fused:
-            return self.forward(xp, *values, keep=False, **params)[0]
-        return self.forward(xp, *values, **params)
+            return forward(xp, *values, keep=False, **params)[0]
+        return forward(xp, *values, **params)
 
     pull = pull_rules
 

@@ -1,4 +1,4 @@
-"""What `mg.compile` must be told by code that is not made of ops: four small functions.
+"""What `mg.compile` must be told by code that is not made of ops: a few small functions.
 
 Outside a recording they cost a lookup and do the plain thing, so an optimiser or a strategy for
 several threads is written once, for eager and compiled steps.
@@ -37,6 +37,15 @@ def before_replay(refresh: Callable[[], None]) -> None:
     """
     recorder = MODES.get().recorder
     refresh() if recorder is None else recorder.before_replay(refresh)
+
+
+def examine(look: Callable[..., None], *args: Any) -> None:
+    """`look(*args)`, on arrays of the CPU: it raises if it does not like their values.
+
+    A recorded program looks again in each replay.
+    """
+    recorder = MODES.get().recorder
+    look(*args) if recorder is None else recorder.examine(look, args)
 
 
 def fork(*branches: Callable[[], Any]) -> list[Any]:

@@ -220,6 +220,10 @@ class Tensor(HostValue, Operators):
                 f"assign_: this tensor is the result of {self.node.op.name}; only a leaf can be "
                 "assigned (use x = new_value, or x[i] = v)"
             )
+        recorder = MODES.get().recorder
+        if recorder is not None:
+            recorder.lift(self)
+            value = recorder.lift(value)
         if isinstance(value, Tensor):
             value = value.data
         shape = getattr(value, "shape", ())

@@ -62,7 +62,10 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        token = MODES.set(MODES.get().inside(self._name or type(self).__name__))
+        modes = MODES.get()
+        if modes.recorder is not None:
+            modes.recorder.guard((id(self), "training"), lambda: self.training)
+        token = MODES.set(modes.inside(self._name or type(self).__name__))
         try:
             return self.forward(*args, **kwargs)
         finally:

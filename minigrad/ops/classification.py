@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import Array, device_of, matmul
-from ..engine import Tensor, function, fused, ops
+from ..engine import Tensor, examine, function, fused, ops
 from ..errors import ConfigError, DataError, DTypeError, IndexRangeError, ShapeError
 
 __all__ = ["cross_entropy"]
@@ -262,13 +262,8 @@ def check_classes(
                 "pass axis=1"
             )
         ids = host_visible(target)
-        if ids is not None and ids.size and not 0 <= ids.min() <= ids.max() < classes:
-            wrong = ids[((ids < 0) | (ids >= classes)) & (ids != ignore_index)]
-            if wrong.size:
-                raise IndexRangeError(
-                    f"{name}: target {int(wrong[0])} is no class; ids run from 0 to {classes - 1}, "
-                    f"and {ignore_index} is ignored"
-                )
+        if ids is not None:
+            examine(_check_range, name, ids, classes, ignore_index)
     elif not soft or target.dtype.kind != "f":
         raise DTypeError(f"{name}: target has dtype {target.dtype}; give integer class ids")
     elif target.shape != x.shape:
@@ -287,7 +282,22 @@ def check_labels(name: str, target: Any) -> None:
     if isinstance(target, Tensor) and target.requires_grad:
         return
     labels = host_visible(target)
-    if labels is not None and labels.dtype.kind == "f" and (labels != labels).any():
+    if labels is not None and labels.dtype.kind == "f":
+        examine(_check_nan, name, labels)
+
+
+def _check_range(name: str, ids: Any, classes: int, ignore_index: int) -> None:
+    if ids.size and not 0 <= ids.min() <= ids.max() < classes:
+        wrong = ids[((ids < 0) | (ids >= classes)) & (ids != ignore_index)]
+        if wrong.size:
+            raise IndexRangeError(
+                f"{name}: target {int(wrong[0])} is no class; ids run from 0 to {classes - 1}, "
+                f"and {ignore_index} is ignored"
+            )
+
+
+def _check_nan(name: str, labels: Any) -> None:
+    if (labels != labels).any():
         raise DataError(f"{name}: target has NaN; clean the data or mask those positions out")
 
 

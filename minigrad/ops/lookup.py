@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array, on_cpu
-from ..engine import RowSparse, Tensor, function, op
+from ..engine import RowSparse, Tensor, examine, function, op, recording
 from ..errors import DTypeError, IndexRangeError, ShapeError
 
 __all__ = ["embedding", "one_hot"]
@@ -58,7 +58,12 @@ def check_ids(xp: Any, ids: Array, count: int, what: str) -> None:
     """
     if ids.dtype.kind not in "iu":
         raise DTypeError(f"{what}: ids are {ids.dtype}; give integers (ids.astype(mg.int64))")
-    if on_cpu(xp) and ids.size and (ids.min() < 0 or ids.max() >= count):
+    if on_cpu(xp):
+        examine(_in_range, ids, count, what)
+
+
+def _in_range(ids: Array, count: int, what: str) -> None:
+    if ids.size and (ids.min() < 0 or ids.max() >= count):
         wrong = ids[(ids < 0) | (ids >= count)].flat[0]
         raise IndexRangeError(
             f"{what}: id {wrong} is outside the table of {count} rows; ids go from 0 to {count - 1}"
@@ -74,7 +79,11 @@ def _embedding(
         raise ShapeError(f"embedding: weight has shape {weight.shape}, expected (rows, features)")
     check_ids(xp, ids, len(weight), "embedding")
     _padding_row(padding_idx, len(weight))
-    return weight.take(ids.astype(np.int64) if ids.dtype == np.uint64 else ids, axis=0)
+    if ids.dtype == np.uint64:
+        ids = ids.astype(np.int64)
+    if on_cpu(xp):  # the ids are checked: no need to do it again
+        return xp.take(weight, ids, axis=0, mode="clip")
+    return weight.take(ids, axis=0)
 
 
 def _padding_row(padding_idx: int | None, count: int) -> int | None:
@@ -99,7 +108,8 @@ def _embedding_vjp(
     g: Any, _y: Any, _weight: Any, ids: Any, *, padding_idx: int | None, sparse: bool
 ) -> Any:
     count, width = _weight.shape
-    if not sparse or isinstance(g, Tensor):  # a gradient that is differentiated again is dense
+    # A gradient that is differentiated again, or recorded in a program, is dense.
+    if not sparse or isinstance(g, Tensor) or recording():
         return _embedding_grad(g, ids, count=count, padding_idx=_padding_row(padding_idx, count))
     rows, ids = g.reshape(ids.size, width), ids.reshape(-1)
     if padding_idx is not None:

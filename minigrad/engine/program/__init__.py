@@ -1,0 +1,12 @@
+"""Record once, replay: `compile` and what it is made of.
+
+In reading order: `memory` (places), `standin` (the array that is recorded), `calls` (NumPy's calls
+as calls that allocate nothing), `recorder`, `plan`, `program`, `compile`.
+"""
+
+from __future__ import annotations
+
+from .compile import Compiled, compile
+from .program import Program
+
+__all__ = ["Compiled", "Program", "compile"]

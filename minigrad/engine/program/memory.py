@@ -1,0 +1,124 @@
+"""Memory as a program sees it: blocks, and arrays as places in blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Host = np.ndarray[Any, Any]
+
+
+class Memory:
+    """A block of memory.
+
+    Attributes:
+        nbytes: its size.
+        owner: the array that owns it, if it was there before the program; else the plan finds room.
+        kept: what stands in it at the end of a replay is read later.
+        constant: nothing writes into it.
+    """
+
+    __slots__ = ("constant", "kept", "nbytes", "owner")
+
+    def __init__(self, nbytes: int, owner: Host | None = None) -> None:
+        self.nbytes, self.owner, self.kept, self.constant = nbytes, owner, False, False
+
+
+class Ref(NamedTuple):
+    """An array: where it lies in a block, and how it is read."""
+
+    memory: Memory
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: np.dtype[Any]
+    array: Host | None = None  # in memory that is not planned
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether its elements stand one after another, in C order."""
+        step = self.dtype.itemsize
+        for n, stride in zip(reversed(self.shape), reversed(self.strides), strict=True):
+            if n != 1 and stride != step:
+                return False
+            step *= n
+        return True
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def flat(self, start: int, stop: int) -> Ref:
+        """Elements `start` to `stop` of a contiguous array."""
+        item = self.dtype.itemsize
+        array = None if self.array is None else self.array.reshape(-1)[start:stop]
+        at = self.offset + start * item
+        return Ref(self.memory, at, (stop - start,), (item,), self.dtype, array)
+
+
+class Cell:
+    """A place for a value that is no array: what a kernel called whole kept for its backward."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any = None) -> None:
+        self.value = value
+
+
+def root(array: Host) -> Host:
+    """The array that owns the memory of `array`."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+def address(array: Host) -> int:
+    """Where its first element stands."""
+    at: int = array.__array_interface__["data"][0]
+    return at
+
+
+def given(array: Host, memory: Memory) -> Ref:
+    """An array that was there before the program, in `memory`."""
+    offset = address(array) - address(root(array))
+    return Ref(memory, offset, array.shape, array.strides, array.dtype, array)
+
+
+def place_in(memory: Memory, array: Host) -> Ref:
+    """`array` as a place in `memory`, which its root stands for."""
+    if memory.owner is not None:
+        return given(array, memory)
+    offset = address(array) - address(root(array))
+    return Ref(memory, offset, array.shape, array.strides, array.dtype)
+
+
+def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
+    """`value` with `change` applied to the leaves of its tuples, lists, dicts and slices."""
+    kind = type(value)
+    if kind is tuple or kind is list:
+        return kind([mapped(v, change) for v in value])
+    if kind is dict:
+        return {k: mapped(v, change) for k, v in value.items()}
+    if kind is slice:
+        return slice(*(mapped(v, change) for v in (value.start, value.stop, value.step)))
+    return change(value)
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """The leaves of nested tuples, lists, dicts and slices."""
+    kind = type(value)
+    parts: Iterable[Any]
+    if kind is tuple or kind is list:
+        parts = value
+    elif kind is dict:
+        parts = value.values()
+    elif kind is slice:
+        parts = (value.start, value.stop, value.step)
+    else:
+        yield value
+        return
+    for part in parts:
+        yield from leaves(part)

@@ -1,0 +1,309 @@
+"""From recorded lines to a plan: drop what nobody reads, write where it is wanted, find room.
+
+All passes look at which memory a line touches, never at values, so the program computes the same
+bits as the step it was recorded from.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from .calls import write
+from .memory import Memory, Ref, leaves
+from .recorder import Line
+
+ALIGN = 64  # bytes: a cache line
+BLOCK = 1 << 15  # elements of a chain that are worked on together
+
+
+def prune(lines: list[Line], needed: set[Memory]) -> list[Line]:
+    """The lines that lead to `needed`, to memory from before the program, or have an effect."""
+    kept = []
+    for line in reversed(lines):
+        if line.branches:
+            # Branches do not read one another: each is pruned for what comes after the fork.
+            after = set(needed)
+            for i, branch in enumerate(line.branches):
+                inside = set(after)
+                line.branches[i] = prune(branch, inside)
+                needed |= inside
+            if any(line.branches):
+                kept.append(line)
+        elif line.effect or any(m in needed or m.owner is not None for m in line.writes):
+            needed |= line.reads
+            kept.append(line)
+    kept.reverse()
+    return kept
+
+
+def forward(lines: list[Line]) -> list[Line]:
+    """Let what is computed to be copied be computed where the copy goes."""
+    touches: dict[Memory, list[int]] = defaultdict(list)
+    for i, line in enumerate(lines):
+        for memory in touched(line):
+            touches[memory].append(i)
+    dropped = set()
+    for j, line in enumerate(lines):
+        if line.function is not write or line.args[1] is not ... or type(line.args[2]) is not Ref:
+            continue
+        to, _, source = line.args
+        uses = touches[source.memory]
+        if len(uses) != 2 or source.memory.owner is not None or source.memory.kept:
+            continue
+        i, maker = uses[0], lines[uses[0]]
+        if (
+            i == j
+            or i in dropped
+            or source.memory not in maker.writes
+            or not _retargets(maker, source, to)
+            or any(i <= k < j and k not in dropped for k in touches[to.memory])
+        ):
+            continue
+        maker.args = (*maker.args[:-1], to)
+        maker.reads = {to.memory if m is source.memory else m for m in maker.reads}
+        maker.writes = {to.memory}
+        touches[to.memory] = sorted({*touches[to.memory], i} - {j})
+        dropped.add(j)
+    for line in lines:
+        line.branches = [forward(branch) for branch in line.branches]
+    return [line for j, line in enumerate(lines) if j not in dropped]
+
+
+def _retargets(maker: Line, source: Ref, to: Ref) -> bool:
+    """Whether the line that makes `source` can write into `to` as well."""
+    if maker.branches or maker.writes != {source.memory}:
+        return False
+    if not isinstance(maker.function, np.ufunc) or maker.function.nout != 1:
+        return False
+    if source.shape != to.shape or source.dtype != to.dtype or not source.contiguous:
+        return False
+    if source.memory.nbytes != source.size * source.dtype.itemsize:
+        return False
+    last = maker.args[-1]
+    if type(last) is not Ref or last[:5] != source[:5]:
+        return False
+    if any(type(a) is Ref and a.memory is source.memory for a in maker.args[:-1]):
+        return False
+    return to.contiguous or maker.function.signature is None
+
+
+def touched(line: Line) -> set[Memory]:
+    """All memory that a line reads or writes."""
+    return line.reads | line.writes
+
+
+class Plan:
+    """Where each block of memory lies.
+
+    Attributes:
+        at: its offset in the program's memory, in bytes.
+        size: how much memory the program needs.
+    """
+
+    def __init__(self, lines: list[Line]) -> None:
+        self.at: dict[Memory, int] = {}
+        self.size = 0
+        self._place(lines)
+
+    def _place(self, lines: list[Line]) -> None:
+        last: dict[Memory, int] = {}
+        first: dict[Memory, int] = {}
+        for i, line in enumerate(lines):
+            for memory in touched(line):
+                if memory.owner is None:
+                    last[memory] = i
+                    first.setdefault(memory, i)
+        free = Free()
+        dying: dict[int, list[Memory]] = defaultdict(list)
+        for memory, i in last.items():
+            if not memory.kept:
+                dying[i].append(memory)
+        starting: dict[int, list[Memory]] = defaultdict(list)
+        for memory, i in first.items():
+            starting[i].append(memory)
+        for i, line in enumerate(lines):
+            gone = dying.get(i, [])
+            local = self._local(line, i, first, last)
+            for memory in starting.get(i, ()):
+                if memory in local:
+                    continue
+                heir = _inherits(line, memory, gone, self.at)
+                if heir is not None:
+                    self.at[memory] = self.at[heir]
+                    gone = [m for m in gone if m is not heir]
+                else:
+                    self.at[memory] = free.take(memory.nbytes)
+            regions = []
+            for branch in line.branches:  # each has its own room for what no other touches
+                inner = Plan([_only(each, local) for each in branch])
+                start = free.take(inner.size)
+                regions.append((start, inner.size))
+                for memory, offset in inner.at.items():
+                    if memory in local:
+                        self.at[memory] = start + offset
+            for start, size in regions:
+                free.give(start, size)
+            for memory in gone:
+                if memory not in local:
+                    free.give(self.at[memory], memory.nbytes)
+        self.size = free.size
+
+    @staticmethod
+    def _local(
+        line: Line, i: int, first: dict[Memory, int], last: dict[Memory, int]
+    ) -> set[Memory]:
+        """Memory that one branch alone uses."""
+        counts = Counter(
+            m for branch in line.branches for m in {m for each in branch for m in touched(each)}
+        )
+        return {
+            m
+            for m, n in counts.items()
+            if n == 1 and m.owner is None and not m.kept and first[m] == last[m] == i
+        }
+
+
+def _only(line: Line, memories: set[Memory]) -> Line:
+    """The line, as far as it touches `memories`."""
+    branches = [[_only(each, memories) for each in branch] for branch in line.branches]
+    reads, writes = line.reads & memories, line.writes & memories
+    return Line(
+        line.function, line.args, line.kwargs, reads, writes, line.op, line.at, branches=branches
+    )
+
+
+def _inherits(
+    line: Line, memory: Memory, dying: Iterable[Memory], at: dict[Memory, int]
+) -> Memory | None:
+    """An operand of an elementwise line that dies with it, whose room its result can take."""
+    if not isinstance(line.function, np.ufunc) or line.function.signature is not None:
+        return None
+    if line.function.nout != 1 or type(line.args[-1]) is not Ref or line.kwargs:
+        return None
+    out = line.args[-1]
+    if out.memory is not memory or not out.contiguous:
+        return None
+    for operand in line.args[: line.function.nin]:
+        if (
+            type(operand) is Ref
+            and operand.memory in dying
+            and operand.memory in at
+            and operand.memory.nbytes == memory.nbytes
+            and operand[1:] == out[1:]
+            and sum(type(a) is Ref and a.memory is operand.memory for a in line.args) == 1
+        ):
+            return operand.memory
+    return None
+
+
+class Free:
+    """Room in a growing stretch of bytes: the free gaps by start."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._gaps: dict[int, int] = {}  # start → length
+        self._ends: dict[int, int] = {}  # end → start
+
+    def take(self, nbytes: int) -> int:
+        """The start of a stretch: the smallest gap that holds it, else new room at the end."""
+        need = -(-nbytes // ALIGN) * ALIGN
+        if not need:
+            return 0
+        fitting = [(length, start) for start, length in self._gaps.items() if length >= need]
+        if fitting:
+            length, start = min(fitting)
+            self._remove(start)
+            if length > need:
+                self._add(start + need, length - need)
+            return start
+        start = self._ends.get(self.size, self.size)  # a gap at the end grows
+        if start < self.size:
+            self._remove(start)
+        self.size = start + need
+        return start
+
+    def give(self, start: int, nbytes: int) -> None:
+        """Take a stretch back."""
+        length = -(-nbytes // ALIGN) * ALIGN
+        if not length:
+            return
+        if start in self._ends:
+            before = self._ends[start]
+            length += self._remove(before)
+            start = before
+        if start + length in self._gaps:
+            length += self._remove(start + length)
+        self._add(start, length)
+
+    def _add(self, start: int, length: int) -> None:
+        self._gaps[start] = length
+        self._ends[start + length] = start
+
+    def _remove(self, start: int) -> int:
+        length = self._gaps.pop(start)
+        del self._ends[start + length]
+        return length
+
+
+def chains(lines: list[Line]) -> list[list[Line]]:
+    """The lines in order, consecutive elementwise ones of one large size together."""
+    groups: list[list[Line]] = []
+    size = 0
+    for line in lines:
+        n = _length(line)
+        if n and n == size:
+            groups[-1].append(line)
+        else:
+            groups.append([line])
+            size = n
+    return groups
+
+
+def _length(line: Line) -> int:
+    """The number of elements of a line that can be worked on in blocks; 0 if it cannot."""
+    if isinstance(line.function, np.ufunc):
+        if line.function.signature is not None or line.kwargs or line.function.nout != 1:
+            return 0
+        operands = line.args
+    elif line.function is write and line.args[1] is ...:
+        operands = (line.args[0], line.args[2])
+    else:
+        return 0
+    arrays = [a for a in operands if type(a) is Ref and a.shape]
+    out = operands[0] if line.function is write else operands[-1]
+    if type(out) is not Ref or any(isinstance(a, np.ndarray) and a.ndim for a in operands):
+        return 0
+    if any(a.shape != out.shape or not a.contiguous for a in arrays):
+        return 0
+    return out.size if out.size >= 2 * BLOCK else 0
+
+
+def blocks(group: list[Line]) -> list[Line]:
+    """A chain's lines, cut into blocks that stay in the cache from the first line to the last."""
+    size = _length(group[0])
+    if len(group) < 2 or not size or not _independent(group):
+        return group
+    cut = []
+    for start in range(0, size, BLOCK):
+        stop = min(start + BLOCK, size)
+        for line in group:
+            args = tuple(
+                a.flat(start, stop) if type(a) is Ref and a.shape else a for a in line.args
+            )
+            cut.append(Line(line.function, args, {}, line.reads, line.writes, line.op, line.at))
+    return cut
+
+
+def _independent(group: list[Line]) -> bool:
+    """Whether block k of each line needs only block k of the others."""
+    places: dict[Memory, set[Any]] = defaultdict(set)
+    for line in group:
+        for a in leaves(line.args):
+            if type(a) is Ref:
+                places[a.memory].add(a[:5])
+    written = {m for line in group for m in line.writes}
+    return all(len(places[memory]) == 1 for memory in written)

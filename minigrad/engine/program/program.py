@@ -1,0 +1,155 @@
+"""`Program`: a step as a flat list of calls over memory that is planned once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ...backend import threads
+from ..modes import show
+from .calls import resolved, store, whole, write
+from .memory import Host, Memory, Ref, leaves
+from .plan import ALIGN, Plan, blocks, chains, forward, prune
+from .recorder import Line, Recorder
+
+Step = tuple[Callable[..., Any], tuple[Any, ...]]
+
+
+class Program:
+    """The lines of a recorded step, and the memory they run over.
+
+    Attributes:
+        lines: what is done, in order; see `Line`.
+        nbytes: the size of the program's own memory: what it reads and writes beside the arrays
+            that were there before it.
+    """
+
+    def __init__(self, recorder: Recorder, kept: Iterable[Memory]) -> None:
+        needed = set(kept)
+        for memory in needed:
+            memory.kept = True
+        self.lines = forward(prune(recorder.lines, needed))
+        self.plan = Plan(self.lines)
+        self.nbytes = self.plan.size
+        self.refreshers = recorder.refreshers
+        self.guards = tuple(recorder.guards.values())
+        self.lock = threading.Lock()
+        room = np.empty(self.nbytes + ALIGN, np.uint8)
+        start = -room.__array_interface__["data"][0] % ALIGN
+        self._memory = room[start : start + self.nbytes]
+        self._views: dict[tuple[Any, ...], Host] = {}
+        self.steps = self._steps(self.lines)
+        self._views.clear()
+
+    def run(self) -> None:
+        """Replay the step once."""
+        for refresh in self.refreshers:
+            refresh()
+        for function, args in self.steps:
+            function(*args)
+
+    def valid(self) -> bool:
+        """Whether what the program was recorded under still holds."""
+        return all(function() == value for function, value in self.guards)
+
+    def view(self, ref: Ref) -> Host:
+        """The array at a place."""
+        if ref.array is not None:
+            return ref.array
+        at = self.plan.at[ref.memory] + ref.offset
+        key = at, ref.shape, ref.strides, ref.dtype
+        found = self._views.get(key)
+        if found is None:
+            found = np.ndarray(ref.shape, ref.dtype, self._memory, at, ref.strides)
+            self._views[key] = found
+        return found
+
+    def _steps(self, lines: list[Line]) -> list[Step]:
+        steps: list[Step] = []
+        for group in chains(lines):
+            for line in blocks(group):
+                if line.branches:
+                    parts = [partial(_replay, self._steps(branch)) for branch in line.branches]
+                    steps.append((threads.run, (parts,)))
+                    continue
+                args = resolved(line.args, self.view)
+                kwargs = resolved(line.kwargs, self.view)
+                if line.function in (np.maximum, np.minimum):  # their third argument has a name
+                    args, kwargs = args[:2], {**kwargs, "out": args[2]}
+                function = partial(line.function, **kwargs) if kwargs else line.function
+                steps.append((function, args))
+        return steps
+
+    # -- reading it --------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def __str__(self) -> str:
+        names: dict[Memory, str] = {}
+        rows = list(self._rows(self.lines, names, ""))
+        width = max([len(row[0]) for row in rows], default=0)
+        text = [f"{left:{min(width, 78)}}  {right}" for left, right in rows]
+        size = f"{self.nbytes / 1e6:.2f} MB" if self.nbytes > 1e5 else f"{self.nbytes:,} bytes"
+        return "\n".join([f"program of {len(rows)} lines over {size}", *text])
+
+    def print(self) -> None:
+        """List the program: what each line writes, from what, for which op, from where."""
+        print(self)  # noqa: T201  that is what it is for
+
+    def _rows(
+        self, lines: list[Line], names: dict[Memory, str], indent: str
+    ) -> Iterable[tuple[str, str]]:
+        def name(ref: Any) -> str:
+            if type(ref) is not Ref:
+                return repr(ref) if not isinstance(ref, np.ndarray) or ref.ndim == 0 else "array"
+            if ref.memory not in names:
+                known = sum(n[0] == "#" for n in names.values())
+                outside = len(names) - known
+                names[ref.memory] = f"@{outside}" if ref.memory.owner is not None else f"#{known}"
+            shape = ",".join(map(str, ref.shape))
+            return f"{names[ref.memory]}:{ref.dtype.kind}{ref.dtype.itemsize * 8}[{shape}]"
+
+        for line in lines:
+            where = show(line.place).rsplit("/", 1)[-1]
+            if line.branches:
+                yield f"{indent}fork into {len(line.branches)} threads", f"{line.op}  {where}"
+                for i, branch in enumerate(line.branches):
+                    yield f"{indent}  thread {i}", ""
+                    yield from self._rows(branch, names, indent + "    ")
+                continue
+            yield indent + _shown(line, name), f"{line.op}  {where}"
+
+
+def _replay(steps: list[Step]) -> None:
+    for function, args in steps:
+        function(*args)
+
+
+def _shown(line: Line, name: Callable[[Any], str]) -> str:
+    function, args = line.function, line.args
+    if function is write:
+        index = "" if args[1] is ... else "[…]"
+        return f"{name(args[0])}{index} = {name(args[2])}"
+    if function is store:
+        function, out, args, _ = args
+        outs = out if type(out) is tuple else (out,)
+    elif function is whole:
+        function, _, places, _, args, _ = args
+        outs = tuple(p for p in places if type(p) is Ref)
+    else:
+        outs = tuple(a for a in leaves(line.args) if type(a) is Ref and a.memory in line.writes)[
+            -1:
+        ]
+        args = tuple(a for a in args if not any(a is o for o in outs)) or args
+    operands = [name(a) for a in leaves(args) if type(a) is Ref or type(a) in (int, float)]
+    left = ", ".join(name(o) for o in outs if o is not None)
+    title = getattr(function, "__name__", type(function).__name__)
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, np.ufunc):
+        title = f"{owner.__name__}.{title}"
+    return f"{left} = {title}({', '.join(operands)})"
