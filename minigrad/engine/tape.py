@@ -287,7 +287,7 @@ def pull(
             if create_graph and not since:
                 MODES.set(modes.deriving(node.scope))  # what its rules record says what it is of
             if node.hooks and node.id > since:
-                gs = [_run_hooks(node.hooks.get(i), g, create_graph) for i, g in enumerate(gs)]
+                gs = [run_hooks(node.hooks.get(i), g, create_graph) for i, g in enumerate(gs)]
             wanted = node.mask
             if targets is not None and needed is not None:
                 for i, g in enumerate(gs):
@@ -326,7 +326,7 @@ def pull(
     if not since:  # else this is a part of the gradient; the caller of the whole runs the hooks
         for (parent, _), g in result.items():
             if isinstance(parent, Tensor) and parent.hooks:
-                result[parent, 0] = _run_hooks(parent.hooks, g, create_graph)
+                result[parent, 0] = run_hooks(parent.hooks, g, create_graph)
     return result
 
 
@@ -346,9 +346,10 @@ def _merge(chosen: dict[Node, Any], node: Node, mask: Any) -> None:
         chosen[node] = chosen[node] | mask
 
 
-def _run_hooks(
+def run_hooks(
     hooks: dict[int, Callable[[Tensor], Tensor | None]] | None, g: Any, create_graph: bool
 ) -> Any:
+    """The gradient `g` after these hooks, in their order."""
     if not hooks or g is None:
         return g
     for hook in list(hooks.values()):
@@ -439,9 +440,15 @@ def backward(
     retain_graph = retain_graph or create_graph
     found = pull([(edge(t), g)], retain_graph=retain_graph, create_graph=create_graph)
     for (leaf, _), g in found.items():
-        old = leaf.grad
-        if old is not None:
-            if recorder is not None:
-                recorder.check_fresh(old)
-            g = plus(old if create_graph or not isinstance(old, Tensor) else old.data, g)
-        leaf.grad = shared(g)
+        accumulate(leaf, g, create_graph)
+
+
+def accumulate(leaf: Tensor, g: Any, create_graph: bool = False) -> None:
+    """Add the gradient `g` to `leaf.grad`: what `backward` does at the end, for each leaf."""
+    old = leaf.grad
+    if old is not None:
+        recorder = MODES.get().recorder
+        if recorder is not None:
+            recorder.check_fresh(old)
+        g = plus(old if create_graph or not isinstance(old, Tensor) else old.data, g)
+    leaf.grad = shared(g)
