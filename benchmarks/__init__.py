@@ -1,0 +1,1 @@
+"""minigrad beside its peers, measured in one run: `python -m benchmarks`."""

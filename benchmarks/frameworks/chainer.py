@@ -1,0 +1,83 @@
+"""Chainer 7.8, the last one, which needs NumPy 1: give its Python with --python chainer=PATH."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+for _name, _type in {"bool": bool, "int": int, "float": float, "object": object}.items():
+    vars(np).setdefault(_name, _type)
+
+import chainer  # noqa: E402
+import chainer.functions as F  # noqa: E402
+
+from . import RATE  # noqa: E402
+from .plain import Ops, PlainWork  # noqa: E402
+
+
+class Chainer(Ops):
+    """Its functions, and its fused recurrent layers."""
+
+    tanh = staticmethod(F.tanh)
+    sigmoid = staticmethod(F.sigmoid)
+    relu = staticmethod(F.relu)
+    matmul = batch_matmul = staticmethod(F.matmul)
+    cross_entropy = staticmethod(F.softmax_cross_entropy)
+    reshape = staticmethod(F.reshape)
+    transpose = staticmethod(F.transpose)
+    sum = staticmethod(F.sum)
+    mse = staticmethod(F.mean_squared_error)
+
+    def leaf(self, array: Any) -> Any:
+        return chainer.Parameter(array)
+
+    def data(self, x: Any) -> Any:
+        return x.array
+
+    def add(self, x: Any, y: Any) -> Any:
+        return x + F.broadcast_to(y, x.shape)
+
+    def multiply(self, x: Any, y: Any) -> Any:
+        return x * F.broadcast_to(y, x.shape)
+
+    def take(self, table: Any, ids: Any) -> Any:
+        return F.embed_id(ids, table)
+
+    def softmax(self, x: Any) -> Any:
+        return F.softmax(x, axis=-1)
+
+    def concat(self, parts: list[Any]) -> Any:
+        return F.concat(parts, axis=-1)
+
+    def stack(self, parts: list[Any]) -> Any:
+        return F.stack(parts, axis=1)
+
+    def linear(self, p: Any, name: str, x: Any) -> Any:
+        return F.linear(x, F.transpose(p[f"{name}.weight"]), p[f"{name}.bias"])
+
+    def gates(self, p: Any, kind: str, name: str, end: str, x: Any) -> list[Any]:
+        weights, biases = (p[f"{name}.{part}_{kind}{end}"] for part in ("weight", "bias"))
+        return [F.linear(x, F.transpose(w), b) for w, b in zip(weights, biases, strict=True)]
+
+
+class Work(PlainWork):
+    """With its own optimisers."""
+
+    ops = Chainer()
+
+    def prepare(self) -> None:
+        link = chainer.Link()
+        with link.init_scope():
+            for k, leaf in enumerate(self.leaves()):
+                setattr(link, f"p{k}", leaf)
+        SGD, Adam = chainer.optimizers.SGD, chainer.optimizers.Adam
+        self.optimizer = SGD(RATE) if self.workload.optimizer == "SGD" else Adam(RATE)
+        self.link = self.optimizer.setup(link).target
+
+    def step(self, *batch: Any) -> float:
+        self.link.cleargrads()
+        loss = self.loss(self.p, *batch)
+        loss.backward()
+        self.optimizer.update()
+        return float(loss.array)

@@ -1,0 +1,84 @@
+"""minigrad: eager or compiled, the batch in one piece or split over threads."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+from benchmarks.workloads import Batch, Weights, Workload
+from minigrad import optim
+
+from . import RATE, SkipError
+
+
+def need(options: dict[str, Any]) -> None:
+    """Raise SkipError if this minigrad, or this environment, lacks what the options ask for."""
+    if options.get("compiled") and not hasattr(mg, "compile"):
+        raise SkipError("this minigrad has no mg.compile")
+    if options.get("workers") and not hasattr(mg, "parallel"):
+        raise SkipError("this minigrad has no mg.parallel")
+    if options.get("fast") and not find_spec("numba"):
+        raise SkipError('the fast extra is not installed: pip install "minigrad[fast]"')
+
+
+class Work:
+    """A model of layers, an optimiser, and the step a user would write."""
+
+    def __init__(self, workload: Workload, weights: Weights, options: dict[str, Any]) -> None:
+        need(options)
+        self.workload, self.options = workload, options
+        if not hasattr(workload.module, "in_minigrad"):
+            return
+        self.model, self.loss = workload.module.in_minigrad(workload.s)
+        self.load(weights)
+        self.parameters = list(self.model.parameters())
+        rule = {"Adam": optim.Adam, "SGD": optim.SGD}[workload.optimizer]
+        self.optimizer = rule(self.parameters, lr=RATE)
+        self.run = mg.compile(self.train) if options.get("compiled") else self.train
+
+    def load(self, weights: Weights) -> None:
+        self.model.load_state_dict(weights)
+
+    def place(self, batch: Batch) -> Batch:
+        return tuple(
+            array if name == "lengths" else mg.asarray(array)
+            for name, array in zip(names(self.workload, batch), batch, strict=True)
+        )
+
+    def train(self, *batch: Any) -> Any:
+        """One step."""
+        self.optimizer.zero_grad()
+        if workers := self.options.get("workers"):
+            loss = mg.parallel.backward(
+                lambda *part: self.loss(self.model, *part),
+                batch,
+                axes=self.workload.module.axes,
+                params=self.parameters,
+                workers=workers,
+            )
+        else:
+            loss = self.loss(self.model, *batch)
+            loss.backward()
+        self.optimizer.step()
+        return loss
+
+    def step(self, *batch: Any) -> float:
+        return float(self.run(*batch).item())
+
+    def gradients(self) -> Weights:
+        grads = {}
+        for name, p in self.model.named_parameters():
+            grad = p.grad.to_dense() if hasattr(p.grad, "to_dense") else p.grad
+            grads[name] = np.array(grad.data if hasattr(grad, "data") else grad)
+        return grads
+
+    def parts(self) -> Any:
+        return self.workload.module.minigrad_parts(self.workload.s, self.options)
+
+
+def names(workload: Workload, batch: Batch) -> list[str]:
+    """What each array of a batch is; lengths stay on the host."""
+    return list(getattr(workload.module, "names", [""] * len(batch)))

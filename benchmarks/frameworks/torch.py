@@ -1,0 +1,49 @@
+"""PyTorch: eager with its fused optimisers, or torch.compile."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.workloads import Batch, Weights, Workload
+
+from . import RATE
+
+
+class Work:
+    """A model of layers, an optimiser, and the usual step."""
+
+    def __init__(self, workload: Workload, weights: Weights, options: dict[str, Any]) -> None:
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+        self.workload, self.options = workload, options
+        if not hasattr(workload.module, "in_torch"):
+            return
+        self.model, self.loss = workload.module.in_torch(workload.s)
+        self.load(weights)
+        rule = {"Adam": torch.optim.Adam, "SGD": torch.optim.SGD}[workload.optimizer]
+        self.optimizer = rule(self.model.parameters(), lr=RATE, fused=True)
+        if options.get("compiled"):
+            torch._dynamo.config.allow_rnn = True  # else its recurrent layers run as eager ones
+            self.loss = torch.compile(self.loss)
+
+    def load(self, weights: Weights) -> None:
+        self.model.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
+
+    def place(self, batch: Batch) -> Batch:
+        return tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in batch)
+
+    def step(self, *batch: Any) -> float:
+        loss = self.loss(self.model, *batch)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()
+
+    def gradients(self) -> Weights:
+        return {name: p.grad.numpy().copy() for name, p in self.model.named_parameters()}
+
+    def parts(self) -> Any:
+        return self.workload.module.torch_parts(self.workload.s, self.options)

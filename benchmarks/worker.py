@@ -1,0 +1,172 @@
+"""One implementation and one workload in a process of their own.
+
+Reads commands as lines of JSON, answers each with a line of JSON:
+
+    {"do": "check", "path": …}      a step, the weights again, a step: loss, gradients to the npz
+    {"do": "block", "seconds": …}   milliseconds of each step (of each part) in a block of steps
+    {"do": "memory"}                peak resident memory in MB since the check
+    {"do": "profile", "path": …}    a cProfile of some steps, for `pstats`
+
+Nothing but the standard library is imported before the framework, whose import is timed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import sys
+import traceback
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+
+def peak_memory() -> float:
+    """VmHWM in MB; nan where there is no /proc."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+    except OSError:
+        return float("nan")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(found[1]) / 1024 if found else float("nan")
+
+
+def reset_peak() -> None:
+    """The peak is the present use from now on, where the system allows it."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+    except OSError:
+        pass
+
+
+class Worker:
+    """Answers commands; the first thing it does is to import the framework."""
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        self.job = job
+        begin = perf_counter()
+        importlib.import_module(job["framework"])
+        self.import_ms = 1e3 * (perf_counter() - begin)
+        from benchmarks.workloads import Workload
+
+        self.workload = Workload(**job["workload"])
+        self.weights = self.workload.weights()
+        module = importlib.import_module(f"benchmarks.frameworks.{job['framework']}")
+        self.work = module.Work(self.workload, self.weights, job["options"])
+        self.turn = 0
+        if hasattr(self.workload.module, "in_torch"):
+            self.batches = [self.work.place(b) for b in self.workload.batches()]
+            self.parts: dict[str, Any] = {"": (self.step, 1, None)}
+        elif not hasattr(self.workload.module, f"{name_of(job)}_parts"):
+            from benchmarks.frameworks import SkipError
+
+            raise SkipError("not written for it")
+        else:
+            self.parts = self.work.parts()
+
+    def hello(self) -> dict[str, Any]:
+        """What the runner learns first."""
+        module = sys.modules[self.job["framework"]]
+        return {"import_ms": self.import_ms, "version": getattr(module, "__version__", "")}
+
+    def step(self) -> float:
+        """One training step on the next batch."""
+        self.turn += 1
+        return float(self.work.step(*self.batches[self.turn % len(self.batches)]))
+
+    def check(self, path: str) -> dict[str, Any]:
+        """Loss and gradients at the first weights, from a step that is not the first."""
+        import numpy as np
+
+        begin = perf_counter()
+        if "" not in self.parts:
+            found = {
+                f"{name}.{key}": value
+                for name, (run, _, read) in self.parts.items()
+                for key, value in read(run()).items()
+            }
+            first, loss = perf_counter() - begin, 0.0
+        else:
+            self.work.step(*self.batches[0])
+            first = perf_counter() - begin
+            self.work.load(self.weights)
+            if self.job["framework"] != "jax":
+                loss, found = self.work.step(*self.batches[0]), self.work.gradients()
+            else:  # its step keeps no gradients: ask for them before the weights are updated
+                self.work.last = self.batches[0]
+                found = self.work.gradients()
+                loss = self.work.step(*self.batches[0])
+        np.savez(path, **found)
+        del found
+        self.weights = {}
+        reset_peak()
+        return {"loss": loss, "first_ms": 1e3 * first}
+
+    def block(self, seconds: float, least: int = 2, most: int = 5000) -> dict[str, Any]:
+        """One step that does not count, then steps for about this long."""
+        times: dict[str, list[float]] = {}
+        for name, (run, count, _) in self.parts.items():
+            run()
+            found: list[float] = []
+            stop = perf_counter() + seconds / len(self.parts)
+            while (begin := perf_counter()) < stop or len(found) < least:
+                run()
+                found.append(1e3 * (perf_counter() - begin) / count)
+                if len(found) == most:
+                    break
+            times[name] = found
+        return {"times": times}
+
+    def memory(self) -> dict[str, Any]:
+        return {"peak_mb": peak_memory()}
+
+    def profile(self, path: str, seconds: float = 1.0) -> dict[str, Any]:
+        """Where a step spends its time."""
+        import cProfile
+
+        profiler = cProfile.Profile()
+        count, stop = 0, perf_counter() + seconds
+        while perf_counter() < stop:
+            for run, _, _ in self.parts.values():
+                profiler.runcall(run)
+            count += 1
+        profiler.dump_stats(path)
+        return {"steps": count}
+
+
+def name_of(job: dict[str, Any]) -> str:
+    """By which name a family knows the framework."""
+    return "plain" if job["framework"] in ("chainer", "dezero", "mygrad") else job["framework"]
+
+
+def answer(worker: Worker | None, command: dict[str, Any]) -> tuple[Worker | None, dict[str, Any]]:
+    """Do one command. An error is an answer, too."""
+    what = command.pop("do")
+    try:
+        if what == "start":
+            worker = Worker(command)
+            return worker, worker.hello()
+        return worker, getattr(worker, what)(**command)
+    except Exception as error:  # noqa: BLE001 (reported to the runner)
+        skip = type(error).__name__ == "SkipError" or (
+            what == "start" and isinstance(error, ImportError)
+        )
+        if not skip:
+            traceback.print_exc()
+        return worker, {"skip" if skip else "error": f"{type(error).__name__}: {error}"}
+
+
+def main() -> None:
+    """Serve until the other end closes."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what a library prints is no answer
+    worker = None
+    for line in sys.stdin:
+        worker, reply = answer(worker, json.loads(line))
+        print(json.dumps(reply), file=out, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""A tiny multilayer perceptron, which costs nothing but calls (W6)."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace as Size
+from typing import Any
+
+import numpy as np
+
+from . import Batch, linear
+
+axes = (0, 0)
+
+
+def shapes(s: Size) -> dict[str, tuple[int, ...]]:
+    """The weights."""
+    return dict([*linear("0", s.I, s.H), *linear("2", s.H, s.H), *linear("4", s.H, s.O)])
+
+
+def batch(s: Size, rng: Any) -> Batch:
+    """Points (B, I), values (B, O)."""
+    return tuple(rng.standard_normal((s.B, n), np.float32) for n in (s.I, s.O))
+
+
+def _layers(nn: Any, s: Size) -> Any:
+    inner = (nn.Linear(s.I, s.H), nn.Tanh(), nn.Linear(s.H, s.H), nn.Tanh())
+    return nn.Sequential(*inner, nn.Linear(s.H, s.O))
+
+
+def in_minigrad(s: Size) -> Any:
+    """Layer after layer."""
+    from minigrad import nn
+
+    return _layers(nn, s), lambda model, x, y: nn.functional.mse_loss(model(x), y)
+
+
+def in_torch(s: Size) -> Any:
+    """The same text: the names are PyTorch's."""
+    from torch import nn
+
+    return _layers(nn, s), lambda model, x, y: nn.functional.mse_loss(model(x), y)
+
+
+def in_jax(s: Size) -> Any:
+    """The same in JAX."""
+    import jax.numpy as jnp
+
+    from benchmarks.frameworks.jax import linear
+
+    def loss(p: Any, x: Any, y: Any) -> Any:
+        h = jnp.tanh(linear(p, "2", jnp.tanh(linear(p, "0", x))))
+        return ((linear(p, "4", h) - y) ** 2).mean()
+
+    return loss
+
+
+def in_plain(F: Any, s: Size) -> Any:
+    """The same op by op."""
+
+    def loss(p: Any, x: Any, y: Any) -> Any:
+        h = F.tanh(F.linear(p, "2", F.tanh(F.linear(p, "0", F.leaf(x)))))
+        return F.mse(F.linear(p, "4", h), y)
+
+    return loss
