@@ -22,7 +22,7 @@ import numpy as np
 from .. import ops
 from ..backend import device as find_device
 from ..backend import device_of
-from ..engine import Tensor
+from ..engine import Tensor, examine
 from ..errors import ConfigError, ShapeError
 from . import init
 from .linear import Linear
@@ -50,20 +50,28 @@ def lengths_to_mask(lengths: Any, size: int | None = None, *, device: Any = None
             [False, False, False],
             [ True,  True,  True]])
     """
-    given = lengths.numpy() if isinstance(lengths, Tensor) else np.asarray(lengths)
+    given = lengths.data if isinstance(lengths, Tensor) else lengths
+    if not hasattr(given, "dtype"):
+        given = np.asarray(given)
+    elif device_of(given).kind != "cpu":
+        given = device_of(given).to_host(given)
     if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
         raise ShapeError(
             f"lengths_to_mask: lengths are {given.dtype} {given.shape}, expected integers (B,)"
         )
     if size is None:
         size = int(given.max(initial=0))
-    if given.size and not 0 <= given.min() <= given.max() <= size:
-        raise ShapeError(
-            f"lengths_to_mask: lengths from {given.min()} to {given.max()} of sequences with "
-            f"{size} positions"
-        )
+    examine(_check_lengths, given, size)
     mask = np.arange(size) < given.reshape(-1, 1)
     return Tensor(find_device(device).asarray(mask))
+
+
+def _check_lengths(lengths: Any, size: int) -> None:
+    if lengths.size and not 0 <= lengths.min() <= lengths.max() <= size:
+        raise ShapeError(
+            f"lengths_to_mask: lengths from {lengths.min()} to {lengths.max()} of sequences with "
+            f"{size} positions"
+        )
 
 
 def memory_mask(memory: Tensor, mask: Any, lengths: Any, what: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
@@ -243,15 +244,20 @@ def _restore(recorder: Recorder) -> None:
 
 def _check_leaks(recorder: Recorder, name: str) -> None:
     """Raise if something made inside lives on where a replay would not renew it."""
-    for standin in recorder.alive():
-        if standin.ref.memory.owner is not None:
-            continue
+    if not _leaked(recorder):
+        return
+    gc.collect()  # cycles
+    for standin in _leaked(recorder):
         line = next((x for x in recorder.lines if standin.ref.memory in x.writes), None)
         where = show(line.place) if line else "an unknown line"
         raise CompileError(
             f"compile: {name} keeps a value of shape {standin.shape} that it made at {where}; a "
             "replay would not renew it. Return it, and pass it in again if the next call reads it"
         )
+
+
+def _leaked(recorder: Recorder) -> list[StandIn]:
+    return [s for s in recorder.alive() if s.ref.memory.owner is None]
 
 
 def compile(function: Callable[P, R] | None = None, *, max_programs: int = 16) -> Any:

@@ -108,6 +108,8 @@ class Schedule:
     def _index(self, name: str, beside: Array) -> Array:
         """One of the index arrays, on the device of `beside`; uploaded there once."""
         device = device_of(beside)
+        if device.kind == "cpu":
+            return getattr(self, name)
         key = name, device.name
         if key not in self._uploaded:
             self._uploaded[key] = device.asarray(getattr(self, name))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...backend import Array, device_of
-from ...engine import Tensor
+from ...engine import Tensor, recording
 from ...errors import DeviceError, DTypeError, ShapeError
 from ._schedule import Lengths
 
@@ -70,6 +70,8 @@ def as_lengths(name: str, lengths: Any, T: int, B: int) -> Lengths:
     if isinstance(lengths, Tensor):
         lengths = lengths.data
     if not isinstance(lengths, tuple | list | np.ndarray):
+        if recording() and device_of(lengths).kind == "cpu":
+            return lengths  # of an input: each replay looks at its own
         where = device_of(lengths)
         raise DeviceError(
             f"{name}: lengths are on {where}; give them as a list or on the CPU: they decide, on "
