@@ -4,6 +4,7 @@ Reading order: `tensor`, `op`, `define`, `tape`, `derive`, `transforms`, `checkp
 It imports no op.
 """
 
+from .arena import Arena, arenas, settle, stamp
 from .checkpoint import checkpoint, checkpoint_sequence, checkpoint_sequential
 from .define import OPS, FusedOp, alias, elementwise, function, fused, op
 from .jacobians import jacfwd, jacrev, linearize
@@ -21,6 +22,7 @@ from .vmap import vmap
 __all__ = [
     "MODES",
     "OPS",
+    "Arena",
     "Compiled",
     "FusedOp",
     "Hook",
@@ -30,6 +32,7 @@ __all__ = [
     "RowSparse",
     "Tensor",
     "alias",
+    "arenas",
     "backward",
     "before_replay",
     "checkpoint",
@@ -60,6 +63,8 @@ __all__ = [
     "pull",
     "recording",
     "scope",
+    "settle",
+    "stamp",
     "value_and_grad",
     "vjp",
     "vmap",

@@ -12,7 +12,7 @@ import sys
 import weakref
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from ..errors import CompileError
 from .modes import tick, user_frame
 from .recording import kernel, recording
 from .sparse import RowSparse
-from .tensor import TAPE, Tensor, Version, wrap
+from .tensor import Tensor, Version, wrap
 
 ALIGN = 64  # bytes: a cache line, and the widest vector register
 
@@ -211,8 +211,8 @@ class Arena:
         A RowSparse becomes dense. Others may hold gradients of an earlier call: they keep theirs,
         so take the array that is returned.
         """
-        given = [raw(p.grad) for p in self.params]
         self.claim()
+        given = [raw(p.grad) for p in self.params]
         kernel(_fill, self.grad, self.places, given)
         for i, p in enumerate(self.params):
             if missing or p.grad is not None:
@@ -261,6 +261,8 @@ def arenas(params: Sequence[Tensor], *, move: bool = True) -> list[Arena]:
         elif move and id(p) not in tied:
             fresh.setdefault((p.device, p.dtype), []).append(p)
         else:
+            if move:
+                p.writable()
             found.append(Arena.alone(p))
     found += [Arena(group) for group in fresh.values()]
     for home, indices in homes.items():
@@ -334,57 +336,5 @@ def stamp(tensors: Iterable[Tensor]) -> None:
     now, at = tick(), user_frame(3)
     Version.latest = now
     for t in tensors:
-        version = t.version
-        if version is None or version is TAPE:
-            version = t.shared_version()
+        version = t.version or t.shared_version()
         version.written, version.at = now, at
-
-
-class Block(NamedTuple):
-    """A stretch of an arena that is worked on at a time.
-
-    Attributes:
-        start, stop: where it lies.
-        copies: the leaves in it, whose gradients are copied into `Arena.grad` first.
-        source: or -1, or the one large leaf that it is a piece of, whose gradient is read in place.
-        offset: where that leaf begins.
-    """
-
-    start: int
-    stop: int
-    copies: tuple[int, ...]
-    source: int
-    offset: int
-
-
-def blocks(
-    arena: Arena, indices: Iterable[int], size: int, *, apart: bool = False
-) -> tuple[Block, ...]:
-    """The stretches of an arena that hold the leaves `indices`, of about `size` elements each.
-
-    Small neighbours share a block, and one pass over it; `apart`: no two leaves do.
-    """
-    found: list[Block] = []
-    group: list[int] = []
-
-    def ends(i: int) -> tuple[int, int]:
-        return arena.starts[i], arena.starts[i] + math.prod(arena.shapes[i])
-
-    def close() -> None:
-        if group:
-            start = arena.starts[group[0]]
-            found.append(Block(start, ends(group[-1])[1], tuple(group), -1, 0))
-            group.clear()
-
-    for i in indices:
-        start, stop = ends(i)
-        if stop - start >= size // 4 or apart:
-            close()
-            cuts = range(start, stop, size)
-            found += [Block(cut, min(cut + size, stop), (), i, start) for cut in cuts]
-            continue
-        if group and (i != group[-1] + 1 or stop - arena.starts[group[0]] > size):
-            close()
-        group.append(i)
-    close()
-    return tuple(found)

@@ -48,6 +48,13 @@ def examine(look: Callable[..., None], *args: Any) -> None:
     look(*args) if recorder is None else recorder.examine(look, args)
 
 
+def guard(key: Any, function: Callable[[], Any]) -> None:
+    """The program that is being recorded holds as long as `function()` stays what it is now."""
+    recorder = MODES.get().recorder
+    if recorder is not None:
+        recorder.guard(key, function)
+
+
 def fork(*branches: Callable[[], Any]) -> list[Any]:
     """The results of independent functions, which may run at the same time on several threads.
 
