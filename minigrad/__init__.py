@@ -62,12 +62,12 @@ from .engine import (
 from .ops import *  # the functions: each module of ops says in its __all__ what it brings
 
 if TYPE_CHECKING:
-    from . import data, io, linalg, nn, optim, testing, training, viz
+    from . import data, io, linalg, nn, optim, parallel, testing, training, viz
     from .backend import cuda
 
 __version__ = "0.1.0"
 
-_LAZY = {"data", "io", "linalg", "nn", "optim", "testing", "training", "viz"}
+_LAZY = {"data", "io", "linalg", "nn", "optim", "parallel", "testing", "training", "viz"}
 
 __all__ = [
     "Device",
@@ -300,6 +300,7 @@ __all__ = [
     "outer",
     "pad",
     "pairwise_distance",
+    "parallel",
     "permute_dims",
     "pi",
     "poisson_nll_loss",

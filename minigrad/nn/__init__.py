@@ -13,6 +13,7 @@ from .activation import (
     Softplus,
     Tanh,
 )
+from .adaptive_softmax import AdaptiveLogSoftmaxWithLoss
 from .alias import AliasSampler
 from .attention import (
     AdditiveAttention,
@@ -23,16 +24,17 @@ from .attention import (
 from .bidirectional import Bidirectional
 from .cell_rnn import CellRNN
 from .cells import GRUCell, LSTMCell, RNNCell
-from .containers import ModuleList, Sequential
+from .containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from .convolution import Conv1d, Conv2d
 from .crf import CRF
 from .dropout import Dropout
-from .dropout_kinds import Dropout1d, Dropout2d, LockedDropout
+from .dropout_kinds import AlphaDropout, Dropout1d, Dropout2d, FeatureAlphaDropout, LockedDropout
 from .embedding import Embedding
 from .embedding_bag import EmbeddingBag
 from .hierarchical import HierarchicalSoftmax
 from .linear import Identity, Linear
 from .loss import (
+    BCELoss,
     BCEWithLogitsLoss,
     CrossEntropyLoss,
     HuberLoss,
@@ -40,13 +42,25 @@ from .loss import (
     L1Loss,
     MSELoss,
     NLLLoss,
+    SmoothL1Loss,
 )
 from .lstm_cells import LayerNormLSTMCell, PeepholeLSTMCell
 from .module import Module, Parameter
 from .multihead import MultiheadAttention
 from .normalization import LayerNorm
 from .norms import BatchNorm1d, BatchNorm2d, GroupNorm, RMSNorm
-from .pooling import AdaptiveAvgPool1d, AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
+from .pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AvgPool1d,
+    AvgPool2d,
+    LPPool1d,
+    LPPool2d,
+    MaxPool1d,
+    MaxPool2d,
+)
 from .positions import LearnedPositionalEmbedding, RotaryEmbedding, SinusoidalPositionalEncoding
 from .ranking import (
     CosineEmbeddingLoss,
@@ -54,55 +68,121 @@ from .ranking import (
     GaussianNLLLoss,
     HingeEmbeddingLoss,
     MarginRankingLoss,
+    MultiLabelMarginLoss,
+    MultiLabelSoftMarginLoss,
     MultiMarginLoss,
     PoissonNLLLoss,
     SoftMarginLoss,
     TripletMarginLoss,
+    TripletMarginWithDistanceLoss,
+)
+from .rectifiers import (
+    CELU,
+    GLU,
+    SELU,
+    Hardshrink,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    LogSigmoid,
+    Mish,
+    PReLU,
+    ReLU6,
+    RReLU,
+    Softmin,
+    Softshrink,
+    Softsign,
+    Tanhshrink,
+    Threshold,
 )
 from .recurrent import GRU, LSTM, RNN
 from .sampled import GloVeLoss, NCELoss, NegativeSampling, SampledSoftmax
+from .shapes import (
+    CircularPad1d,
+    CircularPad2d,
+    ConstantPad1d,
+    ConstantPad2d,
+    Flatten,
+    Fold,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    Unflatten,
+    Unfold,
+    ZeroPad1d,
+    ZeroPad2d,
+)
+from .similarity import Bilinear, CosineSimilarity, PairwiseDistance
 from .stateless import functional_call
 from .transformer import Transformer, TransformerDecoder, TransformerEncoder
 from .transformer_layers import TransformerDecoderLayer, TransformerEncoderLayer
+from .transposed import ConvTranspose1d, ConvTranspose2d
 from .weight_drop import WeightDrop
 
 __all__ = [
+    "CELU",
     "CRF",
     "ELU",
     "GELU",
+    "GLU",
     "GRU",
     "LSTM",
     "RNN",
+    "SELU",
     "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveLogSoftmaxWithLoss",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
     "AdditiveAttention",
     "AliasSampler",
+    "AlphaDropout",
     "AvgPool1d",
     "AvgPool2d",
+    "BCELoss",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
     "Bidirectional",
+    "Bilinear",
     "CTCLoss",
     "CellRNN",
+    "CircularPad1d",
+    "CircularPad2d",
+    "ConstantPad1d",
+    "ConstantPad2d",
     "Conv1d",
     "Conv2d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
     "CosineEmbeddingLoss",
+    "CosineSimilarity",
     "CrossEntropyLoss",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
     "Embedding",
     "EmbeddingBag",
+    "FeatureAlphaDropout",
+    "Flatten",
+    "Fold",
     "GRUCell",
     "GaussianNLLLoss",
     "GloVeLoss",
     "GroupNorm",
+    "Hardshrink",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
     "HierarchicalSoftmax",
     "HingeEmbeddingLoss",
     "HuberLoss",
     "Identity",
     "KLDivLoss",
     "L1Loss",
+    "LPPool1d",
+    "LPPool2d",
     "LSTMCell",
     "LayerNorm",
     "LayerNormLSTMCell",
@@ -110,25 +190,40 @@ __all__ = [
     "LearnedPositionalEmbedding",
     "Linear",
     "LockedDropout",
+    "LogSigmoid",
     "LogSoftmax",
     "LuongAttention",
     "MSELoss",
     "MarginRankingLoss",
     "MaxPool1d",
     "MaxPool2d",
+    "Mish",
     "Module",
+    "ModuleDict",
     "ModuleList",
+    "MultiLabelMarginLoss",
+    "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
     "MultiheadAttention",
     "NCELoss",
     "NLLLoss",
     "NegativeSampling",
+    "PReLU",
+    "PairwiseDistance",
     "Parameter",
+    "ParameterDict",
+    "ParameterList",
     "PeepholeLSTMCell",
     "PoissonNLLLoss",
     "RMSNorm",
     "RNNCell",
+    "RReLU",
     "ReLU",
+    "ReLU6",
+    "ReflectionPad1d",
+    "ReflectionPad2d",
+    "ReplicationPad1d",
+    "ReplicationPad2d",
     "RotaryEmbedding",
     "SampledSoftmax",
     "ScaledDotProductAttention",
@@ -136,17 +231,28 @@ __all__ = [
     "SiLU",
     "Sigmoid",
     "SinusoidalPositionalEncoding",
+    "SmoothL1Loss",
     "SoftMarginLoss",
     "Softmax",
+    "Softmin",
     "Softplus",
+    "Softshrink",
+    "Softsign",
     "Tanh",
+    "Tanhshrink",
+    "Threshold",
     "Transformer",
     "TransformerDecoder",
     "TransformerDecoderLayer",
     "TransformerEncoder",
     "TransformerEncoderLayer",
     "TripletMarginLoss",
+    "TripletMarginWithDistanceLoss",
+    "Unflatten",
+    "Unfold",
     "WeightDrop",
+    "ZeroPad1d",
+    "ZeroPad2d",
     "functional",
     "functional_call",
     "init",

@@ -1,4 +1,7 @@
-"""Activations as modules, for `Sequential`; each is the op of the same name."""
+"""Activations as modules, for `Sequential`; each is the op of the same name.
+
+`inplace` is PyTorch's and changes nothing: an activation never writes into its input here.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,9 @@ class Sigmoid(Module):
 class ReLU(Module):
     """max(x, 0)."""
 
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+
     def forward(self, x: Tensor) -> Tensor:
         return ops.relu(x)
 
@@ -33,7 +39,7 @@ class ReLU(Module):
 class LeakyReLU(Module):
     """x where x > 0, else negative_slope · x."""
 
-    def __init__(self, negative_slope: float = 0.01) -> None:
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__()
         self.negative_slope = negative_slope
 
@@ -47,7 +53,7 @@ class LeakyReLU(Module):
 class ELU(Module):
     """x where x > 0, else alpha · (exp(x) - 1) (Clevert et al. 2016)."""
 
-    def __init__(self, alpha: float = 1.0) -> None:
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
         self.alpha = alpha
 
@@ -74,6 +80,9 @@ class GELU(Module):
 
 class SiLU(Module):
     """x · sigmoid(x)."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.silu(x)

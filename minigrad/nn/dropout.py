@@ -12,10 +12,10 @@ class Dropout(Module):
     """In training, zero each element with probability p and scale the rest by 1 / (1 - p).
 
     The identity after `eval()` (Srivastava et al. 2014). The mask comes from the random stream of
-    x's device: `mg.manual_seed` repeats it.
+    x's device: `mg.manual_seed` repeats it. `inplace` is PyTorch's and changes nothing.
     """
 
-    def __init__(self, p: float = 0.5) -> None:
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         if not 0 <= p <= 1:
             raise ConfigError(f"Dropout: p is a probability, got {p}")

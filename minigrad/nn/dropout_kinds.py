@@ -8,7 +8,7 @@ from ..errors import ShapeError
 from .attention import dropout_mask
 from .dropout import Dropout
 
-__all__ = ["Dropout1d", "Dropout2d", "LockedDropout"]
+__all__ = ["AlphaDropout", "Dropout1d", "Dropout2d", "FeatureAlphaDropout", "LockedDropout"]
 
 
 class Dropout1d(Dropout):
@@ -31,6 +31,29 @@ class Dropout2d(Dropout1d):
     """`Dropout1d` for images: x (N, C, H, W) or (C, H, W)."""
 
     _places = 2
+
+
+class AlphaDropout(Dropout):
+    """Dropout for SELU networks: dropped elements become -1.758, and mean 0 and variance 1 stay.
+
+        y = a · (x where kept, else α′) + b,   a = ((1 - p)(1 + p α′²))^-½,   b = -a p α′
+
+    Raises: ConfigError for p outside [0, 1].
+    Paper: Klambauer et al. 2017, sec. 3, α′ = -1.0507 · 1.6733.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _alpha_dropped(x, x.shape, self.p if self.training else 0.0)
+
+
+class FeatureAlphaDropout(AlphaDropout):
+    """`AlphaDropout` of whole channels: x (N, C, …) → the same."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim < 2:
+            raise ShapeError(f"FeatureAlphaDropout: x is {x.shape}, expected (N, C, …)")
+        shape = x.shape[:2] + (1,) * (x.ndim - 2)
+        return _alpha_dropped(x, shape, self.p if self.training else 0.0)
 
 
 class LockedDropout(Dropout):
@@ -62,3 +85,18 @@ def _dropped(x: Tensor, shape: tuple[int, ...], p: float) -> Tensor:
     """x times a dropout mask of this shape."""
     mask = dropout_mask(x, shape, p)
     return x if mask is None else ops.multiply(x, mask)
+
+
+_SATURATED = -1.7580993408473766  # SELU's value far left
+
+
+def _alpha_dropped(x: Tensor, shape: tuple[int, ...], p: float) -> Tensor:
+    """a · (x where kept, else α′) + b."""
+    if not p:
+        return x
+    if p == 1:
+        return x * 0.0
+    a = ((1 - p) * (1 + p * _SATURATED**2)) ** -0.5
+    kept = x.device.rng.bernoulli(1 - p, shape, x.dtype)
+    constant: Tensor = ops.asarray((1 - kept) * (a * _SATURATED) - a * p * _SATURATED)
+    return x * (kept * a) + constant

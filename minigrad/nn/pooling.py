@@ -8,7 +8,18 @@ from .. import ops
 from ..engine import Tensor
 from .module import Module
 
-__all__ = ["AdaptiveAvgPool1d", "AvgPool1d", "AvgPool2d", "MaxPool1d", "MaxPool2d"]
+__all__ = [
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AvgPool1d",
+    "AvgPool2d",
+    "LPPool1d",
+    "LPPool2d",
+    "MaxPool1d",
+    "MaxPool2d",
+]
 
 
 class MaxPool1d(Module):
@@ -113,7 +124,7 @@ class AdaptiveAvgPool1d(Module):
     Shapes: x (N, C, L) or (C, L) → (N, C, output_size) or (C, output_size).
     """
 
-    def __init__(self, output_size: int) -> None:
+    def __init__(self, output_size: Any) -> None:
         super().__init__()
         self.output_size = output_size
 
@@ -122,3 +133,60 @@ class AdaptiveAvgPool1d(Module):
 
     def extra_repr(self) -> str:
         return f"output_size={self.output_size}"
+
+
+class AdaptiveAvgPool2d(AdaptiveAvgPool1d):
+    """`AdaptiveAvgPool1d` over two axes; output_size: one number, or two, None keeps an axis."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.adaptive_avg_pool2d(x, self.output_size)
+
+
+class AdaptiveMaxPool1d(AdaptiveAvgPool1d):
+    """The largest of each of `output_size` parts of the last axis (`ops.adaptive_max_pool1d`).
+
+    Shapes: x (N, C, L) or (C, L) → (N, C, output_size) or (C, output_size), and with
+    `return_indices` where in L.
+    """
+
+    def __init__(self, output_size: Any, return_indices: bool = False) -> None:
+        super().__init__(output_size)
+        self.return_indices = return_indices
+
+    def forward(self, x: Tensor) -> Any:
+        return ops.adaptive_max_pool1d(x, self.output_size, self.return_indices)
+
+
+class AdaptiveMaxPool2d(AdaptiveMaxPool1d):
+    """`AdaptiveMaxPool1d` over two axes; output_size: one number, or two, None keeps an axis."""
+
+    def forward(self, x: Tensor) -> Any:
+        return ops.adaptive_max_pool2d(x, self.output_size, self.return_indices)
+
+
+class LPPool1d(Module):
+    """(Σ xᵖ)^(1/p) of `kernel_size` neighbours, p = norm_type (`ops.lp_pool1d`)."""
+
+    def __init__(
+        self, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+    ) -> None:
+        super().__init__()
+        self.norm_type, self.kernel_size = norm_type, kernel_size
+        self.stride, self.ceil_mode = stride, ceil_mode
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.lp_pool1d(x, *self._options)
+
+    @property
+    def _options(self) -> tuple[Any, ...]:
+        return self.norm_type, self.kernel_size, self.stride, self.ceil_mode
+
+    def extra_repr(self) -> str:
+        return f"norm_type={self.norm_type}, kernel_size={self.kernel_size}, stride={self.stride}"
+
+
+class LPPool2d(LPPool1d):
+    """`LPPool1d` over two axes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.lp_pool2d(x, *self._options)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from . import (
     activation,
+    adaptive_pooling,
     alignment,
     attention,
     bag,
@@ -23,6 +24,7 @@ from . import (
     decompositions,
     dtypes,
     elementwise,
+    fused_sums,
     gathering,
     indexing,
     interop,
@@ -30,6 +32,7 @@ from . import (
     linalg,
     lookup,
     loss,
+    multilabel,
     namespace,
     normalization,
     norms,
@@ -37,8 +40,10 @@ from . import (
     parts,
     placing,
     pooling,
+    quantiles,
     random,
     ranking,
+    rectifiers,
     reduction,
     scan,
     shape,
@@ -46,6 +51,7 @@ from . import (
     sorting,
     special,
     transcendental,
+    transposed,
     windows,
 )
 from .activation import (
@@ -61,6 +67,13 @@ from .activation import (
     silu,
     softmax,
     softplus,
+)
+from .adaptive_pooling import (
+    adaptive_avg_pool2d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    lp_pool1d,
+    lp_pool2d,
 )
 from .alignment import additive_attention
 from .attention import masked_softmax, scaled_dot_product_attention
@@ -164,6 +177,15 @@ from .elementwise import (
     trunc,
     where,
 )
+from .fused_sums import (
+    addbmm,
+    addcdiv,
+    addcmul,
+    addmm,
+    addmv,
+    addr,
+    baddbmm,
+)
 from .gathering import masked_fill, nonzero, put, scatter_add, take, take_along_axis
 from .indexing import getitem, setitem
 from .interop import astype, copy, to_device
@@ -180,12 +202,21 @@ from .loss import (
     nll_loss,
     smooth_l1_loss,
 )
+from .multilabel import (
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    triplet_margin_with_distance_loss,
+)
 from .namespace import __array_api_version__, __array_namespace_info__
 from .normalization import layer_norm
 from .norms import batch_norm, group_norm, rms_norm
 from .parts import conj, imag, real
 from .placing import gather, index_add, index_copy, lerp, logcumsumexp, scatter
 from .pooling import adaptive_avg_pool1d, avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
+from .quantiles import (
+    median,
+    quantile,
+)
 from .random import bernoulli, normal, rand, randint, randn, randperm, uniform
 from .ranking import (
     cosine_embedding_loss,
@@ -198,6 +229,25 @@ from .ranking import (
     poisson_nll_loss,
     soft_margin_loss,
     triplet_margin_loss,
+)
+from .rectifiers import (
+    celu,
+    glu,
+    gumbel_softmax,
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    logsigmoid,
+    mish,
+    prelu,
+    relu6,
+    rrelu,
+    selu,
+    softmin,
+    softshrink,
+    softsign,
+    tanhshrink,
+    threshold,
 )
 from .reduction import (
     all,
@@ -266,10 +316,17 @@ from .transcendental import (
     tan,
     tanh,
 )
+from .transposed import (
+    col2im,
+    conv_transpose1d,
+    conv_transpose2d,
+    im2col,
+)
 from .windows import fold, unfold
 
 __all__: list[str] = []
 __all__ += activation.__all__
+__all__ += adaptive_pooling.__all__
 __all__ += alignment.__all__
 __all__ += attention.__all__
 __all__ += bag.__all__
@@ -284,6 +341,7 @@ __all__ += crf.__all__
 __all__ += ctc.__all__
 __all__ += dtypes.__all__
 __all__ += elementwise.__all__
+__all__ += fused_sums.__all__
 __all__ += gathering.__all__
 __all__ += indexing.__all__
 __all__ += interop.__all__
@@ -291,18 +349,22 @@ __all__ += joining.__all__
 __all__ += linalg.__all__
 __all__ += lookup.__all__
 __all__ += loss.__all__
+__all__ += multilabel.__all__
 __all__ += namespace.__all__
 __all__ += normalization.__all__
 __all__ += norms.__all__
 __all__ += parts.__all__
 __all__ += placing.__all__
 __all__ += pooling.__all__
+__all__ += quantiles.__all__
 __all__ += random.__all__
 __all__ += ranking.__all__
+__all__ += rectifiers.__all__
 __all__ += reduction.__all__
 __all__ += scan.__all__
 __all__ += shape.__all__
 __all__ += sorting.__all__
 __all__ += special.__all__
 __all__ += transcendental.__all__
+__all__ += transposed.__all__
 __all__ += windows.__all__
