@@ -1,0 +1,9 @@
+"""Training on all cores, and on several machines.
+
+`backward` divides a batch over the threads of this process; `start` joins the processes that
+`mpiexec` has started.
+"""
+
+from .batch import backward
+
+__all__ = ["backward"]
