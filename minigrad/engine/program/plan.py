@@ -40,6 +40,22 @@ def prune(lines: list[Line], needed: set[Memory]) -> list[Line]:
     return kept
 
 
+def constants(lines: list[Line]) -> list[Line]:
+    """The lines that compute the same in each replay: to be run once."""
+    writers = Counter(m for line in lines for m in line.writes)
+    same: set[Memory] = set()
+    found = []
+    for line in lines:
+        if line.effect or line.branches or any(
+            m.owner is not None or writers[m] > 1 for m in line.writes
+        ):
+            continue
+        if all(m in same or m in line.writes or m.constant for m in line.reads):
+            same |= line.writes
+            found.append(line)
+    return found
+
+
 def forward(lines: list[Line]) -> list[Line]:
     """Let what is computed to be copied be computed where the copy goes."""
     touches: dict[Memory, list[int]] = defaultdict(list)

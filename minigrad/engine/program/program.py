@@ -13,7 +13,7 @@ from ...backend import threads
 from ..modes import show
 from .calls import resolved, store, whole, write
 from .memory import Host, Memory, Ref, leaves
-from .plan import ALIGN, Plan, blocks, chains, forward, prune
+from .plan import ALIGN, Plan, blocks, chains, constants, forward, prune
 from .recorder import Line, Recorder
 
 Step = tuple[Callable[..., Any], tuple[Any, ...]]
@@ -24,6 +24,7 @@ class Program:
 
     Attributes:
         lines: what is done, in order; see `Line`.
+        constants: lines that were run once, when the program was made.
         nbytes: the size of the program's own memory: what it reads and writes beside the arrays
             that were there before it.
     """
@@ -32,8 +33,14 @@ class Program:
         needed = set(kept)
         for memory in needed:
             memory.kept = True
-        self.lines = forward(prune(recorder.lines, needed))
-        self.plan = Plan(self.lines)
+        lines = forward(prune(recorder.lines, needed))
+        self.constants = constants(lines)
+        for line in self.constants:
+            for memory in line.writes:
+                memory.kept = True
+        once = set(map(id, self.constants))
+        self.lines = [line for line in lines if id(line) not in once]
+        self.plan = Plan([*self.constants, *self.lines])
         self.nbytes = self.plan.size
         self.refreshers = recorder.refreshers
         self.guards = tuple(recorder.guards.values())
@@ -42,6 +49,7 @@ class Program:
         start = -room.__array_interface__["data"][0] % ALIGN
         self._memory = room[start : start + self.nbytes]
         self._views: dict[tuple[Any, ...], Host] = {}
+        _replay(self._steps(self.constants))
         self.steps = self._steps(self.lines)
         self._views.clear()
 
@@ -106,7 +114,7 @@ class Program:
     ) -> Iterable[tuple[str, str]]:
         def name(ref: Any) -> str:
             if type(ref) is not Ref:
-                return repr(ref) if not isinstance(ref, np.ndarray) or ref.ndim == 0 else "array"
+                return f"{ref.item():.6g}" if _is_number(ref) else str(ref)
             if ref.memory not in names:
                 known = sum(n[0] == "#" for n in names.values())
                 outside = len(names) - known
@@ -130,6 +138,10 @@ def _replay(steps: list[Step]) -> None:
         function(*args)
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.ndim == 0
+
+
 def _shown(line: Line, name: Callable[[Any], str]) -> str:
     function, args = line.function, line.args
     if function is write:
@@ -145,8 +157,8 @@ def _shown(line: Line, name: Callable[[Any], str]) -> str:
         outs = tuple(a for a in leaves(line.args) if type(a) is Ref and a.memory in line.writes)[
             -1:
         ]
-        args = tuple(a for a in args if not any(a is o for o in outs)) or args
-    operands = [name(a) for a in leaves(args) if type(a) is Ref or type(a) in (int, float)]
+        args = args[:-1] if isinstance(function, np.ufunc) else args
+    operands = [name(a) for a in leaves(args) if type(a) in (Ref, int, float) or _is_number(a)]
     left = ", ".join(name(o) for o in outs if o is not None)
     title = getattr(function, "__name__", type(function).__name__)
     owner = getattr(function, "__self__", None)
