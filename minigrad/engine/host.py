@@ -89,7 +89,7 @@ class HostValue:
                 "np.asarray: this tensor requires grad, and NumPy would lose that; "
                 "use .detach().numpy(), or a minigrad function to stay differentiable"
             )
-        if type(self.data) is not np.ndarray:
+        if self.device.kind != "cpu":
             raise TypeError(f"np.asarray: the tensor is on {self.device}; call .numpy() to copy it")
         return np.array(self.data, dtype=dtype, copy=copy)
 

@@ -56,6 +56,8 @@ class Compiled(Generic[P, R]):
             raise CompileError(f"compile: {self._name} got an argument without a hash") from None
         if recorded is None or not recorded.program.valid():
             return self._record(key, args, kwargs)
+        if len(self.programs) > 1:
+            self.programs.move_to_end(key)
         with recorded.program.lock:
             return recorded.replay(arrays)
 

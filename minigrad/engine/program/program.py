@@ -154,9 +154,8 @@ def _shown(line: Line, name: Callable[[Any], str]) -> str:
         function, _, places, _, args, _ = args
         outs = tuple(p for p in places if type(p) is Ref)
     else:
-        outs = tuple(a for a in leaves(line.args) if type(a) is Ref and a.memory in line.writes)[
-            -1:
-        ]
+        everything = leaves((args, line.kwargs))
+        outs = tuple(a for a in everything if type(a) is Ref and a.memory in line.writes)[-1:]
         args = args[:-1] if isinstance(function, np.ufunc) else args
     operands = [name(a) for a in leaves(args) if type(a) in (Ref, int, float) or _is_number(a)]
     left = ", ".join(name(o) for o in outs if o is not None)
