@@ -218,6 +218,7 @@ __all__ = [
     "imag",
     "index_add",
     "index_copy",
+    "index_fill",
     "inf",
     "int8",
     "int16",

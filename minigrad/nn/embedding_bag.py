@@ -10,6 +10,7 @@ from .. import ops
 from ..engine import Tensor, no_grad
 from ..errors import IndexRangeError
 from ..ops.classification import host_visible
+from ..ops.gathering import add_at
 from . import init
 from .module import Module, Parameter, new_parameter
 
@@ -35,7 +36,7 @@ def renormalise(weight: Tensor, ids: Tensor, max_norm: float, norm_type: float) 
             weight.assign_(new)
             return
         ones = ops.ones(ids.shape, dtype=weight.dtype, device=weight.device)
-        read = ops.scatter_add(
+        read = add_at(
             ops.reshape(ones, (-1,)), ops.reshape(ids, (-1,)), axis=0, shape=(len(weight),)
         )
         weight.assign_(ops.where(ops.expand_dims(read > 0, -1), weight * factor, weight))

@@ -186,7 +186,7 @@ from .fused_sums import (
     addr,
     baddbmm,
 )
-from .gathering import masked_fill, nonzero, put, scatter_add, take, take_along_axis
+from .gathering import masked_fill, nonzero, put, take, take_along_axis
 from .indexing import getitem, setitem
 from .interop import astype, copy, to_device
 from .joining import chunk, concat, split, stack, unstack
@@ -211,7 +211,16 @@ from .namespace import __array_api_version__, __array_namespace_info__
 from .normalization import layer_norm
 from .norms import batch_norm, group_norm, rms_norm
 from .parts import conj, imag, real
-from .placing import gather, index_add, index_copy, lerp, logcumsumexp, scatter
+from .placing import (
+    gather,
+    index_add,
+    index_copy,
+    index_fill,
+    lerp,
+    logcumsumexp,
+    scatter,
+    scatter_add,
+)
 from .pooling import adaptive_avg_pool1d, avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from .quantiles import (
     median,

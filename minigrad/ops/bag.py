@@ -92,7 +92,7 @@ def by_frequency(rows: Any, ids: Any, count: int) -> Any:
         return rows
     flat = ops.reshape(ids, (-1,))
     ones = ops.ones(flat.shape, dtype=rows.dtype, device=rows.device)
-    times = ops.scatter_add(ones, flat, axis=0, shape=(count,))
+    times = ops.add_at(ones, flat, axis=0, shape=(count,))
     share = ops.reshape(1 / ops.take(times, flat), (*ids.shape, 1))
     rows.register_hook(lambda g: g * share)
     return rows
@@ -139,7 +139,7 @@ def _sum(rows: Any, starts: Host | None, device: Any) -> Any:
         return rows.sum(axis=1)
     bags = device.asarray(_bags(starts, len(rows)))
     shape = (len(starts), rows.shape[1])
-    return ops.scatter_add(rows, bags, axis=0, shape=shape)[:-1]
+    return ops.add_at(rows, bags, axis=0, shape=shape)[:-1]
 
 
 def _max(rows: Any, counted: Array | None, starts: Host | None, device: Any) -> Any:

@@ -14,7 +14,7 @@ from ..backend import NAMESPACES
 from ..engine import ops
 from .broadcasting import broadcast_to
 from .elementwise import clip, maximum, minimum, where
-from .gathering import _take, put, scatter_add
+from .gathering import _take, add_at, put
 from .indexing import _getitem, _place
 from .interop import _astype, copy
 from .shape import _inverse, expand_dims, flip, matrix_transpose, permute_dims, reshape, squeeze
@@ -56,7 +56,7 @@ def _taken(m: Any, shape: tuple[int, ...], _x: Any, indices: Any, *, axis: Any) 
     if m is True:
         nothing = NAMESPACES[type(indices)].zeros(shape, dtype=np.bool_)
         return put(nothing, True, indices, axis=axis)
-    return scatter_add(m.astype(np.float32), indices, axis=axis, shape=shape) > 0
+    return add_at(m.astype(np.float32), indices, axis=axis, shape=shape) > 0
 
 
 _take.defchoice(_taken, None)

@@ -1,6 +1,6 @@
-"""Elements at index arrays: take, put, scatter_add, take_along_axis, and masks.
+"""Elements at index arrays: take, put, add_at, take_along_axis, and masks.
 
-`take` and `scatter_add` are each other's derivatives; so are `take_along_axis` and its transpose.
+`take` and `add_at` are each other's derivatives; so are `take_along_axis` and its transpose.
 Keys between brackets, x[key], are in `indexing.py`.
 """
 
@@ -23,7 +23,6 @@ __all__ = [
     "masked_fill",
     "nonzero",
     "put",
-    "scatter_add",
     "take",
     "take_along_axis",
 ]
@@ -74,7 +73,7 @@ def _take(xp: Any, x: Array, indices: Array, /, *, axis: int | tuple[int, ...]) 
 
 
 @op
-def scatter_add(
+def add_at(
     xp: Any, x: Array, indices: Array, /, *, axis: int | tuple[int, ...], shape: tuple[int, ...]
 ) -> Array:
     """Zeros of `shape` to which x is added at `indices` along `axis`: the transpose of `take`.
@@ -105,9 +104,9 @@ def _flat_index(xp: Any, indices: Array, axis: Any, shape: tuple[int, ...]) -> A
 
 
 _take.defvjp(
-    lambda g, _y, _x, indices, *, axis: scatter_add(g, indices, axis=axis, shape=_x.shape), None
+    lambda g, _y, _x, indices, *, axis: add_at(g, indices, axis=axis, shape=_x.shape), None
 )
-scatter_add.defvjp(lambda g, _y, _x, indices, *, axis, shape: _take(g, indices, axis=axis), None)
+add_at.defvjp(lambda g, _y, _x, indices, *, axis, shape: _take(g, indices, axis=axis), None)
 
 
 @op

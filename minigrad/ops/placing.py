@@ -1,4 +1,4 @@
-"""x with other values at index arrays: index_add, index_copy, scatter; blends and log-sums along.
+"""x with other values at index arrays: index_add, index_copy, index_fill, scatter; blends.
 
 PyTorch's functions of these names with NumPy's `axis=`; none of them writes into x.
 """
@@ -6,14 +6,24 @@ PyTorch's functions of these names with NumPy's `axis=`; none of them writes int
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 from ..engine import function, ops
 from ..errors import ConfigError, ShapeError
-from .gathering import _add_along_axis, _take_along_axis, index_array, put, scatter_add
+from .gathering import _add_along_axis, _take_along_axis, add_at, index_array, put
 from .shape import moveaxis, normalize_axis, reshape
 
-__all__ = ["gather", "index_add", "index_copy", "lerp", "logcumsumexp", "scatter"]
+__all__ = [
+    "gather",
+    "index_add",
+    "index_copy",
+    "index_fill",
+    "lerp",
+    "logcumsumexp",
+    "scatter",
+    "scatter_add",
+]
 
 
 def _source(x: Any, index: Any, source: Any, axis: int, what: str) -> Any:
@@ -38,7 +48,7 @@ def index_add(x: Any, index: Any, source: Any, /, *, axis: int, alpha: float = 1
     axis = normalize_axis(axis, x.ndim, what="index_add")
     index = index_array(x, index, "index_add")
     source = _source(x, index, source, axis, "index_add")
-    added = scatter_add(source, index, axis=axis, shape=x.shape)
+    added = add_at(source, index, axis=axis, shape=x.shape)
     return x + (added if alpha == 1 else added * alpha)
 
 
@@ -55,6 +65,22 @@ def index_copy(x: Any, index: Any, source: Any, /, *, axis: int) -> Any:
     axis = normalize_axis(axis, x.ndim, what="index_copy")
     index = index_array(x, index, "index_copy")
     return put(x, _source(x, index, source, axis, "index_copy"), index, axis=axis)
+
+
+@function
+def index_fill(x: Any, index: Any, value: Any, /, *, axis: int) -> Any:
+    """x with one value (a number, or a 0-d array) at all of index (k,) along `axis`.
+
+    >>> import minigrad as mg
+    >>> mg.index_fill(mg.zeros((2, 3)), mg.tensor([0, 2]), 7.0, axis=1)
+    tensor([[7., 0., 7.],
+            [7., 0., 7.]])
+    """
+    axis = normalize_axis(axis, x.ndim, what="index_fill")
+    index = index_array(x, index, "index_fill")
+    if index.ndim > 1 or getattr(value, "ndim", 0):
+        raise ShapeError(f"index_fill: the index has shape {index.shape}, the value is a number")
+    return put(x, value, index, axis=axis)
 
 
 # -- along an axis, each position with its own index -----------------------------------------------
@@ -100,8 +126,9 @@ def _beside(x: Any, axis: int) -> tuple[int, ...]:
 def scatter(x: Any, index: Any, source: Any, /, *, axis: int, reduce: str | None = None) -> Any:
     """x with source at `index` along `axis`, each position with its own index.
 
-    Shapes: x, index and source have as many axes; index and source have one shape, which beside
-    `axis` is that of x. source may be a number.
+    Shapes: x, index and source have as many axes. Nothing broadcasts: no axis of the index is
+    longer than the source's, nor, beside `axis`, than that of x; what the index does not reach
+    stays out. source may be a number.
 
     reduce: None puts the value there (where indices repeat the last one wins; on a GPU, any);
     "sum" adds to what is there, repeated indices included.
@@ -113,14 +140,16 @@ def scatter(x: Any, index: Any, source: Any, /, *, axis: int, reduce: str | None
     """
     axis = normalize_axis(axis, x.ndim, what="scatter")
     index = index_array(x, index, "scatter")
-    if index.ndim != x.ndim or _beside(index, axis) != _beside(x, axis):
-        raise ShapeError(
-            f"scatter: the index has shape {index.shape}, x {x.shape}; they agree beside {axis}"
-        )
+    corner = _corner(x, index, axis, "scatter")
     if not hasattr(source, "ndim"):
         source = ops.full_like(index, source, dtype=x.dtype)
     if source.shape != index.shape:
-        raise ShapeError(f"scatter: index {index.shape} and source {source.shape} differ")
+        if source.ndim != index.ndim or any(map(operator.lt, source.shape, index.shape)):
+            raise ShapeError(f"scatter: index {index.shape}, source {source.shape} is shorter")
+        source = source[tuple(map(slice, index.shape))]
+    if corner is not x:
+        y = scatter(corner, index, source, axis=axis, reduce=reduce)
+        return ops.setitem(x, y, key=tuple(map(slice, y.shape)))
     if reduce == "sum":
         return x + _add_along_axis(source, index, axis=axis, length=x.shape[axis])
     if reduce is not None:
@@ -134,6 +163,12 @@ def scatter(x: Any, index: Any, source: Any, /, *, axis: int, reduce: str | None
     flat = reshape(flat + start, (-1,))
     rows = put(rows, reshape(moveaxis(source, axis, -1), (-1,)), flat, axis=0)
     return moveaxis(reshape(rows, (*_beside(x, axis), n)), -1, axis) if shape else rows
+
+
+@function
+def scatter_add(x: Any, index: Any, source: Any, /, *, axis: int) -> Any:
+    """x with source added at `index` along `axis`: scatter(…, reduce="sum")."""
+    return scatter(x, index, source, axis=axis, reduce="sum")
 
 
 # -- blends and sums -------------------------------------------------------------------------------

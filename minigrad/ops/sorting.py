@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ..backend import Array
 from ..engine import function, op
 from ..errors import ConfigError, ShapeError
-from .gathering import scatter_add, take_along_axis
+from .gathering import add_at, take_along_axis
 from .shape import normalize_axis
 
 __all__ = [
@@ -118,7 +118,7 @@ def _unique_all(xp: Any, x: Array, /) -> tuple[Array, ...]:
 
 def _at_first(g: Any, first: Any, shape: tuple[int, ...]) -> Any:
     """The gradient of the values, each at the first place where its element occurs."""
-    return scatter_add(g, first, axis=0, shape=(math.prod(shape),)).reshape(shape)
+    return add_at(g, first, axis=0, shape=(math.prod(shape),)).reshape(shape)
 
 
 unique_values.defvjp(lambda g, _y, x: _at_first(g, _unique_all(x)[1], x.shape))

@@ -35,6 +35,26 @@ CALLS = {
         lambda x, s: mg.scatter(x, EACH, s, axis=1, reduce="sum"),
         lambda t, x, s: x.scatter_add(1, t.tensor(EACH), s),
     ),
+    "scatter_add": (
+        lambda x, s: mg.scatter_add(x, EACH, s, axis=1),
+        lambda t, x, s: x.scatter_add(1, t.tensor(EACH), s),
+    ),
+    "scatter_add, a shorter index": (
+        lambda x, s: mg.scatter_add(x, [[0], [2]], s, axis=1),
+        lambda t, x, s: x.scatter_add(1, t.tensor([[0], [2]]), s[:2, :1]),
+    ),
+    "scatter, a shorter index": (
+        lambda x, s: mg.scatter(x, [[2, 1]], s, axis=0),
+        lambda t, x, s: x.scatter(0, t.tensor([[2, 1]]), s[:1]),
+    ),
+    "index_fill": (
+        lambda x, s: mg.index_fill(x, INDEX, s[0, 0], axis=1),
+        lambda t, x, s: x.index_fill(1, t.tensor(INDEX), s[0, 0]),
+    ),
+    "index_fill, a number": (
+        lambda x, s: mg.index_fill(x, INDEX, 3.5, axis=1) * s.sum(),
+        lambda t, x, s: x.index_fill(1, t.tensor(INDEX), 3.5) * s.sum(),
+    ),
     "scatter, a number": (
         lambda x, s: mg.scatter(x, UNIQUE, 5.0, axis=-1) * s.sum(),
         lambda t, x, s: x.scatter(1, t.tensor(UNIQUE), 5.0) * s.sum(),
@@ -125,8 +145,10 @@ def test_pad_by_the_names_of_torch():
         (lambda x: mg.index_add(x, [0], x, axis=0), mg.errors.ShapeError, r"\(1, 4\)"),
         (lambda x: mg.index_copy(x, [[0]], x, axis=0), mg.errors.ShapeError, "vector"),
         (lambda x: mg.gather(x, np.zeros((4, 1), int), axis=1), mg.errors.ShapeError, "longer"),
-        (lambda x: mg.scatter(x, EACH[:2], 1.0, axis=1), mg.errors.ShapeError, "agree"),
-        (lambda x: mg.scatter(x, EACH, x, axis=1), mg.errors.ShapeError, "differ"),
+        (lambda x: mg.scatter(x, EACH * 2, 1.0, axis=1), mg.errors.ShapeError, "longer"),
+        (lambda x: mg.scatter(x, EACH, x[:, :1], axis=1), mg.errors.ShapeError, "shorter"),
+        (lambda x: mg.scatter_add(x, EACH, x[0], axis=1), mg.errors.ShapeError, "shorter"),
+        (lambda x: mg.index_fill(x, [0], x[0], axis=1), mg.errors.ShapeError, "a number"),
         (lambda x: mg.scatter(x, EACH, 1.0, axis=1, reduce="mul"), mg.errors.ConfigError, "sum"),
     ],
 )

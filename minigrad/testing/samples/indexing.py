@@ -26,7 +26,7 @@ def _take(x: Any, indices: Any, *, axis: Any) -> Any:
     return x[tuple(key)]
 
 
-def _scatter_add(x: Any, indices: Any, *, axis: Any, shape: Any) -> Any:
+def _add_at(x: Any, indices: Any, *, axis: Any, shape: Any) -> Any:
     y = np.zeros(shape, x.dtype)
     key: list[Any] = [slice(None)] * len(shape)
     for i, a in enumerate((axis,) if isinstance(axis, int) else axis):
@@ -111,11 +111,11 @@ SAMPLES = [
     Sample("take", (Y, PAIRS), _take, {"axis": (0, 2)}, torch=lambda t, x, i: x[i[0], :, i[1]]),
     Sample("take", (Y, PAIRS), _take, {"axis": (1, 2)}),
     Sample("take", (real(5), ROWS), _take, {"axis": 0}, label="vector"),
-    Sample("scatter_add", (real(2, 2, 4), ROWS), _scatter_add, {"axis": 0, "shape": (3, 4)}),
-    Sample("scatter_add", (real(4, 3), PAIRS), _scatter_add, {"axis": (0, 2), "shape": (2, 3, 4)}),
-    Sample("scatter_add", (real(2, 4), PAIRS), _scatter_add, {"axis": (1, 2), "shape": (2, 3, 4)}),
-    Sample("scatter_add", (real(77, 2), MANY), _scatter_add, MANY_TIMES, label="a long run"),
-    Sample("scatter_add", (real(77, 2), MANY // 5), _scatter_add, MANY_TIMES, label="long runs"),
+    Sample("add_at", (real(2, 2, 4), ROWS), _add_at, {"axis": 0, "shape": (3, 4)}),
+    Sample("add_at", (real(4, 3), PAIRS), _add_at, {"axis": (0, 2), "shape": (2, 3, 4)}),
+    Sample("add_at", (real(2, 4), PAIRS), _add_at, {"axis": (1, 2), "shape": (2, 3, 4)}),
+    Sample("add_at", (real(77, 2), MANY), _add_at, MANY_TIMES, label="a long run"),
+    Sample("add_at", (real(77, 2), MANY // 5), _add_at, MANY_TIMES, label="long runs"),
     Sample("put", (Y, real(2, 1, 4), np.array([0, 2])), _put, {"axis": 1}),
     Sample("wins", (ROWS,), _wins, {"axis": 1, "shape": (2, 3, 4)}, orders=()),
     Sample(
