@@ -9,13 +9,13 @@ from ...engine import Tensor, fused, ops
 from ._products import product
 from ._scan import scan
 from ._schedule import Lengths, schedule
-from ._shared import GateGradients, Preactivations, arrange, total
+from ._shared import GateGradients, Preactivations, total
 from .checks import check
 
 # The forward loop keeps its gates in the order g o f i: the sigmoids, and the factors of each
 # product, are then neighbours in memory. σ(x) = ½ + ½ tanh(x/2): the inner ½ goes into the weights.
 HALVED = ((2, 1.0), (3, 0.5), (1, 0.5), (0, 0.5))  # (place in PyTorch's i f g o, factor)
-REVERSED = ((3, 1.0), (2, 1.0), (1, 1.0), (0, 1.0))  # the backward loop: o g f i
+GROUP = 1 << 14  # elements of a gate for which slopes are made at once, in the cache
 
 
 @fused
@@ -54,8 +54,7 @@ def lstm(
     (T, B, _), H, dtype = x.shape, c0.shape[1], x.dtype
     batch = schedule(T, B, lengths, reverse)
     rows = batch.pack(xp, x)
-    w_x, w_h = arrange(xp, w_ih, HALVED, total(b_ih, b_hh)), arrange(xp, w_hh, HALVED)
-    preactivations = Preactivations(xp, w_x, w_h, rows)
+    preactivations = Preactivations(xp, HALVED, w_ih, w_hh, total(b_ih, b_hh), rows, batch)
     out, previous = batch.outputs(xp, h0)
     hidden, cell = batch.columns(xp, h0), batch.columns(xp, c0)
     unprojected = xp.empty((batch.size if w_hr is not None else 0, H), dtype=dtype)
@@ -93,6 +92,23 @@ def lstm(
     return ys, (batch, rows, previous, saved, unprojected) if keep else None
 
 
+def make_slopes(xp: Any, blocks: Array, slopes: Array) -> None:
+    """Some steps' derivatives (k, 6, H, n): of cₜ by cₜ₋₁ and the gates i f g, of hₜ by o and cₜ."""
+    t, g, o, f, i = (blocks[:, k] for k in (0, 2, 3, 4, 5))
+    ig_fc, ot, spare = slopes[:, 1:3], slopes[:, 0], xp.empty_like(slopes[:, :2])
+    multiply, subtract = xp.multiply, xp.subtract
+    multiply(o, t, ot)
+    multiply(ot[:, None], blocks[:, 3::-3], spare)  # by o, by t
+    subtract(ot, spare[:, 0], slopes[:, 4])  # tanh c ∘ o ∘ (1 - o)
+    subtract(o, spare[:, 1], slopes[:, 5])  # o ∘ (1 - tanh² c)
+    multiply(blocks[:, :3:-1], blocks[:, 2:0:-1], ig_fc)
+    multiply(ig_fc[:, 0], g, spare[:, 0])
+    subtract(i, spare[:, 0], slopes[:, 3])  # i ∘ (1 - g²)
+    multiply(ig_fc, blocks[:, :3:-1], spare)
+    subtract(ig_fc, spare, ig_fc)  # i ∘ g ∘ (1 - i), f ∘ cₜ₋₁ ∘ (1 - f)
+    xp.copyto(slopes[:, 0], f)
+
+
 @lstm.backward
 def _(
     xp: Any,
@@ -124,43 +140,34 @@ def _(
     if w_hr is not None:
         projection_sums = GateGradients(xp, batch, 1, P, w_hr.size, dtype)
         dw_hr = projection_sums.for_weight(every, unprojected)
-    recurrent = arrange(xp, w_hh, REVERSED).T
-    add, multiply, subtract, copyto = xp.add, xp.multiply, xp.subtract, xp.copyto
+    add, multiply, copyto = xp.add, xp.multiply, xp.copyto
 
     for (n, starts), blocks in zip(reversed(batch.runs), reversed(saved), strict=True):
-        work = xp.empty((5, H, n), dtype=dtype)
-        d, dg, dfi = work[1:], work[2], work[3:]  # o g f i
-        through, through_do = work[0], work[:2]
-        wf, wi = w = xp.empty((2, H, n), dtype=dtype)
-        v = xp.empty((2, H, n), dtype=dtype)
-        t, u = tu = xp.empty((2, H, n), dtype=dtype)
+        work = xp.empty((6, H, n), dtype=dtype)  # dcₜ₋₁; i f g o; what dh gives dc
+        after, d, through, by_dc, by_dh = work[0], work[1:5], work[5], work[:4], work[4:]
         dm, dc = xp.empty((2, H, n), dtype=dtype)
         dh = dm if w_hr is None else xp.empty((P, n), dtype=dtype)
-        recur = product(xp, recurrent, d.reshape(4 * H, n), dh)
+        recur = product(xp, w_hh.T, d.reshape(4 * H, n), dh)
         project = None if w_hr is None else product(xp, w_hr.T, dh, dm)
-        dh[...], wf[...] = dhidden[:, :n], dcell[:, :n]
+        dh[...], after[...] = dhidden[:, :n], dcell[:, :n]
+        group = max(1, GROUP // (H * n))
+        slopes = xp.empty((group, 6, H, n), dtype=dtype)
 
         for step in range(len(starts) - 1, -1, -1):
-            start, block = starts[step], blocks[step]  # tanh cₜ, cₜ₋₁, g, o, f, i
+            start, place = starts[step], step % group
+            if place == group - 1 or step == len(starts) - 1:
+                make_slopes(xp, blocks[step - place : step + 1], slopes[: place + 1])
             if dy is not None:
                 add(dh, dy[start : start + n].T, dh)
             if project is not None:
                 copyto(projection_sums.columns(start, n)[0], dh)
                 project()
-            multiply(dm, block[3], t)  # dm ∘ o
-            multiply(t, block[0], u)  # dm ∘ o ∘ tanh c
-            multiply(u, block[:4:3], through_do)
-            subtract(tu, through_do, through_do)  # t ∘ (1 - tanh² c), and u ∘ (1 - o)
-            add(wf, through, dc)
-            multiply(dc, block[4:], w)  # dc ∘ f, which is the step before's dc, and dc ∘ i
-            multiply(w, block[1:3], v)  # dc ∘ f ∘ cₜ₋₁ and dc ∘ i ∘ g
-            multiply(v, block[4:], dfi)
-            subtract(v, dfi, dfi)
-            multiply(v[1], block[2], dg)
-            subtract(wi, dg, dg)
-            copyto(sums.columns(start, n)[::-1], d)
+            multiply(dm, slopes[place, 4:], by_dh)
+            add(after, through, dc)
+            multiply(dc, slopes[place, :4], by_dc)
+            copyto(sums.columns(start, n), d)
             recur()
-        dhidden[:, :n], dcell[:, :n] = dh, wf
+        dhidden[:, :n], dcell[:, :n] = dh, after
 
     sums.flush()
     if w_hr is not None:

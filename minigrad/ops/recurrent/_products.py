@@ -23,18 +23,20 @@ ROWS = 32  # rows below which a narrow block gets slow
 def product(xp: Any, a: Array, b: Array, out: Array) -> Callable[[], Any]:
     """A function that writes a @ b into `out` at each call; a loop's three buffers never change."""
     (M, K), n = a.shape, b.shape[1]
-    m, k = cut(M, K, n) if on_cpu(xp) and a.itemsize >= 4 else (M, K)
-    if (m, k) == (M, K):
+    if not on_cpu(xp) or a.itemsize < 4:
         return partial(matmul, a, b, out)
+    m, k = cut(M, K, n)
+    if (m, k) == (M, K):
+        return partial(np.matmul, a, b, out)  # xp: allow - only NumPy's arrays come here
     if k == K:
-        blocks = _blocks(a, m, k)[0]  # of NumPy's arrays only
-        return partial(np.matmul, blocks, b, out.reshape(M // m, m, n))
+        blocks = _blocks(a, m, k)[0]
+        return partial(np.matmul, blocks, b, out.reshape(M // m, m, n))  # xp: allow
     a, b = _blocks(a, m, k), b.reshape(K // k, 1, k, n)
     parts = xp.empty((K // k, M // m, m, n), dtype=out.dtype)
     summands = parts.reshape(K // k, M, n)
 
     def multiply() -> None:
-        np.matmul(a, b, parts)  # xp: allow - only NumPy's arrays are cut
+        np.matmul(a, b, parts)  # xp: allow
         xp.add.reduce(summands, 0, None, out)
 
     return multiply

@@ -10,8 +10,10 @@ from ...errors import ConfigError
 from ._products import product
 from ._scan import scan
 from ._schedule import Lengths, schedule
-from ._shared import GateGradients, Preactivations, arrange, total
+from ._shared import GateGradients, Preactivations, total
 from .checks import check
+
+PLAIN = ((0, 1.0),)
 
 
 @fused
@@ -43,8 +45,7 @@ def rnn(
     T, B, _ = x.shape
     batch = schedule(T, B, lengths, reverse)
     rows = batch.pack(xp, x)
-    weight = arrange(xp, w_ih, [(0, 1.0)], total(b_ih, b_hh))
-    preactivations = Preactivations(xp, weight, w_hh, rows)
+    preactivations = Preactivations(xp, PLAIN, w_ih, w_hh, total(b_ih, b_hh), rows, batch)
     out, previous = batch.outputs(xp, h0)
     hidden = batch.columns(xp, h0)
     zero = xp.zeros((), dtype=x.dtype)

@@ -70,45 +70,73 @@ class InputProjection:
 
 
 class Preactivations:
-    """W_ih xₜ + W_hh hₜ₋₁ + b of each step. `w_ih` holds the bias as last column, if there is one.
+    """W_ih xₜ + W_hh hₜ₋₁ + b of each step, with the gates in the order and scaled as in `gates`.
 
-    On the CPU one product [W_hh W_ih b] [h; x; 1], unless that is too large to be a small one.
+    On the CPU one product [W_hh W_ih b] [h; x; 1], unless that is too large to be a small one. A
+    single step is a cell's: there it is not the weights that are rearranged, but what they give.
     """
 
-    def __init__(self, xp: Any, w_ih: Array, w_hh: Array, rows: Array) -> None:
-        self.xp, self.w_hh, self.rows = xp, w_hh, rows
-        self.folded = on_cpu(xp) and w_hh.shape[1] + rows.shape[1] <= FOLDED
-        self.weight = xp.concatenate((w_hh, w_ih), axis=1) if self.folded else w_hh
-        self.project = InputProjection(xp, w_ih, rows)
+    def __init__(
+        self,
+        xp: Any,
+        gates: Sequence[tuple[int, float]],
+        w_ih: Array,
+        w_hh: Array,
+        bias: Array | None,
+        rows: Array,
+        batch: Schedule,
+    ) -> None:
+        self.xp, self.gates, self.rows, self.features = xp, gates, rows, w_hh.shape[1]
+        if on_cpu(xp) and batch.T == 1:
+            self.steps, self.weights = self._single, (w_hh, w_ih, bias)
+            return
+        w_ih, w_hh = arrange(xp, w_ih, gates, bias), arrange(xp, w_hh, gates)
+        if on_cpu(xp) and w_hh.shape[1] + rows.shape[1] <= FOLDED:
+            self.steps, self.weights = self._folded, (xp.concatenate((w_hh, w_ih), axis=1),)
+        else:
+            self.steps, self.weights = self._projected, (w_hh, InputProjection(xp, w_ih, rows))
 
     def __call__(self, n: int, starts: Sequence[int]) -> tuple[Array, Iterator[tuple[int, Array]]]:
         """The place of the state h (P, n), and for each step (start, preactivations (M, n)).
 
         A step reads what stands in h when it is asked for, and overwrites the step before.
         """
-        operand = self.xp.ones((self.weight.shape[1], n), dtype=self.rows.dtype)
-        steps = self._folded_steps if self.folded else self._steps
-        return operand[: self.w_hh.shape[1]], steps(operand, n, starts)
+        weight, dtype = self.weights[0], self.rows.dtype
+        operand = self.xp.ones((weight.shape[1], n), dtype=dtype)
+        out = self.xp.empty((weight.shape[0], n), dtype=dtype)
+        multiply = product(self.xp, weight, operand, out)
+        return operand[: self.features], self.steps(operand, multiply, out, starts)
 
-    def _folded_steps(
-        self, operand: Array, n: int, starts: Sequence[int]
+    def _folded(
+        self, operand: Array, multiply: Any, out: Array, starts: Sequence[int]
     ) -> Iterator[tuple[int, Array]]:
-        first = self.w_hh.shape[1]
-        inputs = operand[first : first + self.rows.shape[1]]  # a row of ones may follow
-        gates = self.xp.empty((self.weight.shape[0], n), dtype=operand.dtype)
-        multiply = product(self.xp, self.weight, operand, gates)
+        n, first, rows, copyto = out.shape[1], self.features, self.rows, self.xp.copyto
+        inputs = operand[first : first + rows.shape[1]]  # a row of ones may follow
         for start in starts:
-            inputs[...] = self.rows[start : start + n].T
+            copyto(inputs, rows[start : start + n].T)
             multiply()
-            yield start, gates
+            yield start, out
 
-    def _steps(self, operand: Array, n: int, starts: Sequence[int]) -> Iterator[tuple[int, Array]]:
-        gates = self.xp.empty((self.weight.shape[0], n), dtype=operand.dtype)
-        multiply = product(self.xp, self.weight, operand, gates)
-        for start, projected in self.project(n, starts):
+    def _projected(
+        self, operand: Array, multiply: Any, out: Array, starts: Sequence[int]
+    ) -> Iterator[tuple[int, Array]]:
+        add = self.xp.add
+        for start, projected in self.weights[1](out.shape[1], starts):
             multiply()
-            self.xp.add(gates, projected, gates)
-            yield start, gates
+            add(out, projected, out)
+            yield start, out
+
+    def _single(
+        self, operand: Array, multiply: Any, out: Array, starts: Sequence[int]
+    ) -> Iterator[tuple[int, Array]]:
+        xp, (_, w_ih, bias) = self.xp, self.weights
+        multiply()
+        inputs, projected = xp.array(self.rows.T, order="C"), xp.empty_like(out)
+        product(xp, w_ih, inputs, projected)()
+        xp.add(out, projected, out)
+        if bias is not None:
+            xp.add(out, bias[:, None], out)
+        yield starts[0], arrange(xp, out, self.gates)
 
 
 class GateGradients:
