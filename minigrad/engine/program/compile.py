@@ -45,11 +45,16 @@ class Compiled(Generic[P, R]):
         if modes.recorder is not None:
             return self.function(*args, **kwargs)  # a part of the program around it
         arrays: list[Host] = []
-        key = (
-            _signature(args, arrays),
-            _signature(kwargs, arrays) if kwargs else None,
-            modes.grad,
-        )
+        key: Any = [modes.grad]
+        for value in args:
+            if type(value) is Tensor and value.node is None and not value.requires_grad:
+                array = value.data  # the usual argument, the short way
+                if type(array) is np.ndarray:
+                    arrays.append(array)
+                    key += array.shape, array.dtype.num
+                    continue
+            key.append(_signature(value, arrays))
+        key = (*key, _signature(kwargs, arrays)) if kwargs else tuple(key)
         try:
             recorded = self.programs.get(key)
         except TypeError:
@@ -102,7 +107,7 @@ class _Recorded:
         grads: list[tuple[Tensor, Tensor | None]],
     ) -> None:
         self.program, self.inputs, self.outputs, self.grads = program, inputs, outputs, grads
-        self.single = outputs if type(outputs) is _Output else None
+        self.flat = type(outputs) is tuple and all(type(out) is _Output for out in outputs)
 
     def replay(self, arrays: list[Host]) -> Any:
         """Run the program on `arrays`."""
@@ -111,7 +116,9 @@ class _Recorded:
         self.program.run()
         for leaf, grad in self.grads:
             leaf.grad = grad
-        return self.single() if self.single is not None else mapped(self.outputs, _opened)
+        if self.flat:
+            return tuple([out() for out in self.outputs])
+        return mapped(self.outputs, _opened)
 
 
 class _Output:
@@ -142,7 +149,7 @@ def _signature(value: Any, arrays: list[Host]) -> Any:
         if type(value.data) is not np.ndarray:
             raise CompileError(f"compile: an argument is on {value.device}, expected the CPU")
         arrays.append(value.data)
-        return value.data.shape, value.data.dtype
+        return value.data.shape, value.data.dtype.num
     kind = type(value)
     if kind is np.ndarray:
         arrays.append(value)

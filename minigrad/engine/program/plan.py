@@ -46,8 +46,10 @@ def constants(lines: list[Line]) -> list[Line]:
     same: set[Memory] = set()
     found = []
     for line in lines:
-        if line.effect or line.branches or any(
-            m.owner is not None or writers[m] > 1 for m in line.writes
+        if (
+            line.effect
+            or line.branches
+            or any(m.owner is not None or writers[m] > 1 for m in line.writes)
         ):
             continue
         if all(m in same or m in line.writes or m.constant for m in line.reads):

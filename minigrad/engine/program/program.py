@@ -62,7 +62,10 @@ class Program:
 
     def valid(self) -> bool:
         """Whether what the program was recorded under still holds."""
-        return all(function() == value for function, value in self.guards)
+        for function, value in self.guards:  # noqa: SIM110  half the time of all(…)
+            if function() != value:
+                return False
+        return True
 
     def view(self, ref: Ref) -> Host:
         """The array at a place."""
