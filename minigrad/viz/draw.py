@@ -20,6 +20,7 @@ from .overlay import level, overlay
 from .overview import overview
 from .page import gather
 from .record import Record, stats
+from .reveal import Expand, chosen_steps
 from .roles import mark_gates
 from .rules import rule_text
 from .shade import ColorBy, shade, show_bytes
@@ -36,7 +37,7 @@ def draw_graph(
     model: Any = None,
     params: Mapping[str, Tensor] | None = None,
     depth: int = 2,
-    expand: Iterable[str] | str | bool = (),
+    expand: Expand = (),
     fold: bool | str = "auto",
     detail: str = "auto",
     direction: str = "both",
@@ -66,7 +67,9 @@ def draw_graph(
         params: names of further leaf Tensors, `{"x": x}`.
         depth: how many levels of modules are boxes; a deeper one is collapsed to a node.
         expand: what to open: names of fused ops ("lstm": its gates and sums) or module paths
-            ("encoder.attention"); True opens every fused op.
+            ("encoder.attention"); True opens every fused op. A dict also says which steps of the
+            loop inside are drawn one by one: {"lstm": [3, 4, 19]}, {"blocks": [0, -1]}; the loops
+            of plain code are called "steps", "layers" and "repeats".
         fold: repeated steps and layers become one cell "×20 steps". True: whatever repeats, "auto":
             where it helps, False: never.
         detail: "symbols" (elementwise ops are circles), "cards" (with docs and derivative rules) or
@@ -107,7 +110,7 @@ def draw_graph(
     norms = _leaf_facts(full, leaves)
     if show_values or record is not None:
         _output_values(full, tape)
-    folded = fold_repeats(full, fold)
+    folded = fold_repeats(full, fold, chosen_steps(expand))
     _annotate(folded, tape)
     if record is not None:
         overlay(folded, record, norms)
@@ -145,7 +148,10 @@ def draw_graph(
     def coarser() -> GraphIR | None:
         return overview(ir) if len(ir.items) > 60 else None
 
-    details = gather(folded, full, record, model, depth=levels, expand=wanted, max_nodes=max_nodes)
+    details = gather(
+        folded, full, tape, record, model, color_by=color_by, depth=levels, expand=wanted,
+        max_nodes=max_nodes,
+    )  # fmt: skip
     return Graph(
         ir, look, show, engine=engine, coarser=coarser, details=details,
         interactive=interactive,

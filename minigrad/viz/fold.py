@@ -12,15 +12,21 @@ from dataclasses import replace
 import numpy as np
 
 from .ir import BACKWARDS, Box, GraphIR, Item, Link, Path, gc_paused, joined
-from .patterns import INDEX, Clock, common, pattern, pattern_path
+from .patterns import INDEX, common, pattern, pattern_path
 from .repeats import Run, find_runs
+from .reveal import Chosen, Part, Revealer
 from .wiring import wiring
 
 
-def fold(ir: GraphIR, mode: bool | str = "auto") -> GraphIR:
-    """`ir` with its repeats folded; `mode` True: all, "auto": what is worth it, False: nothing."""
+def fold(ir: GraphIR, mode: bool | str = "auto", chosen: Chosen | None = None) -> GraphIR:
+    """`ir` with its repeats folded; `mode` True: all, "auto": what is worth it, False: nothing.
+
+    `chosen` steps of a loop, by its name, are drawn one by one. Raises: ConfigError for a name that
+    is no loop's.
+    """
     if mode is False:
         return ir
+    revealer = Revealer(chosen or {})
     least, saved = (2, 2) if mode is True else (3, 12)
     with gc_paused(len(ir.items)):
         for _ in range(6):  # loops in loops: each pass sees the cells of the one before as lines
@@ -28,31 +34,42 @@ def fold(ir: GraphIR, mode: bool | str = "auto") -> GraphIR:
             runs = find_runs(wiring(ir, sequence), least, saved)
             if not runs:
                 break
-            ir = _Folder(ir, sequence, runs).result()
+            ir = _Folder(ir, sequence, runs, revealer).result()
+    revealer.check()
     return ir
 
 
 class _Folder:
     """One pass: a graph and its runs → the smaller graph."""
 
-    def __init__(self, ir: GraphIR, sequence: list[Item], runs: list[Run]) -> None:
-        self.old, self.sequence, self.runs = ir, sequence, runs
+    def __init__(
+        self, ir: GraphIR, sequence: list[Item], runs: list[Run], revealer: Revealer
+    ) -> None:
+        self.old, self.sequence = ir, sequence
         self.new = GraphIR(title=ir.title, notes=ir.notes, banner=ir.banner, lines=ir.lines)
         self.new.boxes = dict(ir.boxes)
         self.place = {item.id: i for i, item in enumerate(sequence)}
-        self.run_of = np.full(len(sequence), -1, dtype=np.int64)
-        for r, run in enumerate(runs):
-            self.run_of[run.start : run.stop] = r
         self.into: dict[str, list[Link]] = {}
         for link in ir.links:
             self.into.setdefault(link.dst, []).append(link)
-        self.kinds = [self._kind(run) for run in runs]
-        self.clocks = [Clock(INDEX[kind], run.count, self._backwards(run))
-                       for kind, run in zip(self.kinds, runs, strict=True)]  # fmt: skip
+        self.parts = [part for run in runs for part in self._parts(run, revealer)]
+        self.runs = [part.run for part in self.parts]
+        self.kinds = [part.kind for part in self.parts]
+        self.clocks = [part.clock for part in self.parts]
+        self.run_of = np.full(len(sequence), -1, dtype=np.int64)
+        for r, run in enumerate(self.runs):
+            self.run_of[run.start : run.stop] = r
         self.states: dict[tuple[int, int, int], str] = {}  # (run, offset, slot) → state id
         self.merged: dict[tuple[str, ...], str] = {}  # leaves that differ by step → one input
         self.extra: dict[int, list[Item]] = {}
         self.bodies: dict[int, tuple[list[Item], list[Item], list[Item]]] = {}
+
+    def _parts(self, run: Run, revealer: Revealer) -> list[Part]:
+        first = self.sequence[run.start]
+        rows = [self._row(run, k) for k in sorted({0, 1, run.count - 1})]
+        prefix = common([item.path for row in rows for item in row])
+        name = f"×{run.count}@{first.id}"
+        return revealer.parts(run, self._kind(run), prefix, self._backwards(run), name)
 
     # -- the result ---------------------------------------------------------------------------
 
@@ -121,7 +138,7 @@ class _Folder:
 
     def _make_body(self, r: int) -> None:
         run, kind = self.runs[r], self.kinds[r]
-        rows = [self._row(run, k) for k in sorted({0, 1, run.count - 1})]
+        rows = [self._row(run, k) for k in sorted({0, min(1, run.count - 1), run.count - 1})]
         prefix = common([item.path for row in rows for item in row])
         key = f"×{run.count}@{rows[0][0].id}"
         box = (*prefix, key)
@@ -135,6 +152,8 @@ class _Folder:
             item.name = pattern([e.name for e in every], kind)
             item.params = pattern([e.params for e in every], kind)
             item.title = pattern([e.title for e in every], kind)
+            if self.parts[r].family:
+                item.token = ("step", self.clocks[r].first, item.token)
             tail = pattern_path([e.path[len(prefix) :] for e in every], kind)
             item.path = prefix + tail if single else box + tail
             if item.kind == "state":
@@ -143,16 +162,7 @@ class _Folder:
         if not single:
             numbered = self._strip_layer_number(body, box, INDEX[kind])
             self._move_boxes(run, body)
-            lines = sum(len(i.lines) for i in body) // run.count
-            clock = self.clocks[r]
-            title = {"steps": "step t", "layers": "layer ℓ", "repeats": "repeat i"}[kind]
-            self.new.boxes[box] = Box(
-                kind,
-                f"{prefix[-1]} [{clock.index}]" if numbered else title,
-                f"{clock.index} = {clock.at(0):,} … {clock.at(run.count - 1):,}  ·  "
-                f"{lines:,} tape line{'s' * (lines > 1)} each",
-                run.count,
-            )
+            self.new.boxes[box] = self._box(r, body, prefix[-1] if numbered else "")
         self.bodies[r] = ([], body, [])
         if single:
             if run.back.any():
@@ -161,6 +171,17 @@ class _Folder:
             self._make_states(r, prefix, box)
         body[0].jump = False  # that was the turn of this loop; the one around it turns before it
         (*self.bodies[r][0], body[0])[0].jump = rows[0][0].jump
+
+    def _box(self, r: int, body: list[Item], module: str) -> Box:
+        count, clock, kind = self.runs[r].count, self.clocks[r], self.kinds[r]
+        lines = sum(len(i.lines) for i in body) // count
+        each = f"{lines:,} tape line{'s' * (lines > 1)}"
+        what = kind.removesuffix("s")
+        title = f"{module} [{clock.now}]" if module else f"{what} {clock.now}"
+        if count == 1:
+            return Box("step", title, each, later=clock.first > 0)
+        span = f"{clock.index} = {clock.at(0):,} … {clock.at(count - 1):,}"
+        return Box(kind, title, f"{span}  ·  {each} each", count, clock.first > 0)
 
     def _strip_layer_number(self, body: list[Item], box: Path, index: str) -> bool:
         """blocks > [ℓ] > … in the box of the repeat is blocks > …; whether it was so."""
@@ -186,7 +207,7 @@ class _Folder:
     def _make_states(self, r: int, prefix: Path, box: Path) -> None:
         run = self.runs[r]
         before, body, after = self.bodies[r]
-        clock = self.clocks[r]
+        clock, family = self.clocks[r], self.parts[r].family
         index = clock.index
         found: dict[tuple[int, int], str] = {}
         model = self._row(run, min(1, run.count - 1))
@@ -211,14 +232,17 @@ class _Folder:
             id_ = f"s{producer.id}:{slot}"
             self.states[r, offset, slot] = id_
             specs = producer.specs[slot : slot + 1]
-            for side, mark, place in (("in", clock.before, before), ("out", index, after)):
+            sides = [("in", clock.before, before), ("out", clock.now, after)]
+            for side, mark, place in sides[family != "" and clock.first > 0 :]:
                 place.append(
                     Item(
                         f"{id_}{side}", "state", title=f"{name} [{mark}]", name=name,
                         specs=specs, path=prefix, loop=box, count=run.count,
-                        token=("state", number, side, specs),
+                        token=("state", number, side, specs, clock.first, run.count),
                     )
                 )  # fmt: skip
+                if family:
+                    place[-1].facts["family"] = f"{family}:{offset}:{slot}"
 
     # -- links ------------------------------------------------------------------------------------
 
@@ -256,6 +280,9 @@ class _Folder:
         if run.period == 1:
             return [replace(first, src=src, dst=rows[min(1, run.count - 1)][o].id, label="")]
         id_ = self.states[r, offset, link.slot]
+        if self.parts[r].family and self.clocks[r].first:  # the part before shows that state
+            label = "" if run.count == 1 else self.clocks[r].index
+            return [replace(link, src=src, slot=0, count=run.count, label=label)]
         return [
             replace(link, src=f"{id_}in", slot=0, count=run.count),
             Link(src, f"{id_}in", first.slot, 0, first.grad, self.clocks[r].which([0])),

@@ -228,7 +228,7 @@ def summary(ir: GraphIR) -> str:
         out += ["  op                           lines", *rows]
         if len(ops) > 20:
             out.append(f"  and {len(ops) - 20} other ops")
-    parameters = [i for i in ir.items.values() if i.kind == "parameter"]
+    parameters = [i for i in ir.items.values() if i.kind == "parameter" and "~" not in i.id]
     for item in parameters[:40]:
         shapes = " ".join(shape_text(shape) for shape, _ in item.specs)
         grad = f"  ‖grad‖ {item.facts['grad']:.3g}" if "grad" in item.facts else ""

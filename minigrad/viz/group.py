@@ -34,6 +34,7 @@ def group(ir: GraphIR, depth: int, model: Any = None, expand: Iterable[str] = ()
     ir = _collapse(_copy(ir), depth, opened)
     _unbox_single_ops(ir)
     _place_leaves(ir)
+    _repeat_parameters(ir)
     about = _modules(model)
     for path in ir.shown_boxes():
         if path not in ir.boxes:
@@ -262,6 +263,13 @@ def _place_leaves(ir: GraphIR) -> None:
             readers.setdefault(e.src, []).append(ir.items[e.dst].path)
     for item in ir.items.values():
         paths = readers.get(item.id)
+        if item.kind == "input" and paths and len(paths) == 1 and _step_box(ir, paths[0]):
+            item.path = _step_box(ir, paths[0])  # what one step reads
+            number = ir.boxes[item.path].title.rpartition(" ")[2].strip("[]")
+            if not item.name and number.isdigit():
+                what = "x" if item.title == "input" else item.title.partition(" [")[0]
+                item.title = f"{what} [{number}]"
+            continue
         per_step = item.kind == "input" and item.id.endswith("…")
         if (item.kind != "parameter" and not per_step) or not paths:
             continue
@@ -273,13 +281,45 @@ def _place_leaves(ir: GraphIR) -> None:
             path = path[:n]
         for i, part in enumerate(path):
             box = ir.boxes.get(path[: i + 1])
-            if part.startswith("×") and not (box and box.kind == "layers" and item.count > 1):
+            own = box is not None and (box.kind == "layers" and item.count > 1)
+            if part.startswith("×") and not (own or (box and box.later and per_step)):
                 path = path[:i]
                 break
         item.path = path
         if per_step:
             continue
         item.title = _inside(item.name, modules_of(path)) or item.title
+
+
+def _repeat_parameters(ir: GraphIR) -> None:
+    """Where single steps of a loop are shown, each shows the parameters that all of them share.
+
+    One cylinder with arrows to every step would cross the whole picture.
+    """
+    parts = {path for path, box in ir.boxes.items() if box.later}
+    if not parts:
+        return
+    links = []
+    for e in ir.links:
+        src, dst = ir.items[e.src], ir.items[e.dst]
+        around = [dst.path[:d] for d in range(1, len(dst.path) + 1) if dst.path[:d] in parts]
+        if src.kind == "parameter" and around and src.path[: len(around[0])] != around[0]:
+            id_ = f"{src.id}~{around[0][-1][1:]}"
+            if id_ not in ir.items:
+                shared = [*src.notes, "shared"]
+                ir.items[id_] = replace(src, id=id_, path=around[0], notes=shared, facts={})
+            e = replace(e, src=id_)
+        links.append(e)
+    ir.links = links
+
+
+def _step_box(ir: GraphIR, path: Path) -> Path:
+    """The box of a single step around an item, the innermost; empty where there is none."""
+    for depth in range(len(path), 0, -1):
+        box = ir.boxes.get(path[:depth])
+        if box is not None and box.kind == "step":
+            return path[:depth]
+    return ()
 
 
 def _inside(name: str, modules: Path) -> str:

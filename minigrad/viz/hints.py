@@ -44,10 +44,7 @@ class Hints:
             out.setdefault(e.src, []).append(e.dst)
         groups: dict[str, str] = {}
         heavy: dict[tuple[str, str], int] = {}
-        for id_ in self.ir.items:
-            if not id_.endswith("in") or self.ir.items[id_].kind != "state":
-                continue
-            end = id_[:-2] + "out"
+        for id_, end in self._ends():
             self.ways[id_] = way = _shortest(out, id_, end)
             if way and len(way) <= 6:
                 groups.update((step, f"g-{id_}") for step in way if step not in groups)
@@ -55,6 +52,22 @@ class Hints:
             elif way:
                 heavy[way[-2], end] = 8
         return groups, heavy
+
+    def _ends(self) -> list[tuple[str, str]]:
+        """A state where it enters a cell and where it leaves it; single steps stand in a chain."""
+        before: dict[str, str] = {}
+        found = []
+        for id_, item in self.ir.items.items():
+            if item.kind != "state":
+                continue
+            family = item.facts.get("family", "")
+            if id_.endswith("in"):
+                found.append((id_, id_[:-2] + "out"))
+            elif family:
+                if id_[:-3] + "in" not in self.ir.items and family in before:
+                    found.append((before[family], id_))
+                before[family] = id_
+        return found
 
     def columns(self) -> list[list[str]]:
         """States and leaves that enter a loop stand in one column, states that leave it in another.

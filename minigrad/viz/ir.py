@@ -103,15 +103,17 @@ class Box:
     """A frame around items: a module, the repeated body of a loop, an opened op.
 
     Attributes:
-        kind: "module", "steps", "layers", "repeats" or "opened".
+        kind: "module", "steps", "layers", "repeats", "step" (one of a loop) or "opened".
         title, detail: written at its top.
         count: number of repetitions, shown as a badge ×20.
+        later: it is a part of a loop, and not its first.
     """
 
     kind: str
     title: str
     detail: str = ""
     count: int = 1
+    later: bool = False
 
 
 @dataclass(slots=True)

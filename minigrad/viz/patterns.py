@@ -13,17 +13,30 @@ INDEX = {"steps": "t", "layers": "ℓ", "repeats": "i"}
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The repetitions of a run by their index: t = 0, 1, …, or backwards from the last."""
+    """The repetitions of a run by their index: t = 0, 1, …, or backwards from the last.
+
+    A part of a run has its `first` repetition later than the run's, which has `total` in all.
+    """
 
     index: str
     count: int
     backwards: bool
+    first: int = 0
+    total: int = 0
 
     def at(self, k: int) -> int:
-        return self.count - 1 - k if self.backwards else k
+        k += self.first
+        return (self.total or self.count) - 1 - k if self.backwards else k
+
+    @property
+    def now(self) -> str:
+        """The index in a title: t, or the number of a single step."""
+        return self.index if self.count > 1 else str(self.at(0))
 
     @property
     def before(self) -> str:
+        if self.count == 1:
+            return str(self.at(0) + (1 if self.backwards else -1))
         return f"{self.index}+1" if self.backwards else f"{self.index}−1"
 
     def each(self, picked: list[int]) -> str:
@@ -32,14 +45,15 @@ class Clock:
             return ""
         if picked == [self.at(k) for k in range(self.count)]:
             return f"[{self.index}]"
-        if picked == [self.count - 1 - self.at(k) for k in range(self.count)]:
-            return f"[{self.count - 1}−{self.index}]"
+        last = (self.total or self.count) - 1
+        if picked == [last - self.at(k) for k in range(self.count)]:
+            return f"[{last}−{self.index}]"
         return ""
 
     def which(self, repetitions: list[int]) -> str:
         """In words: "t = 19", "t = 3, 4", "t = 2 … 9", "all t"."""
         ordered = sorted({self.at(k) for k in repetitions})
-        if len(ordered) == self.count > 1:
+        if len(ordered) == self.count > 1 and not self.total:
             return f"all {self.index}"
         if len(ordered) > 3 and ordered == list(range(ordered[0], ordered[-1] + 1)):
             return f"{self.index} = {ordered[0]} … {ordered[-1]}"

@@ -39,6 +39,11 @@ def mark_gates(ir: GraphIR) -> None:
     for gate in gates:
         _name_states(items, into, out, gate)
     _name_by_role(ir)
+    named = {i.facts["family"]: i.name for i in items.values()
+             if "family" in i.facts and not i.name.startswith("state")}  # fmt: skip
+    for item in items.values():  # the parts of one loop
+        if item.facts.get("family") in named:
+            _rename(items, item, named[item.facts["family"]])
     for item in items.values():
         if item.kind == "state":
             for source in into.get(item.id, ()):
