@@ -25,9 +25,8 @@ from .tensor import Tensor, Version, wrap
 
 ALIGN = 64  # bytes: a cache line, and the widest vector register
 
-_HOMES: weakref.WeakKeyDictionary[Tensor, tuple[weakref.ref[Arena], int]] = (
-    weakref.WeakKeyDictionary()
-)
+_HOMES: weakref.WeakValueDictionary[int, Arena] = weakref.WeakValueDictionary()
+"""id of a leaf → the arena it was moved to, which holds the leaf: so the id is its own."""
 
 
 class Arena:
@@ -42,8 +41,8 @@ class Arena:
     """
 
     __slots__ = (
-        *("__weakref__", "_grad", "_lent", "_places", "_quiet", "data", "generation", "owner"),
-        *("params", "shapes", "starts", "views"),
+        *("__weakref__", "_grad", "_lent", "_places", "_quiet", "data", "generation", "index"),
+        *("owner", "params", "shapes", "starts", "views"),
     )
 
     data: Array
@@ -51,11 +50,10 @@ class Arena:
 
     def __init__(self, params: Iterable[Tensor]) -> None:
         self.params = list(params)
+        self.index = {id(p): i for i, p in enumerate(self.params)}
         self.generation = 0
         self.owner: Arena | None = None  # the arena that this one is a part of
         self._lay_out()
-        for i, p in enumerate(self.params):
-            _HOMES[p] = weakref.ref(self), i
 
     def _lay_out(self) -> None:
         """Move the leaves into memory of their own."""
@@ -70,6 +68,7 @@ class Arena:
         for p, view in zip(self.params, self.views, strict=True):
             view[...] = p.data
             p.data, p.version = view, None  # nobody shares this memory yet
+            _HOMES[id(p)] = self
         self.generation += 1
         self._forget_grad()
 
@@ -164,6 +163,12 @@ class Arena:
             if all((device_of(p.data), p.dtype) == kind for p in self.params):
                 self._lay_out()
 
+    def dissolve(self) -> None:
+        """Be the home of these leaves no longer."""
+        for p in self.params:
+            if _HOMES.get(id(p)) is self:
+                del _HOMES[id(p)]
+
     # -- gradients -----------------------------------------------------------------------------
 
     @property
@@ -255,7 +260,7 @@ def arenas(params: Sequence[Tensor], *, move: bool = True) -> list[Arena]:
     found: list[Arena] = []
     tied = _tied(params) if move else set()
     for p in params:
-        home, i = _home(p)
+        home, i = find(p)
         if home is not None:
             homes.setdefault(home, []).append(i)
         elif move and id(p) not in tied:
@@ -274,22 +279,19 @@ def arenas(params: Sequence[Tensor], *, move: bool = True) -> list[Arena]:
 
 def settle(tensors: Iterable[Tensor]) -> None:
     """Let the arenas of these leaves follow them to where they were moved."""
-    found = {id(home): home for home in (_arena(t)[0] for t in tensors) if home is not None}
+    found = {id(home): home for home in (_HOMES.get(id(t)) for t in tensors) if home is not None}
     for home in found.values():
         home.settle()
 
 
-def _arena(p: Tensor) -> tuple[Arena | None, int]:
-    ref, i = _HOMES.get(p, (None, 0))
-    return (None if ref is None else ref()), i
-
-
-def _home(p: Tensor) -> tuple[Arena | None, int]:
+def find(p: Tensor) -> tuple[Arena | None, int]:
     """The arena that a leaf lies in, and its place there."""
-    home, i = _arena(p)
-    if home is not None and home.views[i] is not p.data:
-        home = None
-    return home, i
+    home = _HOMES.get(id(p))
+    if home is not None:
+        i = home.index[id(p)]
+        if home.views[i] is p.data:
+            return home, i
+    return None, 0
 
 
 def _tied(params: Sequence[Tensor]) -> set[int]:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from ..backend import Array
-from .optimizer import Optimizer, decayed
+from .decay import decay, decayed
+from .optimizer import Optimizer
 
 
 class Adam(Optimizer):
@@ -25,6 +26,7 @@ class Adam(Optimizer):
     """
 
     slots = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+    switches = ("maximize", "weight_decay", "amsgrad")
     decoupled: ClassVar[bool] = False
 
     def __init__(
@@ -44,22 +46,38 @@ class Adam(Optimizer):
     def _names(self, group: dict[str, Any]) -> tuple[str, ...]:
         return self.slots if group["amsgrad"] else self.slots[:2]
 
+    def _scalars(
+        self, group: Mapping[str, Any], step: int, state: Mapping[str, Any]
+    ) -> dict[str, float]:
+        beta1, beta2 = group["betas"]
+        correction = math.sqrt(1 - beta2**step)
+        return {
+            **_shares(group),
+            "eps": group["eps"] * correction,  # √v̂ + ε = (√v + ε c) / c
+            "rate": group["lr"] * correction / (1 - beta1**step),
+            "decay": decay(group, decoupled=self.decoupled),
+        }
+
     def _update(
-        self, xp: Any, p: Array, g: Array, state: list[Array], group: dict[str, Any], step: int
+        self,
+        xp: Any,
+        p: Array,
+        g: Array,
+        state: list[Array],
+        n: dict[str, Array],
+        scratch: list[Array],
+        group: Mapping[str, Any],
     ) -> None:
         m, v = state[:2]
-        t, u = self.scratch(xp, p), self.scratch(xp, p, 2)
-        beta1, beta2 = group["betas"]
-        g = decayed(xp, p, g, group, u, decoupled=self.decoupled)
-        _moments(xp, g, m, v, t, beta1, beta2)
+        t, u = scratch[:2]
+        g = decayed(xp, p, g, n, group, u, decoupled=self.decoupled)
+        _moments(xp, g, m, v, t, n)
         if group["amsgrad"]:
-            xp.maximum(state[2], v, out=state[2])
-            v = state[2]
+            v = xp.maximum(state[2], v, out=state[2])
         xp.sqrt(v, out=t)
-        xp.multiply(t, 1 / math.sqrt(1 - beta2**step), out=t)
-        xp.add(t, group["eps"], out=t)
+        xp.add(t, n["eps"], out=t)
         xp.divide(m, t, out=t)
-        xp.multiply(t, group["lr"] / (1 - beta1**step), out=t)
+        xp.multiply(t, n["rate"], out=t)
         xp.subtract(p, t, out=p)
 
 
@@ -93,6 +111,7 @@ class NAdam(Optimizer):
     """
 
     slots = ("exp_avg", "exp_avg_sq")
+    switches = ("maximize", "weight_decay", "decoupled_weight_decay")
 
     def __init__(
         self,
@@ -124,22 +143,39 @@ class NAdam(Optimizer):
     def _mu(group: Mapping[str, Any], step: int) -> float:
         return float(group["betas"][0] * (1 - 0.5 * 0.96 ** (step * group["momentum_decay"])))
 
+    def _scalars(
+        self, group: Mapping[str, Any], step: int, state: Mapping[str, Any]
+    ) -> dict[str, float]:
+        correction = math.sqrt(1 - group["betas"][1] ** step)
+        mu, next_mu = self._mu(group, step), self._mu(group, step + 1)
+        product, rate = state["mu_product"] * mu, group["lr"] * correction
+        return {
+            **_shares(group),
+            "eps": group["eps"] * correction,
+            "gradient_rate": rate * (1 - mu) / (1 - product),
+            "rate": rate * next_mu / (1 - product * next_mu),
+            "decay": decay(group, decoupled=group["decoupled_weight_decay"]),
+        }
+
     def _update(
-        self, xp: Any, p: Array, g: Array, state: list[Array], group: dict[str, Any], step: int
+        self,
+        xp: Any,
+        p: Array,
+        g: Array,
+        state: list[Array],
+        n: dict[str, Array],
+        scratch: list[Array],
+        group: Mapping[str, Any],
     ) -> None:
         m, v = state
-        t, u = self.scratch(xp, p), self.scratch(xp, p, 2)
-        beta1, beta2 = group["betas"]
-        mu, next_mu = self._mu(group, step), self._mu(group, step + 1)
-        product = group["mu_product"] * mu
-        g = decayed(xp, p, g, group, u, decoupled=group["decoupled_weight_decay"])
-        _moments(xp, g, m, v, t, beta1, beta2)
-        xp.multiply(g, group["lr"] * (1 - mu) / (1 - product), out=u)
-        xp.multiply(m, group["lr"] * next_mu / (1 - product * next_mu), out=t)
+        t, u = scratch[:2]
+        g = decayed(xp, p, g, n, group, u, decoupled=group["decoupled_weight_decay"])
+        _moments(xp, g, m, v, t, n)
+        xp.multiply(g, n["gradient_rate"], out=u)
+        xp.multiply(m, n["rate"], out=t)
         xp.add(u, t, out=u)
         xp.sqrt(v, out=t)
-        xp.multiply(t, 1 / math.sqrt(1 - beta2**step), out=t)
-        xp.add(t, group["eps"], out=t)
+        xp.add(t, n["eps"], out=t)
         xp.divide(u, t, out=t)
         xp.subtract(p, t, out=p)
 
@@ -155,6 +191,7 @@ class RAdam(Optimizer):
     """
 
     slots = ("exp_avg", "exp_avg_sq")
+    switches = ("maximize", "weight_decay", "decoupled_weight_decay")
 
     def __init__(
         self,
@@ -171,26 +208,43 @@ class RAdam(Optimizer):
         more = {"decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize}
         super().__init__(params, {**options, **more})
 
-    def _update(
-        self, xp: Any, p: Array, g: Array, state: list[Array], group: dict[str, Any], step: int
-    ) -> None:
-        m, v = state
-        t, u = self.scratch(xp, p), self.scratch(xp, p, 2)
+    def _scalars(
+        self, group: Mapping[str, Any], step: int, state: Mapping[str, Any]
+    ) -> dict[str, float]:
         beta1, beta2 = group["betas"]
-        g = decayed(xp, p, g, group, u, decoupled=group["decoupled_weight_decay"])
-        _moments(xp, g, m, v, t, beta1, beta2)
         rate = group["lr"] / (1 - beta1**step)
+        shares = {
+            **_shares(group),
+            "decay": decay(group, decoupled=group["decoupled_weight_decay"]),
+        }
         longest = 2 / (1 - beta2) - 1
         length = longest - 2 * step * beta2**step / (1 - beta2**step)
-        if length > 5:
-            rate *= math.sqrt((length - 4) * (length - 2) * longest)
-            rate /= math.sqrt((longest - 4) * (longest - 2) * length)
-            xp.sqrt(v, out=t)
-            xp.add(t, group["eps"], out=t)
-            xp.divide(m, t, out=t)
-            xp.multiply(t, rate * math.sqrt(1 - beta2**step), out=t)
-        else:
-            xp.multiply(m, rate, out=t)
+        if length <= 5:  # divide by 0 √v + 1
+            return {**shares, "adapt": 0.0, "eps": 1.0, "rate": rate}
+        rate *= math.sqrt((length - 4) * (length - 2) * longest)
+        rate /= math.sqrt((longest - 4) * (longest - 2) * length)
+        rate *= math.sqrt(1 - beta2**step)
+        return {**shares, "adapt": 1.0, "eps": group["eps"], "rate": rate}
+
+    def _update(
+        self,
+        xp: Any,
+        p: Array,
+        g: Array,
+        state: list[Array],
+        n: dict[str, Array],
+        scratch: list[Array],
+        group: Mapping[str, Any],
+    ) -> None:
+        m, v = state
+        t, u = scratch[:2]
+        g = decayed(xp, p, g, n, group, u, decoupled=group["decoupled_weight_decay"])
+        _moments(xp, g, m, v, t, n)
+        xp.sqrt(v, out=t)
+        xp.multiply(t, n["adapt"], out=t)
+        xp.add(t, n["eps"], out=t)
+        xp.divide(m, t, out=t)
+        xp.multiply(t, n["rate"], out=t)
         xp.subtract(p, t, out=p)
 
 
@@ -215,31 +269,50 @@ class Adamax(Optimizer):
         options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, {**options, "maximize": maximize})
 
+    def _scalars(
+        self, group: Mapping[str, Any], step: int, state: Mapping[str, Any]
+    ) -> dict[str, float]:
+        rate = group["lr"] / (1 - group["betas"][0] ** step)
+        own = {"eps": group["eps"], "rate": rate, "decay": decay(group)}
+        return {**_shares(group), **own}
+
     def _update(
-        self, xp: Any, p: Array, g: Array, state: list[Array], group: dict[str, Any], step: int
+        self,
+        xp: Any,
+        p: Array,
+        g: Array,
+        state: list[Array],
+        n: dict[str, Array],
+        scratch: list[Array],
+        group: Mapping[str, Any],
     ) -> None:
         m, largest = state
-        t, u = self.scratch(xp, p), self.scratch(xp, p, 2)
-        beta1, beta2 = group["betas"]
-        g = decayed(xp, p, g, group, u)
-        xp.multiply(m, beta1, out=m)
-        xp.multiply(g, 1 - beta1, out=t)
+        t, u = scratch[:2]
+        g = decayed(xp, p, g, n, group, u)
+        xp.multiply(m, n["keep1"], out=m)
+        xp.multiply(g, n["take1"], out=t)
         xp.add(m, t, out=m)
-        xp.multiply(largest, beta2, out=largest)
+        xp.multiply(largest, n["keep2"], out=largest)
         xp.abs(g, out=t)
-        xp.add(t, group["eps"], out=t)
+        xp.add(t, n["eps"], out=t)
         xp.maximum(largest, t, out=largest)
         xp.divide(m, largest, out=t)
-        xp.multiply(t, group["lr"] / (1 - beta1**step), out=t)
+        xp.multiply(t, n["rate"], out=t)
         xp.subtract(p, t, out=p)
 
 
-def _moments(xp: Any, g: Array, m: Array, v: Array, t: Array, beta1: float, beta2: float) -> None:
+def _shares(group: Mapping[str, Any]) -> dict[str, float]:
+    """β₁, 1 - β₁, β₂ and 1 - β₂."""
+    beta1, beta2 = group["betas"]
+    return {"keep1": beta1, "take1": 1 - beta1, "keep2": beta2, "take2": 1 - beta2}
+
+
+def _moments(xp: Any, g: Array, m: Array, v: Array, t: Array, n: dict[str, Array]) -> None:
     """m ← β₁ m + (1 - β₁) g;  v ← β₂ v + (1 - β₂) g²."""
-    xp.multiply(m, beta1, out=m)
-    xp.multiply(g, 1 - beta1, out=t)
+    xp.multiply(m, n["keep1"], out=m)
+    xp.multiply(g, n["take1"], out=t)
     xp.add(m, t, out=m)
-    xp.multiply(v, beta2, out=v)
+    xp.multiply(v, n["keep2"], out=v)
     xp.multiply(g, g, out=t)
-    xp.multiply(t, 1 - beta2, out=t)
+    xp.multiply(t, n["take2"], out=t)
     xp.add(v, t, out=v)

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..backend import Array
-from ..engine import Tensor
 from ..errors import ConfigError
-from .optimizer import Optimizer, decayed
+from .decay import decay, decayed
+from .optimizer import Optimizer
 
 
 class RMSprop(Optimizer):
@@ -24,6 +24,7 @@ class RMSprop(Optimizer):
     """
 
     slots = ("square_avg", "momentum_buffer", "grad_avg")
+    switches = ("maximize", "weight_decay", "momentum", "centered")
 
     def __init__(
         self,
@@ -50,33 +51,46 @@ class RMSprop(Optimizer):
         used = (True, bool(group["momentum"]), group["centered"])
         return tuple(itertools.compress(self.slots, used))
 
+    def _scalars(
+        self, group: Mapping[str, Any], step: int, state: Mapping[str, Any]
+    ) -> dict[str, float]:
+        alpha = group["alpha"]
+        own = {"keep": alpha, "take": 1 - alpha, "eps": group["eps"], "rate": group["lr"]}
+        return {**own, "momentum": group["momentum"], "decay": decay(group)}
+
     def _update(
-        self, xp: Any, p: Array, g: Array, state: list[Array], group: dict[str, Any], step: int
+        self,
+        xp: Any,
+        p: Array,
+        g: Array,
+        state: list[Array],
+        n: dict[str, Array],
+        scratch: list[Array],
+        group: Mapping[str, Any],
     ) -> None:
-        v, alpha = state[0], group["alpha"]
-        t, u = self.scratch(xp, p), self.scratch(xp, p, 2)
-        g = decayed(xp, p, g, group, u)
-        xp.multiply(v, alpha, out=v)
+        v, (t, u) = state[0], scratch[:2]
+        g = decayed(xp, p, g, n, group, u)
+        xp.multiply(v, n["keep"], out=v)
         xp.multiply(g, g, out=t)
-        xp.multiply(t, 1 - alpha, out=t)
+        xp.multiply(t, n["take"], out=t)
         xp.add(v, t, out=v)
         if group["centered"]:
             mean = state[-1]
-            xp.multiply(mean, alpha, out=mean)
-            xp.multiply(g, 1 - alpha, out=t)
+            xp.multiply(mean, n["keep"], out=mean)
+            xp.multiply(g, n["take"], out=t)
             xp.add(mean, t, out=mean)
             xp.multiply(mean, mean, out=t)
             xp.subtract(v, t, out=t)
             xp.sqrt(t, out=t)
         else:
             xp.sqrt(v, out=t)
-        xp.add(t, group["eps"], out=t)
+        xp.add(t, n["eps"], out=t)
         xp.divide(g, t, out=t)
         if group["momentum"]:
             b = state[1]
-            xp.multiply(b, group["momentum"], out=b)
+            xp.multiply(b, n["momentum"], out=b)
             t = xp.add(b, t, out=b)
-        xp.multiply(t, group["lr"], out=u)
+        xp.multiply(t, n["rate"], out=u)
         xp.subtract(p, u, out=p)
 
 
@@ -100,21 +114,34 @@ class Adagrad(Optimizer):
         start = {"initial_accumulator_value": initial_accumulator_value}
         super().__init__(params, {**options, **start, "maximize": maximize})
 
-    def _init(self, p: Tensor, name: str, group: dict[str, Any]) -> Array:
-        return p.device.xp.full(p.shape, group["initial_accumulator_value"], dtype=p.dtype)
+    def _init(self, name: str, group: Mapping[str, Any]) -> float:
+        return float(group["initial_accumulator_value"])
+
+    def _scalars(
+        self, group: Mapping[str, Any], step: int, state: Mapping[str, Any]
+    ) -> dict[str, float]:
+        rate = group["lr"] / (1 + (step - 1) * group["lr_decay"])
+        return {"eps": group["eps"], "rate": rate, "decay": decay(group)}
 
     def _update(
-        self, xp: Any, p: Array, g: Array, state: list[Array], group: dict[str, Any], step: int
+        self,
+        xp: Any,
+        p: Array,
+        g: Array,
+        state: list[Array],
+        n: dict[str, Array],
+        scratch: list[Array],
+        group: Mapping[str, Any],
     ) -> None:
         (s,) = state
-        t, u = self.scratch(xp, p), self.scratch(xp, p, 2)
-        g = decayed(xp, p, g, group, u)
+        t, u = scratch[:2]
+        g = decayed(xp, p, g, n, group, u)
         xp.multiply(g, g, out=t)
         xp.add(s, t, out=s)
         xp.sqrt(s, out=t)
-        xp.add(t, group["eps"], out=t)
+        xp.add(t, n["eps"], out=t)
         xp.divide(g, t, out=t)
-        xp.multiply(t, group["lr"] / (1 + (step - 1) * group["lr_decay"]), out=t)
+        xp.multiply(t, n["rate"], out=t)
         xp.subtract(p, t, out=p)
 
 
@@ -125,6 +152,7 @@ class Adadelta(Optimizer):
     """
 
     slots = ("square_avg", "acc_delta")
+    buffers = 3
 
     def __init__(
         self,
@@ -144,26 +172,39 @@ class Adadelta(Optimizer):
         if not 0 <= group["rho"] <= 1:
             raise ConfigError(f"Adadelta: rho is in [0, 1], got {group['rho']}")
 
+    def _scalars(
+        self, group: Mapping[str, Any], step: int, state: Mapping[str, Any]
+    ) -> dict[str, float]:
+        rho = group["rho"]
+        own = {"keep": rho, "take": 1 - rho, "eps": group["eps"], "rate": group["lr"]}
+        return {**own, "decay": decay(group)}
+
     def _update(
-        self, xp: Any, p: Array, g: Array, state: list[Array], group: dict[str, Any], step: int
+        self,
+        xp: Any,
+        p: Array,
+        g: Array,
+        state: list[Array],
+        n: dict[str, Array],
+        scratch: list[Array],
+        group: Mapping[str, Any],
     ) -> None:
         v, a = state
-        rho, eps = group["rho"], group["eps"]
-        t, u, w = (self.scratch(xp, p, n) for n in (1, 2, 3))
-        g = decayed(xp, p, g, group, u)
-        xp.multiply(v, rho, out=v)
+        t, u, w = scratch[:3]
+        g = decayed(xp, p, g, n, group, u)
+        xp.multiply(v, n["keep"], out=v)
         xp.multiply(g, g, out=t)
-        xp.multiply(t, 1 - rho, out=t)
+        xp.multiply(t, n["take"], out=t)
         xp.add(v, t, out=v)
-        xp.add(v, eps, out=t)
+        xp.add(v, n["eps"], out=t)
         xp.sqrt(t, out=t)
-        xp.add(a, eps, out=w)
+        xp.add(a, n["eps"], out=w)
         xp.sqrt(w, out=w)
         xp.divide(w, t, out=w)
         xp.multiply(w, g, out=w)
-        xp.multiply(a, rho, out=a)
+        xp.multiply(a, n["keep"], out=a)
         xp.multiply(w, w, out=t)
-        xp.multiply(t, 1 - rho, out=t)
+        xp.multiply(t, n["take"], out=t)
         xp.add(a, t, out=a)
-        xp.multiply(w, group["lr"], out=w)
+        xp.multiply(w, n["rate"], out=w)
         xp.subtract(p, w, out=p)

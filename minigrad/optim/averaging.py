@@ -9,7 +9,7 @@ from typing import Any
 from ..backend import Array
 from ..engine import Tensor
 from ..errors import CheckpointError, ConfigError
-from .optimizer import read_array
+from .saved import read_array
 
 
 class SWA:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..backend import Array, matmul
 from ..errors import ConfigError
+from .decay import decay
 from .optimizer import Optimizer
 
 Coefficients = tuple[float, float, float]
@@ -38,6 +39,7 @@ class Muon(Optimizer):
     """
 
     slots = ("momentum_buffer",)
+    switches = ("nesterov",)
     whole = True
 
     def __init__(
@@ -75,25 +77,42 @@ class Muon(Optimizer):
         if len(group["ns_coefficients"]) != 3 or not 0 <= group["ns_steps"] < 100:
             raise ConfigError("Muon: needs three ns_coefficients, and ns_steps in [0, 100)")
 
+    def _scalars(
+        self, group: Mapping[str, Any], step: int, state: Mapping[str, Any]
+    ) -> dict[str, float]:
+        momentum = group["momentum"]
+        own = {"keep": momentum, "take": 1 - momentum, "rate": group["lr"]}
+        return {**own, "decay": decay(group, decoupled=True)}
+
+    def _structure(self, group: dict[str, Any]) -> Any:
+        fixed = ("ns_coefficients", "ns_steps", "eps", "adjust_lr_fn")
+        return super()._structure(group), [group[name] for name in fixed]
+
     def _update(
-        self, xp: Any, p: Array, g: Array, state: list[Array], group: dict[str, Any], step: int
+        self,
+        xp: Any,
+        p: Array,
+        g: Array,
+        state: list[Array],
+        n: dict[str, Array],
+        scratch: list[Array],
+        group: Mapping[str, Any],
     ) -> None:
         (b,) = state
-        t, u = self.scratch(xp, p), self.scratch(xp, p, 2)
-        momentum, lr = group["momentum"], group["lr"]
-        xp.multiply(b, momentum, out=b)
-        xp.multiply(g, 1 - momentum, out=t)
+        t, u = scratch[:2]
+        xp.multiply(b, n["keep"], out=b)
+        xp.multiply(g, n["take"], out=t)
         xp.add(b, t, out=b)
         direction = b
         if group["nesterov"]:
-            xp.multiply(b, momentum, out=u)
+            xp.multiply(b, n["keep"], out=u)
             direction = xp.add(t, u, out=u)
         turn = orthogonalize(
             xp, direction, group["ns_coefficients"], group["ns_steps"], group["eps"]
         )
-        rate = lr * _RATES[group["adjust_lr_fn"]](*p.shape)
-        xp.multiply(p, 1 - lr * group["weight_decay"], out=p)
-        xp.multiply(turn, rate, out=t)
+        xp.multiply(p, n["decay"], out=p)
+        xp.multiply(turn, n["rate"], out=t)
+        xp.multiply(t, _RATES[group["adjust_lr_fn"]](*p.shape), out=t)
         xp.subtract(p, t, out=p)
 
 

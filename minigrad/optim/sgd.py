@@ -10,7 +10,8 @@ from typing import Any
 
 from ..backend import Array
 from ..errors import ConfigError
-from .optimizer import Optimizer, decayed
+from .decay import decay, decayed
+from .optimizer import Optimizer
 
 
 class SGD(Optimizer):
@@ -21,6 +22,7 @@ class SGD(Optimizer):
     """
 
     slots = ("momentum_buffer",)
+    switches = ("maximize", "weight_decay", "momentum", "nesterov")
 
     def __init__(
         self,
@@ -45,26 +47,40 @@ class SGD(Optimizer):
     def _names(self, group: dict[str, Any]) -> tuple[str, ...]:
         return self.slots if group["momentum"] else ()
 
+    def _scalars(
+        self, group: Mapping[str, Any], step: int, state: Mapping[str, Any]
+    ) -> dict[str, float]:
+        first = step == 1  # the buffer is zero
+        return {
+            "momentum": group["momentum"],
+            "take": 1 - (0 if first else group["dampening"]),
+            "rate": group["lr"],
+            "decay": decay(group),
+        }
+
     def _update(
-        self, xp: Any, p: Array, g: Array, state: list[Array], group: dict[str, Any], step: int
+        self,
+        xp: Any,
+        p: Array,
+        g: Array,
+        state: list[Array],
+        n: dict[str, Array],
+        scratch: list[Array],
+        group: Mapping[str, Any],
     ) -> None:
-        t, u = self.scratch(xp, p), self.scratch(xp, p, 2)
-        g = decayed(xp, p, g, group, t)
-        momentum = group["momentum"]
-        if momentum:
+        t, u = scratch[:2]
+        g = decayed(xp, p, g, n, group, t)
+        if group["momentum"]:
             (b,) = state
-            if step == 1:
-                b[...] = g
-            else:
-                xp.multiply(b, momentum, out=b)
-                xp.multiply(g, 1 - group["dampening"], out=u)
-                xp.add(b, u, out=b)
+            xp.multiply(b, n["momentum"], out=b)
+            xp.multiply(g, n["take"], out=u)
+            xp.add(b, u, out=b)
             if group["nesterov"]:
-                xp.multiply(b, momentum, out=u)
+                xp.multiply(b, n["momentum"], out=u)
                 g = xp.add(g, u, out=u)
             else:
                 g = b
-        xp.multiply(g, group["lr"], out=u)
+        xp.multiply(g, n["rate"], out=u)
         xp.subtract(p, u, out=p)
 
 
@@ -102,18 +118,29 @@ class ASGD(Optimizer):
         numbers["eta"] = lr / (1 + group["lambd"] * lr * step) ** group["alpha"]
         numbers["mu"] = 1 / max(1.0, step - group["t0"])
 
+    def _scalars(
+        self, group: Mapping[str, Any], step: int, state: Mapping[str, Any]
+    ) -> dict[str, float]:
+        keep = 1 - group["lambd"] * state["eta"]
+        shares = {"old": 1 - state["mu"], "new": state["mu"]}
+        return {"rate": state["eta"], "keep": keep, **shares, "decay": decay(group)}
+
     def _update(
-        self, xp: Any, p: Array, g: Array, state: list[Array], group: dict[str, Any], step: int
+        self,
+        xp: Any,
+        p: Array,
+        g: Array,
+        state: list[Array],
+        n: dict[str, Array],
+        scratch: list[Array],
+        group: Mapping[str, Any],
     ) -> None:
         (mean,) = state
-        t = self.scratch(xp, p)
-        g = decayed(xp, p, g, group, t)
-        xp.multiply(g, group["eta"], out=t)
-        xp.multiply(p, 1 - group["lambd"] * group["eta"], out=p)
+        t = scratch[0]
+        g = decayed(xp, p, g, n, group, t)
+        xp.multiply(g, n["rate"], out=t)
+        xp.multiply(p, n["keep"], out=p)
         xp.subtract(p, t, out=p)
-        if group["mu"] == 1:
-            mean[...] = p
-        else:
-            xp.subtract(p, mean, out=t)
-            xp.multiply(t, group["mu"], out=t)
-            xp.add(mean, t, out=mean)
+        xp.multiply(mean, n["old"], out=mean)
+        xp.multiply(p, n["new"], out=t)
+        xp.add(mean, t, out=mean)

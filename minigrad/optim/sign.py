@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..backend import Array
-from ..engine import Tensor
 from ..errors import ConfigError
-from .optimizer import Optimizer, decayed
+from .decay import decay, decayed
+from .optimizer import Optimizer
 
 
 class Rprop(Optimizer):
@@ -20,6 +20,7 @@ class Rprop(Optimizer):
     """
 
     slots = ("prev", "step_size")
+    switches = ("maximize",)
 
     def __init__(
         self,
@@ -42,23 +43,34 @@ class Rprop(Optimizer):
         if not 0 <= low <= high:
             raise ConfigError(f"Rprop: step_sizes are a range, got {group['step_sizes']}")
 
-    def _init(self, p: Tensor, name: str, group: dict[str, Any]) -> Array:
-        value = group["lr"] if name == "step_size" else 0
-        return p.device.xp.full(p.shape, value, dtype=p.dtype)
+    def _init(self, name: str, group: Mapping[str, Any]) -> float:
+        return float(group["lr"]) if name == "step_size" else 0.0
+
+    def _scalars(
+        self, group: Mapping[str, Any], step: int, state: Mapping[str, Any]
+    ) -> dict[str, float]:
+        (minus, plus), (low, high) = group["etas"], group["step_sizes"]
+        return {"minus": minus, "plus": plus, "low": low, "high": high}
 
     def _update(
-        self, xp: Any, p: Array, g: Array, state: list[Array], group: dict[str, Any], step: int
+        self,
+        xp: Any,
+        p: Array,
+        g: Array,
+        state: list[Array],
+        n: dict[str, Array],
+        scratch: list[Array],
+        group: Mapping[str, Any],
     ) -> None:
         prev, size = state
-        t, u = self.scratch(xp, p), self.scratch(xp, p, 2)
-        minus, plus = (float(eta) for eta in group["etas"])
-        low, high = (float(limit) for limit in group["step_sizes"])
+        t, u = scratch[:2]
         xp.multiply(g, prev, out=t)
         u[...] = 1
-        u[...] = xp.where(t > 0, plus, u)
-        u[...] = xp.where(t < 0, minus, u)
+        u[...] = xp.where(t > 0, n["plus"], u)
+        u[...] = xp.where(t < 0, n["minus"], u)
         xp.multiply(size, u, out=size)
-        xp.clip(size, low, high, out=size)
+        xp.maximum(size, n["low"], out=size)
+        xp.minimum(size, n["high"], out=size)
         prev[...] = xp.where(t < 0, 0.0, g)
         xp.sign(prev, out=t)
         xp.multiply(t, size, out=t)
@@ -88,19 +100,38 @@ class Lion(Optimizer):
         options = {"lr": lr, "betas": betas, "weight_decay": weight_decay}
         super().__init__(params, {**options, "maximize": maximize})
 
+    def _scalars(
+        self, group: Mapping[str, Any], step: int, state: Mapping[str, Any]
+    ) -> dict[str, float]:
+        beta1, beta2 = group["betas"]
+        return {
+            "keep1": beta1,
+            "take1": 1 - beta1,
+            "keep2": beta2,
+            "take2": 1 - beta2,
+            "rate": group["lr"],
+            "decay": decay(group, decoupled=True),
+        }
+
     def _update(
-        self, xp: Any, p: Array, g: Array, state: list[Array], group: dict[str, Any], step: int
+        self,
+        xp: Any,
+        p: Array,
+        g: Array,
+        state: list[Array],
+        n: dict[str, Array],
+        scratch: list[Array],
+        group: Mapping[str, Any],
     ) -> None:
         (m,) = state
-        t, u = self.scratch(xp, p), self.scratch(xp, p, 2)
-        beta1, beta2 = group["betas"]
-        g = decayed(xp, p, g, group, u, decoupled=True)
-        xp.multiply(m, beta1, out=t)
-        xp.multiply(g, 1 - beta1, out=u)
+        t, u = scratch[:2]
+        g = decayed(xp, p, g, n, group, u, decoupled=True)
+        xp.multiply(m, n["keep1"], out=t)
+        xp.multiply(g, n["take1"], out=u)
         xp.add(t, u, out=t)
         xp.sign(t, out=t)
-        xp.multiply(t, group["lr"], out=t)
+        xp.multiply(t, n["rate"], out=t)
         xp.subtract(p, t, out=p)
-        xp.multiply(m, beta2, out=m)
-        xp.multiply(g, 1 - beta2, out=u)
+        xp.multiply(m, n["keep2"], out=m)
+        xp.multiply(g, n["take2"], out=u)
         xp.add(m, u, out=m)

@@ -1,0 +1,59 @@
+"""An arena in blocks that stay in cache between the passes over them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from ..engine import Arena
+
+
+class Block(NamedTuple):
+    """A stretch of an arena that is worked on at a time.
+
+    Attributes:
+        start, stop: where it lies.
+        copies: the leaves in it, whose gradients are copied into `Arena.grad` first.
+        source: or -1, or the one large leaf that it is a piece of, whose gradient is read in place.
+        offset: where that leaf begins.
+    """
+
+    start: int
+    stop: int
+    copies: tuple[int, ...]
+    source: int
+    offset: int
+
+
+def blocks(
+    arena: Arena, indices: Iterable[int], size: int, *, apart: bool = False
+) -> tuple[Block, ...]:
+    """The stretches of an arena that hold the leaves `indices`, of about `size` elements each.
+
+    Small neighbours share a block, and one pass over it; `apart`: no two leaves do.
+    """
+    found: list[Block] = []
+    group: list[int] = []
+
+    def ends(i: int) -> tuple[int, int]:
+        return arena.starts[i], arena.starts[i] + math.prod(arena.shapes[i])
+
+    def close() -> None:
+        if group:
+            start = arena.starts[group[0]]
+            found.append(Block(start, ends(group[-1])[1], tuple(group), -1, 0))
+            group.clear()
+
+    for i in indices:
+        start, stop = ends(i)
+        if stop - start >= size // 4 or apart:
+            close()
+            cuts = range(start, stop, size)
+            found += [Block(cut, min(cut + size, stop), (), i, start) for cut in cuts]
+            continue
+        if group and (i != group[-1] + 1 or stop - arena.starts[group[0]] > size):
+            close()
+        group.append(i)
+    close()
+    return tuple(found)
