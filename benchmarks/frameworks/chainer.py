@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
+import chainer
+import chainer.functions as F
 
-for _name, _type in {"bool": bool, "int": int, "float": float, "object": object}.items():
-    vars(np).setdefault(_name, _type)
-
-import chainer  # noqa: E402
-import chainer.functions as F  # noqa: E402
-
-from . import RATE  # noqa: E402
-from .plain import Ops, PlainWork  # noqa: E402
+from . import RATE
+from .plain import Ops, PlainWork
 
 
 class Chainer(Ops):

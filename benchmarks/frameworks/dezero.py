@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
-import numpy as np
+import dezero
+import dezero.functions as F
 
-vars(np).setdefault("int", int)
-warnings.simplefilter("ignore", SyntaxWarning)
-
-import dezero  # noqa: E402
-import dezero.functions as F  # noqa: E402
-
-from . import RATE  # noqa: E402
-from .plain import Ops, PlainWork  # noqa: E402
+from . import RATE
+from .plain import Ops, PlainWork
 
 
 class DeZero(Ops):

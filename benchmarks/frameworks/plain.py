@@ -48,8 +48,8 @@ class Ops:
 
     def lstm_step(self, p: Any, name: str, end: str, x: Any, h: Any, c: Any) -> Any:
         """The next h and c."""
-        both = zip(self.gates(p, "ih", name, end, x), self.gates(p, "hh", name, end, h))
-        i, f, g, o = (a + b for a, b in both)
+        new, old = self.gates(p, "ih", name, end, x), self.gates(p, "hh", name, end, h)
+        i, f, g, o = (a + b for a, b in zip(new, old, strict=True))
         c = self.sigmoid(f) * c + self.sigmoid(i) * self.tanh(g)
         return self.sigmoid(o) * self.tanh(c), c
 
@@ -114,9 +114,9 @@ class PlainWork:
         """The arrays in which a weight is kept."""
         if name in self.gates:
             parts = np.split(array, self.gates[name])
-            return [np.ascontiguousarray(part.T) for part in parts]
+            return [np.array(part.T, order="C") for part in parts]
         turned = array.ndim == 2 and not name.endswith(TABLE)
-        return np.ascontiguousarray(array.T) if turned else array.copy()
+        return np.array(array.T if turned else array, order="C")
 
     def leaves(self) -> list[Any]:
         """All variables."""
@@ -129,7 +129,8 @@ class PlainWork:
                 many = isinstance(new, list)
                 self.p[name] = [self.ops.leaf(a) for a in new] if many else self.ops.leaf(new)
                 continue
-            for variable, value in zip(*(v if isinstance(v, list) else [v] for v in (old, new))):
+            variables, values = (v if isinstance(v, list) else [v] for v in (old, new))
+            for variable, value in zip(variables, values, strict=True):
                 self.ops.data(variable)[...] = value
 
     def gradients(self) -> Weights:

@@ -1,9 +1,10 @@
 """What is measured. A family is one file with the same model written once per framework.
 
-A family has `shapes(size)`, the names and shapes of its weights, which are PyTorch's; `batches(size,
-rng)`, tuples of arrays; and what computes the loss: `in_minigrad(size)` and `in_torch(size)`, a
+A family has `shapes(size)`, the names and shapes of its weights, which are PyTorch's; `batch(size,
+rng)`, a tuple of arrays; and what computes the loss: `in_minigrad(size)` and `in_torch(size)`, a
 module and a function `loss(module, *batch)`; `in_jax(size)` and `in_plain(F, size)`, a function
-`loss(p, *batch)` of the weights by name, `F` being a framework that works op by op.
+`loss(p, *batch)` of the weights by name, `F` being a framework that works op by op. A family that
+is no training step has `minigrad_parts(size, options)` and so on: see `small_ops`.
 """
 
 from __future__ import annotations

@@ -80,7 +80,9 @@ def in_plain(F: Any, s: Size) -> Any:
         steps = [F.take(p["embedding.weight"], ids) for ids in x]
         for layer in range(s.L):
             steps = F.lstm(p, "rnn", f"_l{layer}", steps)
-        parts = [F.cross_entropy(F.linear(p, "head", h), ids) for h, ids in zip(steps, y)]
+        parts = [
+            F.cross_entropy(F.linear(p, "head", h), ids) for h, ids in zip(steps, y, strict=True)
+        ]
         return F.mean(parts)
 
     return loss

@@ -148,7 +148,7 @@ def in_plain(F: Any, s: Size) -> Any:
         keys = F.reshape(keys, (s.B, s.S, s.H))
         h, c, parts = states[-1], F.leaf(0 * F.data(states[-1])), []
         v = F.reshape(p["attention.v"], (s.H, 1))
-        for ids, next_ids in zip(target, after):
+        for ids, next_ids in zip(target, after, strict=True):
             query = F.reshape(F.matmul(h, p["attention.query_layer.weight"]), (s.B, 1, s.H))
             scores = F.matmul(F.reshape(F.tanh(F.add(keys, query)), (-1, s.H)), v)
             weights = F.reshape(F.softmax(F.reshape(scores, (s.B, s.S))), (s.B, s.S, 1))
