@@ -96,7 +96,7 @@ def _linear(ir: GraphIR, values: dict[str, float], look: Theme, name: str) -> No
 
 def _modules(ir: GraphIR, look: Theme) -> None:
     """One hue per module, in order of appearance; what is outside all modules keeps its colour."""
-    paths = [modules_of(i.path) + _own(i) for i in _all(ir)]
+    paths = [modules_of(i.path) + own_module(i) for i in _all(ir)]
     common = 1 if len({path[:1] for path in paths if path}) == 1 else 0
     names: dict[str, int] = {}
     for item, path in zip(_all(ir), paths, strict=True):
@@ -109,7 +109,7 @@ def _modules(ir: GraphIR, look: Theme) -> None:
         ir.key.append(("", (MODULES[at][2],) * 2, f"{name} and others" if more else name))
 
 
-def _own(item: Item) -> tuple[str, ...]:
+def own_module(item: Item) -> tuple[str, ...]:
     """The name of a collapsed module, or of the op that a module of one op is drawn as."""
     if item.kind not in ("module", "op", "gate", "elementwise"):
         return ()

@@ -127,7 +127,7 @@ def test_layers_open_one_by_one_with_their_own_parameters(opened):
         declared = set(re.findall(r"^(\w+) \[", source, re.MULTILINE))
         ends = {n for pair in re.findall(r"^(\w+) -> (\w+)", source, re.MULTILINE) for n in pair}
         assert ends <= declared
-        assert len(re.findall(r"^subgraph cluster_\d+_\d+", source, re.MULTILINE)) == shown
+        assert len(re.findall(r"^subgraph cluster_s\d+t\d+", source, re.MULTILINE)) == shown
     page.evaluate(f"minigrad.reveal({loop}, '2')")
     redrawn(page, drawn + 1)
     page.get_by_role("button", name="2.0.weight").first.click()

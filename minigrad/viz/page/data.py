@@ -7,14 +7,17 @@ from typing import Any, NamedTuple
 
 from ..dot import _Writer
 from ..escape import clean
+from ..hints import Hints
 from ..ir import BACKWARDS, Box, GraphIR, Item, Link, Path, Specs, shape_text
 from ..labels import Show, subtitle_of, title_of
 from ..patterns import INDEX
 from ..style import number as text
+from .colours import colours
 from .details import Details
 from .events import backward_steps
 from .lines import number as rounded
 from .lines import tape_data
+from .opening import Spliced, splice
 from .theme import PAGE
 
 FORMAT = "minigrad-page/1"
@@ -32,11 +35,14 @@ class Page(NamedTuple):
 
 def page_data(ir: GraphIR, details: Details | None, show: Show) -> Page:
     """The data of a page; `ir` is the graph as drawn, `details` what lies behind it."""
-    base = ir if details is None else details.deep
-    full = None if details is None else details.full
+    found = _spliced(ir, details)
+    base, full = found.base, found.full
     writer = _Parts(base, show)
+    if found.faces and details is not None:
+        writer.writer.hints = _Both(details.deep, found)
     boxes = list(base.shown_boxes())
     number = {path: i for i, path in enumerate(boxes)}
+    place = {item.id: i for i, item in enumerate(base.items.values())}
     data: dict[str, Any] = {
         "format": FORMAT,
         "title": clean(ir.title or "computation graph"),
@@ -49,21 +55,54 @@ def page_data(ir: GraphIR, details: Details | None, show: Show) -> Page:
         "boxes": [_box(path, i, number, base, details, writer) for i, path in enumerate(boxes)],
         "gap": writer.summary("gap", "@@", []),
     }
-    place = {item.id: i for i, item in enumerate(base.items.values())}
+    for path, face in found.faces.items():
+        box, at = data["boxes"][number[path]], place[face]
+        box |= {"face": at, "closed": True, "first": found.first[path]}
+        data["nodes"][at]["opens"] = number[path]
     data["edges"] = [
-        [place[e.src], place[e.dst], writer.edge(e), e.grad, clean(e.label), clean(e.role)]
+        [place[e.src], place[e.dst], writer.edge(e), e.grad, clean(e.label), clean(e.role), e.arg]
         for e in base.links
         if e.src in place and e.dst in place
     ]
-    data["columns"] = [[writer.names[i] for i in c] for c in writer.writer.hints.columns()]
+    columns = writer.writer.hints.columns()
+    data["columns"] = [[writer.names[i] for i in c] for c in columns]
     tape: dict[str, Any] = {}
-    if full is not None and details is not None:
-        steps = backward_steps(full, details.events)
+    if details is not None and details.full is not None:
+        steps = backward_steps(details.full, details.events)
         tape = tape_data(base, full, details, steps, _Parts(full, show).node)
     ends = (i.facts["grad_scale"] for i in base.items.values() if "grad_scale" in i.facts)
     data["scale"] = [text(x, 2) for x in next(ends, ())] if show.grads else []
     data["recorded"] = bool(details and details.events)
+    data |= colours(base, data["boxes"], boxes, details)
     return Page(data, tape)
+
+
+def _spliced(ir: GraphIR, details: Details | None) -> Spliced:
+    if details is None:
+        return Spliced(ir, ir, ir)
+    if details.full is None:
+        return Spliced(details.deep, details.deep, details.deep)
+    return splice(details.deep, details.full, details.openings)
+
+
+class _Both(Hints):
+    """Hints for the graph with its composites closed, and with them open."""
+
+    def __init__(self, closed: GraphIR, found: Spliced) -> None:
+        self.ir = found.base
+        self.parts = Hints(closed), Hints(found.opened)
+        shut, opened = self.parts
+        self.groups = opened.groups | shut.groups
+        self.heavy = opened.heavy | shut.heavy
+
+    def enters(self, link: Link) -> bool:
+        return any(
+            link.src in h.ir.items and link.dst in h.ir.items and h.enters(link) for h in self.parts
+        )
+
+    def columns(self) -> list[list[str]]:
+        first, second = (hints.columns() for hints in self.parts)
+        return [*first, *(column for column in second if column not in first)]
 
 
 class _Parts:

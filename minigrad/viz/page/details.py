@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..group import group, is_module, modules_of
-from ..ir import GraphIR, Path
+from ..ir import GraphIR, Item, Path
 from ..record import Record, Stats
+from ..shade import ColorBy
 from ..spy import Event
+from ..tape import Tape, saved_bytes
+from .opening import Opening, openings, representatives
 
 LONGEST = 6000  # tape lines whose backward pass a page can walk
+SEEN = ("values", "grads", "events", "seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,10 @@ class Details:
         closed: the boxes that are closed at first.
         full: the graph before folding: one item per tape line.
         values, grads, events, seconds: what `record` saw, by position on the tape.
+        saved: bytes that a line keeps for backward, by position.
+        openings: fused items that can be opened.
+        by: what the page colours nodes by at first: "", "grad", "time", "memory", "module" or
+            "given": what a function of that `name` said of each item.
     """
 
     deep: GraphIR
@@ -32,14 +41,21 @@ class Details:
     grads: dict[int, Stats] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     seconds: dict[int, float] = field(default_factory=dict)
+    saved: dict[int, int] = field(default_factory=dict)
+    openings: dict[str, Opening] = field(default_factory=dict)
+    by: str = ""
+    name: str = ""
+    given: dict[str, float | str] = field(default_factory=dict)
 
 
 def gather(
     folded: GraphIR,
     full: GraphIR,
+    tape: Tape,
     record: Record | None,
     model: Any,
     *,
+    color_by: ColorBy = None,
     depth: int,
     expand: Iterable[str] = (),
     max_nodes: int = 400,
@@ -49,9 +65,27 @@ def gather(
         return None
     deep = group(folded, 99, model, expand)
     closed = _closed(deep, depth, {tuple(e.split(".")) for e in expand})
-    if record is None:
-        return Details(deep, closed, full)
-    return Details(deep, closed, full, record.values, record.grads, record.events, record.seconds)
+    seen = {} if record is None else {k: getattr(record, k) for k in SEEN}
+    by, name, given = str(color_by or ""), "", {}
+    if callable(color_by):
+        by, name = "given", getattr(color_by, "__name__", "value").strip("<>")
+        given = _given(deep, color_by)
+    return Details(
+        deep, closed, full, **seen,
+        saved={at: size for at, node in enumerate(tape.lines) if (size := saved_bytes(node))},
+        openings=openings(tape, representatives(deep, full)),
+        by=by, name=name, given=given,
+    )  # fmt: skip
+
+
+def _given(deep: GraphIR, by: Callable[[Item], Any]) -> dict[str, float | str]:
+    """What the user's function says of each item."""
+    found = {id_: by(item) for id_, item in deep.items.items()}
+    return {
+        id_: x if isinstance(x, str) else float(x)
+        for id_, x in found.items()
+        if x is not None and (isinstance(x, str) or math.isfinite(x))
+    }
 
 
 def _closed(deep: GraphIR, depth: int, opened: set[Path]) -> frozenset[Path]:

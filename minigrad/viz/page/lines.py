@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from ...engine import OPS
@@ -26,7 +27,8 @@ def tape_data(
     lines have in common. `draw` makes the node of one line.
     """
     place = {item.id: i for i, item in enumerate(base.items.values())}
-    owner = {line: place[item.id] for item in base.items.values() for line in item.lines}
+    items = list(base.items.values())
+    owner = {line: i for i, item in enumerate(items) for line in item.lines}
     kinds: dict[tuple[Any, ...], int] = {}
     table: list[dict[str, Any]] = []
     lines: list[list[Any]] = []
@@ -35,6 +37,9 @@ def tape_data(
         if not item.lines:
             continue
         at = refs[item.id] = item.lines[0]
+        shown = items[owner[at]] if at in owner else item
+        if shown.kind == "gate":  # named by what it is for, which shows in the folded cell only
+            item = replace(item, kind="gate", title=shown.title)
         key = (item.op, item.kind, item.specs, item.params, item.title, item.name)
         if key not in kinds:
             kinds[key] = len(table)
@@ -73,9 +78,10 @@ def _kind(item: Item, draw: Callable[[Item], str]) -> dict[str, Any]:
 
 
 def _numbers(details: Details, at: int) -> list[Any]:
-    """Statistics of the value and of the gradient of a line, where they are known."""
+    """Statistics of a line's value and gradient, bytes kept, seconds; 0 where not known."""
     found = (details.values.get(at), details.grads.get(at))
     out: list[Any] = [0 if stats is None else _stats(stats) for stats in found]
+    out += [details.saved.get(at, 0), number(details.seconds.get(at, 0))]
     while out and out[-1] == 0:
         out.pop()
     return out

@@ -7,6 +7,7 @@ Nothing of the computation is kept for it: `Opening` holds shapes, numbers and s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from ..group import group
 from ..ir import BACKWARDS, Box, GraphIR, Item, Link, Path
 from ..roles import mark_gates
 from ..rules import rule_text
-from ..tape import Tape, spec_of
+from ..tape import Tape, argument, spec_of
 
 LARGEST = 2_000_000  # elements in all arguments
 LONGEST = 4000  # lines of a composite
@@ -65,7 +66,7 @@ def _opening(node: Node, slots: set[int]) -> Opening | None:
     args: list[Any] = []
     size = 0
     for i, (parent, slot) in enumerate(zip(node.parents, node.slots, strict=True)):
-        saved = node.inputs[i] if node.inputs is not None else None
+        saved = argument(node, i)
         if (saved is None and parent is None) or isinstance(saved, bool | int | float):
             args.append(saved)
             continue
@@ -124,12 +125,7 @@ def _composite(opening: Opening) -> _Composite | None:
     full, leaves = build(tape, Names())
     at = {id(a): i for i, a in enumerate(args) if isinstance(a, Tensor)}
     arguments = {id_: at[id(t)] for id_, t in leaves.items() if id(t) in at}
-    views = {
-        id_: i
-        for i, a in enumerate(args)
-        for id_, t in leaves.items()
-        if isinstance(a, Tensor) and id_ not in arguments and np.may_share_memory(t.data, a.data)
-    }
+    views = _views(full, leaves, opening.args, set(at.values()) - set(arguments.values()))
     folded = fold(full)
     for item in folded.items.values():
         if item.lines:
@@ -137,6 +133,25 @@ def _composite(opening: Opening) -> _Composite | None:
             item.doc, item.rule = op.doc, rule_text(op)
     mark_gates(folded)
     return _Composite(full, group(folded, 99), arguments, opening.slots, views)
+
+
+def _views(
+    full: GraphIR, known: Mapping[str, Tensor], args: tuple[Any, ...], unread: set[int]
+) -> dict[str, int]:
+    """Leaves that came and went inside: slices of an argument that needs no gradient are no lines.
+
+    Such an argument is read by no line; a leaf of its shape, but for the first axes, is part of it.
+    """
+    found: dict[str, int] = {}
+    for item in full.items.values():
+        if item.kind != "input" or item.id in known or not item.specs:
+            continue
+        (shape, dtype), *_ = item.specs
+        for i in sorted(unread):
+            arg = args[i]
+            if shape and str(arg.dtype) == dtype and tuple(arg.shape)[-len(shape) :] == shape:
+                found.setdefault(item.id, i)
+    return found
 
 
 @dataclass(slots=True)

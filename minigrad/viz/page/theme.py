@@ -6,6 +6,7 @@ Style sheets give every stand-in the colour of the theme, so light and dark shar
 from __future__ import annotations
 
 from ..style import DARK, LIGHT, Theme
+from .colours import variables
 
 ROLES = (
     "paper", "ink", "muted", "line", "forward", "gradient", "gradient_text", "box_line",
@@ -48,4 +49,4 @@ def _variables(look: Theme) -> str:
     out = [f"--{role.replace('_', '-')}:{getattr(look, role)}" for role in ROLES]
     for kind, (stroke, fill) in look.kinds.items():
         out += [f"--{kind}-stroke:{stroke}", f"--{kind}-fill:{fill}"]
-    return ";".join(out)
+    return ";".join([*out, variables(look)])

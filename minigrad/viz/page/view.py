@@ -9,12 +9,12 @@ def compose(data: dict[str, Any]) -> str:
     """DOT of the graph with the boxes that are closed at first; `compose.js` is its twin."""
     boxes, nodes = data["boxes"], data["nodes"]
     home = [_closed(boxes, node["box"]) for node in nodes]
-    names = [n["n"] if b < 0 else f"b{b}" for n, b in zip(nodes, home, strict=True)]
+    names = [_name(boxes, node, b) for node, b in zip(nodes, home, strict=True)]
     out = ["digraph minigrad {", *data["head"]]
     children: dict[int, list[tuple[str, int]]] = {-1: []}
     done: set[int] = set()
     for i, node in enumerate(nodes):
-        if home[i] >= 0 and home[i] in done:
+        if not names[i] or home[i] in done:
             continue
         box = node["box"] if home[i] < 0 else boxes[home[i]]["parent"]
         _open(children, boxes, box)
@@ -37,7 +37,7 @@ def compose(data: dict[str, Any]) -> str:
             out.append(f"graph {boxes[i]['cluster']}")
             stack.append(("end", i))
             stack += reversed(children[i])
-    shown = {node["n"] for i, node in enumerate(nodes) if home[i] < 0}
+    shown = {node["n"] for node, name in zip(nodes, names, strict=True) if node["n"] == name}
     for column in data["columns"]:
         kept = [name for name in column if name in shown]
         if len(kept) > 1:
@@ -45,6 +45,14 @@ def compose(data: dict[str, Any]) -> str:
     out += _edges(data["edges"], names, home)
     out.append("}")
     return "\n".join(out) + "\n"
+
+
+def _name(boxes: list[dict[str, Any]], node: dict[str, Any], home: int) -> str:
+    """What shows a node; "" where the other side of a fused op is shown."""
+    if home >= 0:
+        return "" if "face" in boxes[home] else f"b{home}"
+    opened = "opens" in node and not boxes[node["opens"]]["closed"]
+    return "" if opened else str(node["n"])
 
 
 def _closed(boxes: list[dict[str, Any]], box: int) -> int:
@@ -76,6 +84,8 @@ def _edges(edges: list[list[Any]], names: list[str], home: list[int]) -> list[st
     at: dict[str, int] = {}
     flows: dict[str, bool] = {}
     for src, dst, attributes, grad, *_ in edges:
+        if not names[src] or not names[dst]:
+            continue
         ends = f"{names[src]} -> {names[dst]}"
         text = f"{ends} {attributes}"
         if home[src] < 0 and home[dst] < 0:

@@ -45,7 +45,7 @@ const stats = (found) =>
       (found[4] ? `, ${found[4]} not finite` : "")
     : "";
 
-export function nodeCard(model, node, step) {
+export function nodeCard(model, node, step, on) {
   const one = node.lines.length === 1 ? node.lines[0] : null;
   const line = one !== null && model.tape[one] ? one : null;
   const place = [...model.around(node.box)].map((b) => model.boxes[b].title).reverse();
@@ -53,6 +53,10 @@ export function nodeCard(model, node, step) {
   return [
     ...head(node.kind, node.title, place.join(" › ")),
     node.doc ? h("p", {}, node.doc) : null,
+    node.opens !== undefined
+      ? h("button", { type: "button", class: "wide", onclick: () => on.toggle(node.opens) },
+          "Open: the same function in plain ops")
+      : null,
     ...(node.notes ?? []).map((note) => h("p", { class: "small" }, note)),
     facts([
       ["op", node.op && node.op !== node.title && node.kind !== "module" ? node.op : ""],
@@ -66,7 +70,7 @@ export function nodeCard(model, node, step) {
       [
         "tape",
         one !== null
-          ? `line ${one + 1}`
+          ? model.place(one).replace("tape ", "")
           : node.lines.length
             ? `${node.lines.length.toLocaleString("en-US")} lines`
             : "",
@@ -130,7 +134,7 @@ function strips(model, lines, step) {
 export function lineCard(model, line) {
   const kind = model.kind(line);
   return [
-    ...head("op", kind.title, `tape line ${line + 1}`),
+    ...head("op", model.titleOf(line), model.place(line)),
     kind.doc ? h("p", {}, kind.doc) : null,
     facts([
       ["op", kind.op !== kind.title ? kind.op : ""],
@@ -145,6 +149,16 @@ export function lineCard(model, line) {
   ];
 }
 
+function composite(model, box) {
+  const face = model.nodes[box.face];
+  const calls = face.lines.length;
+  return (
+    `The backward pass takes ${face.op} as one line, ${model.place(face.lines[0])}` +
+    (calls > 1 ? `; one of its ${calls} calls is drawn.` : ".") +
+    ` For the numbers inside: viz.record(loss, expand="${face.op}").`
+  );
+}
+
 /** A frame or the node it was closed to: open, close, show single steps. */
 export function boxCard(model, b, on) {
   const box = model.boxes[b];
@@ -152,10 +166,11 @@ export function boxCard(model, b, on) {
     ...head(box.kind, box.title, box.detail),
     facts([
       ["repeated", box.count > 1 ? `${box.count.toLocaleString("en-US")} times` : ""],
-      ["tape", `${box.lines.toLocaleString("en-US")} lines`],
+      [box.face === undefined ? "tape" : "inside", `${box.lines.toLocaleString("en-US")} lines`],
     ]),
+    box.face !== undefined ? h("p", { class: "small" }, composite(model, box)) : null,
     h("button", { type: "button", class: "wide", onclick: () => on.toggle(b) },
-      box.closed ? "Open" : "Close"),
+      box.closed ? "Open" : box.face === undefined ? "Close" : "Close: one fused op again"),
   ];
   if (box.body && !box.closed) {
     const { index } = box.clock;

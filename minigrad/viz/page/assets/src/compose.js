@@ -1,166 +1,244 @@
-// DOT of what is to be shown. With nothing opened it is the text of view.py, line by line.
+// DOT of what is to be shown. With no loop unfolded it is the text of view.py, line by line.
 
 const FAINT = "#01FE08"; // the stand-in of the theme's box line
 
 export function compose(model) {
-  const { nodes, boxes } = model;
+  const { nodes } = model;
   const out = ["digraph minigrad {", ...model.head];
-  const children = new Map([[-1, []]]);
-  const open = (box) => {
-    const chain = [];
-    for (; box >= 0 && !children.has(box); box = boxes[box].parent) chain.push(box);
-    for (const inner of chain.reverse()) {
-      children.set(inner, []);
-      children.get(boxes[inner].parent).push(["cluster", inner]);
-    }
-  };
-  const done = new Set();
-  const shown = new Set();
+  const tree = new Tree(model);
   nodes.forEach((node, i) => {
-    const closed = model.closed(node.box);
-    if (closed >= 0) {
-      if (done.has(closed)) return;
-      done.add(closed);
-      open(boxes[closed].parent);
-      children.get(boxes[closed].parent).push(["box", closed]);
-      return;
-    }
-    const loop = model.revealed(node.box);
-    if (loop >= 0) {
-      if (done.has(`r${loop}`)) return;
-      done.add(`r${loop}`);
-      open(loop);
-      children.get(loop).push(["steps", loop]);
-      return;
-    }
-    if (isState(model, node)) return;
-    shown.add(node.n);
-    open(node.box);
-    children.get(node.box).push(["node", i]);
+    if (!model.unfolded(node.box)) tree.put(i, model.shows(i), () => undefined, node.dot);
+    else for (const part of instances(model, i)) tree.put(i, part.name, part.of, part.dot);
   });
-  const stack = [...children.get(-1)].reverse();
-  while (stack.length) {
-    const [what, i] = stack.pop();
-    if (what === "end") out.push("}");
-    else if (what === "node") out.push(`${nodes[i].n} ${nodes[i].dot}`);
-    else if (what === "box") out.push(`b${i} ${boxes[i].dot}`);
-    else if (what === "steps") out.push(...steps(model, i));
-    else {
-      out.push(`subgraph cluster_${i} {`, `graph ${boxes[i].cluster}`);
-      stack.push(["end", i], ...[...children.get(i)].reverse());
-    }
-  }
+  out.push(...tree.text());
   for (const column of model.columns) {
-    const kept = column.filter((name) => shown.has(name));
+    const kept = column.filter((name) => tree.names.has(name));
     if (kept.length > 1) out.push(`{rank=same; edge [style=invis]; ${kept.join(" -> ")}}`);
   }
-  out.push(...edges(model), "}");
+  const edges = new Edges(model);
+  out.push(...edges.order, ...tree.inTime(edges), "}");
   return `${out.join("\n")}\n`;
 }
 
-/** States belong to the folded loop: where its steps are shown, values go from step to step. */
-export function isState(model, node) {
-  return node.kind === "state" && node.loop >= 0 && model.boxes[node.loop].shown !== null;
-}
-
-function steps(model, loop) {
-  const box = model.boxes[loop];
-  const out = [];
-  const groups = new Map();
-  for (const line of box.body) {
-    const k = model.repetition.get(line)[1];
-    if (!groups.has(k)) groups.set(k, []);
-    groups.get(k).push(line);
-  }
-  const leaves = ownLeaves(model, loop, groups);
-  for (let k = 0; k < box.count; k += 1) {
-    if (box.shown.has(k)) {
-      const title = box.one.replace("@@", String(model.index(loop, k)));
-      out.push(`subgraph cluster_${loop}_${k} {`, `graph ${title}`);
-      for (const line of groups.get(k)) out.push(`l${line} ${model.kind(line).dot}`);
-      for (const [ref, first] of leaves) {
-        if (first === k) out.push(`v${-ref} ${model.leaves[-1 - ref][4]}`);
-      }
-      out.push("}");
-      out.push(...inTime(model, loop, k, groups));
-    } else if (model.gapOf(loop, k) === k) {
-      let end = k;
-      while (end + 1 < box.count && !box.shown.has(end + 1)) end += 1;
-      const [from, to] = [model.index(loop, k), model.index(loop, end)];
-      const span = from === to ? from : `${from} … ${to}`;
-      out.push(`g${loop}_${k} ${model.gap.replace("@@", `${box.clock.index} = ${span}`)}`);
-      k = end;
+/** What shows the lines, the leaves or the states of a node, for each context one. */
+function instances(model, i) {
+  const node = model.nodes[i];
+  const found = new Map();
+  const add = (name, of, dot) => {
+    if (!name) return;
+    if (!found.has(name)) found.set(name, { name, of, dot });
+    else if (dot && !node.lines.length) found.get(name).dot = node.dot; // many leaves as one
+  };
+  if (node.kind === "state") {
+    for (const line of model.boxes[node.loop]?.body ?? []) {
+      add(model.shows(i, model.at(line)), model.at(line), node.dot);
     }
   }
-  return out;
+  for (const line of node.lines) add(model.showsLine(line), model.at(line), model.kind(line).dot);
+  model.leaves.forEach((leaf, k) => {
+    if (leaf[2] !== i) return;
+    const name = model.showsLine(-1 - k);
+    const readers = model.readers.get(-1 - k) ?? [];
+    const reader = readers.find((line) => model.shows(i, model.at(line)) === name);
+    if (reader !== undefined && !name.startsWith("g")) add(name, model.at(reader), leaf[4] ?? node.dot);
+  });
+  return found.values();
 }
 
-/** Leaves that stand inside the loop, each with the first of the shown steps that reads it. */
-function ownLeaves(model, loop, groups) {
-  const step = new Map();
-  for (const [k, lines] of groups) {
-    if (model.boxes[loop].shown.has(k)) for (const line of lines) step.set(line, k);
+/** Frames inside frames, and the nodes in them. */
+class Tree {
+  constructor(model) {
+    this.model = model;
+    this.children = new Map([["", []]]);
+    this.names = new Set();
+    this.loops = new Map(); // loop in its context → [[k, names], …] of its steps and gaps
   }
-  const first = new Map();
-  for (const [src, dst] of model.links) {
-    if (src >= 0 || !step.has(dst) || first.has(src)) continue;
-    if (model.showsLine(src) === `v${-src}`) first.set(src, step.get(dst));
+
+  put(i, name, of, dot) {
+    if (!name || this.names.has(name)) return;
+    this.names.add(name);
+    const { model } = this;
+    const { box } = model.nodes[i];
+    let home = "";
+    let context = "";
+    for (const b of box < 0 ? [] : [...model.boxes[box].around, box]) {
+      const around = model.boxes[b];
+      if (around.closed) return this.#add(home, [`b${b}${context}`, around.dot]);
+      home = this.#frame(home, `cluster_${b}${context}`, around.cluster);
+      if (!around.shown) continue;
+      const k = of(b);
+      const gap = !around.shown.has(k);
+      const steps = this.#steps(`${b}${context}`);
+      const first = gap ? model.gapOf(b, k) : k;
+      if (!steps.has(first)) steps.set(first, []);
+      steps.get(first).push(name);
+      if (gap) return this.#add(home, [name, this.#gap(b, first)]);
+      const title = around.one.replace("@@", String(model.index(b, k)));
+      home = this.#frame(home, `cluster_s${b}${context}t${k}`, title);
+      context += `t${k}`;
+    }
+    return this.#add(home, [name, dot]);
   }
-  return first;
+
+  #add(home, entry) {
+    this.children.get(home).push(entry);
+  }
+
+  #frame(home, name, attributes) {
+    if (!this.children.has(name)) {
+      this.children.set(name, []);
+      this.#add(home, [name, attributes, true]);
+    }
+    return name;
+  }
+
+  #steps(key) {
+    if (!this.loops.has(key)) this.loops.set(key, new Map());
+    return this.loops.get(key);
+  }
+
+  #gap(b, from) {
+    const { model } = this;
+    const box = model.boxes[b];
+    let to = from;
+    while (to + 1 < box.count && !box.shown.has(to + 1)) to += 1;
+    const [first, last] = [model.index(b, from), model.index(b, to)];
+    const span = from === to ? first : `${first} … ${last}`;
+    return model.gap.replace("@@", `${box.clock.index} = ${span}`);
+  }
+
+  text() {
+    const out = [];
+    const stack = [...this.children.get("")].reverse();
+    while (stack.length) {
+      const [name, attributes, frame] = stack.pop();
+      if (!name) out.push("}");
+      else if (!frame) out.push(`${name} ${attributes}`);
+      else {
+        out.push(`subgraph ${name} {`, `graph ${attributes}`);
+        stack.push([""], ...[...this.children.get(name)].reverse());
+      }
+    }
+    return out;
+  }
+
+  /** Invisible edges: what a step begins with stands to the right of the step before. */
+  inTime(edges) {
+    const out = [];
+    for (const steps of this.loops.values()) {
+      const order = [...steps.keys()].sort((a, b) => a - b);
+      const all = new Set([...steps.values()].flat());
+      order.slice(1).forEach((k, j) => {
+        const before = steps.get(order[j]).at(-1);
+        for (const name of steps.get(k)) {
+          const fed = (edges.into.get(name) ?? []).some((from) => all.has(from));
+          const leaf = !edges.into.has(name);
+          if (!fed && !(leaf && edges.leaves.has(name))) out.push(`${before} -> ${name} [style=invis]`);
+        }
+      });
+    }
+    return out;
+  }
 }
 
-/** Invisible edges: what a step begins with stands to the right of the step before. */
-function inTime(model, loop, k, groups) {
-  if (!k) return [];
-  const before = model.boxes[loop].shown.has(k - 1)
-    ? `l${groups.get(k - 1).at(-1)}`
-    : `g${loop}_${model.gapOf(loop, k - 1)}`;
-  const own = new Set(groups.get(k));
-  const body = new Set(model.boxes[loop].body);
-  const fed = new Set(model.links.filter(([s, d]) => own.has(d) && body.has(s)).map(([, d]) => d));
-  const first = groups.get(k).filter((line) => !fed.has(line));
-  return first.map((line) => `${before} -> l${line} [style=invis]`);
-}
+/** Arrows between what is shown. */
+class Edges {
+  constructor(model) {
+    this.model = model;
+    this.order = [];
+    this.merged = new Map();
+    this.into = new Map();
+    this.leaves = new Set();
+    const { nodes } = model;
+    const unfolded = nodes.map((node) =>
+      model.unfolded(node.box) || (node.kind === "state" && Boolean(model.boxes[node.loop]?.shown)));
+    for (const [src, dst, attributes, grad] of model.edges) {
+      if (unfolded[src] || unfolded[dst]) continue;
+      const plain = model.closed(nodes[src].box) < 0 && model.closed(nodes[dst].box) < 0;
+      this.#add(model.shows(src), model.shows(dst), attributes, grad, plain);
+    }
+    if (unfolded.some(Boolean)) this.#lines(unfolded);
+  }
 
-function edges(model) {
-  const { nodes } = model;
-  const order = [];
-  const merged = new Map();
-  const add = (from, to, attributes, grad, plain) => {
+  #add(from, to, attributes, grad, plain) {
     if (!from || !to) return;
     const text = `${from} -> ${to} ${attributes}`;
-    if (plain) order.push(text);
+    if (plain) this.order.push(text);
     else if (from !== to) {
       const ends = `${from} -> ${to}`;
-      const before = merged.get(ends);
+      const before = this.merged.get(ends);
       if (!before) {
-        merged.set(ends, { at: order.length, grad });
-        order.push(text);
+        this.merged.set(ends, { at: this.order.length, grad });
+        this.order.push(text);
+        if (!this.into.has(to)) this.into.set(to, []);
+        this.into.get(to).push(from);
       } else if (grad && !before.grad) {
         before.grad = true;
-        order[before.at] = text;
+        this.order[before.at] = text;
       }
     }
-  };
-  const single = (i) => model.revealed(nodes[i].box) >= 0 && model.closed(nodes[i].box) < 0;
-  const opened = nodes.map((node, i) => single(i) || isState(model, node));
-  for (const [src, dst, attributes, grad] of model.edges) {
-    if (opened[src] || opened[dst]) continue;
-    const plain = model.closed(nodes[src].box) < 0 && model.closed(nodes[dst].box) < 0;
-    add(model.shows(src), model.shows(dst), attributes, grad, plain);
   }
-  if (opened.some(Boolean)) {
+
+  /** Arrows of single repetitions, from the links between the lines of the tape. */
+  #lines(unfolded) {
+    const { model } = this;
+    const { nodes } = model;
     const style = (grad) => model.edges.find((e) => e[3] === grad && !e[4])?.[2] ?? "";
-    const styles = [style(false), style(true)].map((a) => a.replace(/ weight="[^"]*"/, ""));
-    for (const [src, dst, , grad] of model.links) {
-      const ends = [src, dst].map((ref) => (ref < 0 ? model.leaves[-1 - ref][2] : model.owner(ref)));
-      if (ends.some((i) => i >= 0 && opened[i])) {
-        const to = model.showsLine(dst);
-        if (model.showsLine(src).startsWith("v") && !to.startsWith("l")) continue;
-        const far = src < 0 && to.startsWith("g") ? `[color="${FAINT}" dir="none"]` : styles[grad];
-        add(model.showsLine(src), to, far, Boolean(grad), false);
+    const styles = [style(false), style(true)].map((a) => a.replace(/ (weight|minlen)="[^"]*"/g, ""));
+    const sources = new Map(); // node → arrows into it
+    for (const edge of model.edges) {
+      if (!sources.has(edge[1])) sources.set(edge[1], []);
+      sources.get(edge[1]).push(edge);
+    }
+    const plain = new Set(nodes.map((_, i) => (unfolded[i] ? "" : model.shows(i))));
+    for (const [src, dst, arg, grad] of model.links) {
+      for (const [from, to, state] of route(model, sources, src, dst, arg)) {
+        if (!from || !to || (plain.has(from) && plain.has(to))) continue;
+        const gap = to.startsWith("g");
+        const own = src < 0 && !plain.has(from);
+        if (own) this.leaves.add(from);
+        if (gap && own) continue;
+        const faint = src < 0 && gap ? `[color="${FAINT}" dir="none"]` : null;
+        this.#add(from, to, faint ?? (state || styles[grad]), Boolean(grad), false);
       }
     }
   }
-  return order;
+}
+
+/**
+ * The arrows of one link of the tape: through the states of the loops that stay folded, straight
+ * through those of unfolded ones. Walked from the reader to the source, over the folded graph.
+ */
+function route(model, sources, src, dst, arg) {
+  const { nodes } = model;
+  const origin = model.nodeOf(src);
+  const from = model.showsLine(src);
+  const out = [];
+  let to = model.showsLine(dst);
+  let line = dst;
+  let arrows = (sources.get(model.nodeOf(dst)) ?? []).filter((e) => e[6] === arg);
+  let through = "";
+  for (let depth = 0; depth < 9; depth += 1) {
+    const straight = arrows.some((e) => e[0] === origin);
+    const state = straight ? undefined : arrows.find((e) => nodes[e[0]].kind === "state");
+    if (!state) break;
+    const [s] = state;
+    const name = model.shows(s, model.at(line));
+    if (name) {
+      out.push([name, to, state[2]]);
+      to = name;
+      through = state[2];
+    }
+    const { loop, n } = nodes[s];
+    let next = s;
+    if (n.endsWith("in") && model.at(line)(loop) > 0) {
+      next = model.byName.get(n.replace(/in$/, "out"));
+      if (src >= 0) line = src;
+      const twin = model.shows(next, model.at(line));
+      if (twin) to = twin;
+    } else if (n.endsWith("out") && src >= 0) line = src;
+    arrows = sources.get(next) ?? [];
+  }
+  out.push([from, to, through && arrows.find((e) => e[0] === origin)?.[2]]);
+  return out;
 }

@@ -46,22 +46,26 @@ function select(name) {
   selected = name;
   stage.select(name);
   const box = /^(?:b|cluster_|g)(\d+)/.exec(name);
-  const line = /^l(\d+)$/.exec(name);
   const current = stepper.at ? model.steps[stepper.at - 1][0] : null;
-  if (line) card(lineCard(model, Number(line[1])));
-  else if (box) card(boxCard(model, Number(box[1]), on));
-  else if (/^v\d+$/.test(name)) {
-    const [, title, node] = model.leaves[Number(name.slice(1)) - 1];
-    card(nodeCard(model, { ...model.nodes[node], title, name: "", facts: {} }, current));
-  } else if (byName.has(name)) card(nodeCard(model, byName.get(name), current));
+  if (box) return card(boxCard(model, Number(box[1]), on));
+  const part = model.instance(name);
+  if (!part) return undefined;
+  const { node, lines, leaves, whole } = part;
+  if (whole) return card(nodeCard(model, node, current, on));
+  if (node.lines.length && lines.length === 1) return card(lineCard(model, lines[0]));
+  const title = leaves.length === 1 ? model.nameOf(leaves[0]) : node.title;
+  return card(nodeCard(model, { ...node, title, name: "", lines, facts: {} }, current, on));
 }
 
 function toggle(b) {
   const box = model.boxes[b];
   box.closed = !box.closed;
-  stage.focus = box.closed ? `b${b}` : `cluster_${b}`;
+  if (box.face !== undefined && !box.closed) model.fold(b);
+  const shut = box.face === undefined ? `b${b}` : model.nodes[box.face].n;
+  stage.focus = box.closed ? shut : `cluster_${b}`;
   selected = stage.focus;
-  card(boxCard(model, b, on));
+  if (box.closed && box.face !== undefined) select(selected);
+  else card(boxCard(model, b, on));
   return draw();
 }
 
@@ -74,8 +78,9 @@ function reveal(b, text) {
       if (t < box.count) chosen.add(model.index(b, t));
     }
   }
-  const lines = (box.lines / box.count) * chosen.size;
-  if (lines > 600) return say(`${chosen.size} steps are ${lines} nodes; choose fewer`);
+  const inside = model.nodes.filter((node) => [...model.around(node.box)].includes(b)).length;
+  const many = inside * chosen.size;
+  if (many > 600) return say(`${chosen.size} steps are ${many} nodes; choose fewer`);
   box.shown = chosen.size ? chosen : null;
   card(boxCard(model, b, on));
   return draw();
@@ -86,15 +91,15 @@ function reveal(b, text) {
 function mark(at) {
   if (!at) return stage.mark(null, [], null);
   const [line, sent] = model.steps[at - 1];
-  const passed = new Set(model.steps.slice(0, at - 1).map(([l]) => model.showsLine(l)));
+  const passed = new Set(model.steps.slice(0, at - 1).map(([l]) => model.spot(l)));
   const targets = new Set();
   for (const [, target] of sent) {
     if (target === null) continue;
-    targets.add(model.showsLine(target));
+    targets.add(model.spot(target));
     const state = stateOf(line, target);
     if (state) targets.add(state);
   }
-  const here = model.showsLine(line);
+  const here = model.spot(line);
   const folded = model.nodes[model.owner(line)]?.lines.length > 1;
   return stage.mark(here, [...targets], [...passed], folded ? model.time(line) : "");
 }
@@ -102,15 +107,14 @@ function mark(at) {
 /** A gradient that goes to the step before passes through the state between them. */
 function stateOf(line, target) {
   const owner = model.nodes[model.owner(line)];
-  const here = stage.parts?.get(model.showsLine(line));
-  if (!here || !owner) return "";
+  if (!owner || !model.showsLine(line)) return "";
   const to = target < 0 ? model.leaves[-1 - target][2] : model.owner(target);
   for (const [src, dst] of model.edges) {
     const state = model.nodes[src];
     if (model.nodes[dst] !== owner || state.kind !== "state") continue;
     const fed = model.edges.some(([a, b]) => b === src && a === to);
     const twin = model.nodes.findIndex((n) => n.n === state.n.replace(/in$/, "out"));
-    if (fed || model.edges.some(([a, b]) => b === twin && a === to)) return state.n;
+    if (fed || model.edges.some(([a, b]) => b === twin && a === to)) return model.shows(src, model.at(line));
   }
   return "";
 }
@@ -150,7 +154,7 @@ function welcome() {
 
 function every(closed) {
   model.boxes.forEach((box) => {
-    box.closed = closed && box.parent < 0;
+    box.closed = box.face !== undefined || (closed && box.parent < 0);
     box.shown = null;
   });
   return draw();
@@ -173,6 +177,7 @@ function save() {
   const parts = [...stage.svg.querySelectorAll(":not(.fold, .fold *, .tag, .tag *)")];
   [...copy.querySelectorAll("*")].forEach((element, i) => {
     const style = getComputedStyle(parts[i]);
+    element.removeAttribute("style");
     for (const key of ["fill", "stroke"]) {
       if (element.hasAttribute(key)) element.setAttribute(key, style[key]);
     }

@@ -53,6 +53,7 @@ export class Stage {
     if (paper) paper.remove();
     this.parts = new Map();
     this.lines = new Map();
+    this.frames = new Map();
     for (const g of svg.querySelectorAll("g.node, g.edge, g.cluster")) {
       const title = g.querySelector(":scope > title");
       const name = g.dataset.name ?? title?.textContent ?? "";
@@ -79,19 +80,41 @@ export class Stage {
     g.addEventListener("focus", () => this.#rove(name));
     g.addEventListener("click", () => !this.camera.dragged && this.on.select(name));
     g.addEventListener("keydown", (event) => this.#walk(event, name));
-    if (/^b\d+$/.test(name)) {
+    const closed = /^b(\d+)/.exec(name)?.[1] ?? this.model.nodes[this.model.byName.get(name)]?.opens;
+    if (closed !== undefined) {
+      g.classList.add("closed");
       g.addEventListener("dblclick", (event) => {
         event.stopPropagation();
-        this.on.toggle(Number(name.slice(1)));
+        this.on.toggle(Number(closed));
       });
+      this.#plus(g, Number(closed));
     }
+  }
+
+  /** What can be opened has a sign for it on its corner; by keyboard, its card opens it. */
+  #plus(g, box) {
+    const { x, y, width } = g.querySelector(".shape").getBBox();
+    const [cx, cy] = [x + width - 3, y + 3];
+    const sign = s(
+      "g",
+      { class: "fold plus", "aria-hidden": "true" },
+      s("circle", { cx, cy, r: 7.5 }),
+      s("path", { d: `M${cx - 4} ${cy}h8M${cx} ${cy - 4}v8` }),
+    );
+    sign.addEventListener("click", (event) => {
+      if (this.camera.dragged) return;
+      event.stopPropagation();
+      this.on.toggle(box);
+    });
+    g.append(sign);
   }
 
   /** A frame: its corner closes it, its title selects it. */
   #cluster(g, name) {
     const box = Number(/^cluster_(\d+)/.exec(name)?.[1] ?? -1);
     const shape = g.querySelector("path, polygon");
-    if (box < 0 || !shape || /_\d+_\d+$/.test(name)) return;
+    if (box < 0 || !shape) return;
+    this.frames.set(name, g);
     const { x, y, width } = shape.getBBox();
     const title = this.model.boxes[box].title;
     const button = s(
@@ -194,17 +217,21 @@ export class Stage {
     }
     if (!at && !passed) return;
     for (const name of passed) this.parts.get(name)?.classList.add("passed");
-    this.parts.get(at)?.classList.add("at");
+    this.#place(at)?.classList.add("at");
     for (const target of targets) {
-      this.parts.get(target)?.classList.add("reached");
+      this.#place(target)?.classList.add("reached");
       for (const line of this.lines.get(`${target}->${at}`) ?? []) {
         line.classList.add("flow");
         line.parentNode.append(line);
       }
     }
     const part = this.parts.get(at);
-    if (part && time) this.#tag(part, time);
+    if (part && time && !this.frames.has(at)) this.#tag(part, time);
     if (at) this.reveal(at);
+  }
+
+  #place(name) {
+    return this.frames.get(name) ?? this.parts.get(name);
   }
 
   /** A small flag on a node: the step of the loop it stands at. */
