@@ -29,6 +29,14 @@ from .view import compose
 
 ASSETS = Path(__file__).parent / "assets"
 LIMIT = 20.0  # seconds for the first layout here; after that the page lays out itself
+Key = list[tuple[str, tuple[str, ...], str]]
+SIGNS = {  # the shapes of the kinds, in the legend
+    "parameter": "M3 3.5c0-3.2 14-3.2 14 0v6c0 3.2-14 3.2-14 0zc0 2.6 14 2.6 14 0",
+    "input": "M5.5 1.5h13l-4 10h-13z",
+    "state": "M2 1.5h11l5 5-5 5H2z",
+    "gate": "M4.5 1.5h11q3 0 3 3v4q0 3-3 3h-11q-3 0-3-3v-4q0-3 3-3z",
+    "loss": "M5.5 1.5h9l4 5-4 5h-9l-4-5z",
+}
 _TITLED = re.compile(r'<g id="[^"]*" class="(node|edge|cluster)">\s*<title>([^<]*)</title>')
 _ROOT = re.compile(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>\s*(<g id="[^"]*" class="graph"[^>]*>)')
 _CELL = re.compile(
@@ -58,7 +66,10 @@ def html_page(
         theme: "dark" fixes the theme; "light" follows the reader's.
         interactive: False: picture and table, without a script.
     """
+    details = details if interactive else None
     page = page_data(ir, details, show)
+    painted = details is None and any("shade" in item.facts for item in ir.items.values())
+    fixed = theme if painted or theme == "dark" else ""  # painted in the colours of one theme
     picture = _picture(compose(page.data), engine)
     style = stylesheet() + "\n" + _asset("page.css")
     script = _asset("page.js") if interactive else ""
@@ -75,7 +86,7 @@ def html_page(
     title = page.data["title"]
     parts = [
         "<!doctype html>",
-        f'<html lang="en"{" data-theme=dark" if theme == "dark" else ""}>',
+        f'<html lang="en"{f" data-theme={fixed}" if fixed else ""}>',
         '<head><meta charset="utf-8">',
         f'<meta http-equiv="Content-Security-Policy" content="{content}">',
         '<meta name="viewport" content="width=device-width,initial-scale=1">',
@@ -83,7 +94,7 @@ def html_page(
         f"<title>{markup(title)}</title>",
         f"<style>{style}</style></head>",
         f'<body class="{"live" if interactive else "still"}">',
-        _header(page.data),
+        _header(page.data, ir.key if painted else []),
         _main(page.data, picture),
     ]
     if interactive:
@@ -140,33 +151,44 @@ def _cell(found: re.Match[str]) -> str:
     return f'<path fill="{fill}" d="M{x} {y}h{width}v{height}h-{width}z"/>'
 
 
-def _header(data: Mapping[str, Any]) -> str:
+def _header(data: Mapping[str, Any], key: Key) -> str:
     notes = " · ".join(markup(n, 300) for n in data["notes"])
     banner = f'<p class="banner">{markup(data["banner"])}</p>' if data["banner"] else ""
     return (
         f'<header><div class="words"><h1 id="title">{markup(data["title"])}</h1>'
-        f'<p id="notes">{notes}</p>{banner}</div>{_legend(data)}'
+        f'<p id="notes">{notes}</p>{banner}</div>{_legend(data, key)}'
         '<div id="tools" role="toolbar" aria-label="View"></div></header>'
     )
 
 
-def _legend(data: Mapping[str, Any]) -> str:
-    def ramp(colours: tuple[str, ...]) -> str:
-        cells = "".join(
-            f'<rect x="{9 * i}" width="9.5" height="10" fill="{c}"/>' for i, c in enumerate(colours)
-        )
-        width = 9 * len(colours)
-        return f'<svg class="ramp" width="{width}" height="10" aria-hidden="true">{cells}</svg>'
-
+def _legend(data: Mapping[str, Any], painted: Key) -> str:
+    """What kinds and colours mean; `painted` explains fills that are part of the picture."""
+    kinds = {node["kind"] for node in data["nodes"]}
+    key = "".join(
+        f'<span><svg class="kind-sign {kind}" width="20" height="13" aria-hidden="true">'
+        f'<path d="{sign}"/></svg> {kind}</span>'
+        for kind, sign in SIGNS.items()
+        if kind in kinds
+    )
+    for before, scale, after in painted:
+        key += f"<span>{markup(before)} {_ramp(scale)} {markup(after)}</span>"
     words = '<span class="forward">forward →</span><span class="gradient">← gradient</span>'
     scales = ""
     if data["scale"]:
         low, high = data["scale"]
         scales = (
-            f"<span>value min {ramp(CIVIDIS)} max</span>"
-            f"<span>‖gradient‖ {low} {ramp(VERMILION)} {high} (log)</span>"
+            f"<span>value min {_ramp(CIVIDIS)} max</span>"
+            f"<span>‖gradient‖ {low} {_ramp(VERMILION)} {high} (log)</span>"
         )
-    return f'<p class="legend">{words}{scales}</p>'
+    return f'<p class="legend"><span id="key">{key}</span>{words}{scales}</p>'
+
+
+def _ramp(colours: tuple[str, ...]) -> str:
+    cells = "".join(
+        f'<rect x="{9 * i}" width="9.5" height="10" fill="{c}"/>' for i, c in enumerate(colours)
+    )
+    width = 9 * len(colours)
+    return f'<svg class="ramp" width="{width}" height="10" aria-hidden="true">{cells}</svg>'
 
 
 def _main(data: Mapping[str, Any], picture: str) -> str:

@@ -1,6 +1,7 @@
 // The page: reads its data, wires the parts together.
 
 import { boxCard, lineCard, nodeCard } from "./card.js";
+import { Colours } from "./colours.js";
 import { compose } from "./compose.js";
 import { $, h } from "./dom.js";
 import { Engine, Superseded, unpack } from "./engine.js";
@@ -12,6 +13,7 @@ const model = new Model(JSON.parse(await unpack($("data").textContent)));
 const engine = new Engine($("viz").textContent);
 const on = { select, toggle, reveal };
 const stage = new Stage(model, on);
+const colours = new Colours(model, stage);
 const stepper = new Stepper(model, $("stepper"), step);
 const byName = new Map(model.nodes.map((node) => [node.n, node]));
 let selected = null;
@@ -25,6 +27,7 @@ async function draw() {
   try {
     const svg = await engine.layout(compose(model));
     stage.show(svg);
+    colours.paint();
     say("");
     if (stepper.at) mark(stepper.at);
     else if (selected) stage.select(selected);
@@ -128,11 +131,12 @@ function step(at) {
 }
 
 function welcome() {
+  const shown = new Set(model.nodes.map((_, i) => model.shows(i)).filter(Boolean)).size;
   const counted = `${model.lines.toLocaleString("en-US")} tape line${model.lines === 1 ? "" : "s"}`;
   const key = (keys, does) => [h("dt", {}, keys), h("dd", {}, does)];
   card([
     h("h2", {}, "This graph"),
-    h("p", {}, `${counted}, drawn as ${model.nodes.length} nodes.`),
+    h("p", {}, `${counted}, drawn as ${shown} nodes.`),
     ...model.notes.slice(1).map((note) => h("p", { class: "small" }, note)),
     h("p", {}, "Select a node to read about it."),
     model.steps.length
@@ -211,6 +215,7 @@ $("tools").append(
     ["◐", "Light or dark", theme, "theme"],
     ["SVG", "Save the picture", save],
   ]),
+  colours.control,
 );
 $("tabling").setAttribute("aria-pressed", "false");
 
@@ -229,7 +234,9 @@ document.addEventListener("keydown", (event) => {
   keys[event.key]();
 });
 
-window.minigrad = { model, stage, stepper, engine, compose: () => compose(model), reveal, toggle };
+window.minigrad = { model, stage, colours, stepper, engine, compose: () => compose(model), reveal, toggle };
 welcome();
-if (stage.show(null)) document.body.dataset.drawn = "1";
-else draw();
+if (stage.show(null)) {
+  colours.paint();
+  document.body.dataset.drawn = "1";
+} else draw();
