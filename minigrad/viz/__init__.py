@@ -21,6 +21,7 @@ from .instruments import (
 )
 from .ir import Box, GraphIR, Item, Link
 from .listing import listing
+from .program import draw_program
 from .record import Record, Stats, record
 from .tape import scope
 
@@ -34,6 +35,7 @@ __all__ = [
     "Stats",
     "attention_svg",
     "draw_graph",
+    "draw_program",
     "gate_activations",
     "gate_map",
     "gradient_through_time",
