@@ -21,7 +21,7 @@ import minigrad as mg
 from minigrad.engine import OPS, Op
 from minigrad.testing import check_jvp, gradcheck
 from minigrad.testing.samples import Draw, Sample, table
-from minigrad.viz.rules import rule_text
+from minigrad.viz.rules import formula_text
 
 PAGE = Path(__file__).with_name("ops.md")
 PASSED, FAILED, NONE = "✓", "✗", "·"
@@ -315,7 +315,7 @@ def differentiable(op: Op) -> str:
 
 def row(op: Op) -> str:
     """One line of the table."""
-    rule = rule_text(op)
+    rule = formula_text(op)
     if op.plain is not None:
         rule = f"{rule}; composite" if rule else "composite"
     call = f"`{op.name}{_signature(op)}`"

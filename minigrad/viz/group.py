@@ -9,7 +9,6 @@ from typing import Any
 
 from .ir import BACKWARDS, DERIVED, FORWARD, Box, GraphIR, Item, Path, joined
 
-
 PHASES = (
     ("forward", ""),
     ("backward", "from the rules of the forward lines"),

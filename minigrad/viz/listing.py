@@ -10,7 +10,7 @@ from ..engine import Node, Tensor
 from .build import Names, build
 from .escape import clean
 from .ir import GraphIR, Item, shape_text
-from .rules import rule_text
+from .rules import formula_text
 from .tape import Tape, saved_bytes
 
 HEAD = ("line", "op", "inputs", "shape", "dtype", "saved", "rule", "source")
@@ -70,7 +70,7 @@ def _row(item: Item, node: Node, sources: dict[str, list[str]]) -> tuple[str, ..
         "  ".join(shape_text(shape) for shape, _ in item.specs),
         "  ".join(dict.fromkeys(dtype for _, dtype in item.specs)),
         f"{saved_bytes(node):,}" if node.inputs is not None else "freed",
-        rule_text(node.op),
+        formula_text(node.op),
         f"{PurePath(place[0]).name}:{place[1]}" if place is not None else "",
     )
 

@@ -45,8 +45,10 @@ def overlay(ir: GraphIR, seen: Record, extra: dict[str, float]) -> None:
 
 
 def _scale(seen: Record, extra: dict[str, float]) -> tuple[float, float]:
-    """The ends of the scale of gradients. The loss starts with 1 whatever it is: that is left out
-    where there are others, so that the colours are spent on what differs.
+    """The ends of the scale of gradients.
+
+    The loss starts with 1 whatever it is: that is left out where there are others, so that the
+    colours are spent on what differs.
     """
     at = {line for line, node in enumerate(seen.tape.lines) if node.specs[0][0] == ()}
     inner = [s.norm for line, g in seen.grads.items() if line not in at for s in (g, *g.steps)]

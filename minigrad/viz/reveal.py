@@ -1,9 +1,10 @@
-"""Chosen steps of a folded loop: `expand={"lstm": [3, 4, 19]}` shows these, and folds the others."""
+"""Chosen steps of a folded loop: `expand={"lstm": [3, 4, 19]}` shows these, the others folded."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from ..errors import ConfigError
@@ -66,7 +67,7 @@ class Revealer:
             return [Part(run, kind, whole)]
         bounds = sorted({0, run.count, *steps, *(s + 1 for s in steps)})
         found = []
-        for start, stop in zip(bounds, bounds[1:], strict=False):
+        for start, stop in pairwise(bounds):
             piece = replace(run, start=run.start + start * run.period, count=stop - start)
             clock = Clock(INDEX[kind], stop - start, backwards, start, run.count)
             found.append(Part(piece, kind, clock, name))

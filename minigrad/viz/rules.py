@@ -1,24 +1,55 @@
-"""What an op's derivative rule says, read from its own source: `x: g * (1 - y * y)`.
+"""What an op's derivative rule says: in words and as formulas, `x: g (1 − y²)`.
 
-The rule is written once, below its op; the picture quotes it.
+Those of minigrad's ops are told in `words`; a rule of a user's op is quoted from its own source.
 """
 
 from __future__ import annotations
 
 import ast
 import inspect
+import re
 from functools import cache
 from typing import Any
 
+from .words import RULES
+
+
+def rule_words(op: Any) -> str:
+    """The rule of an op in words; for one that is not known here, what its docstring says."""
+    if _told(op):
+        return RULES[op.name][0]
+    if getattr(op, "fused", False):
+        return "a backward pass written by hand"
+    return ""
+
+
+def rule_formulas(op: Any) -> list[tuple[str, str]]:
+    """(argument, formula) for each array argument that has a gradient."""
+    names = tuple(op.arrays) or ("xs",)
+    if _told(op):
+        found: list[str] = list(RULES[op.name][1:])
+    else:
+        found = _rules(inspect.getsourcefile(op.forward) or "").get(op.name, [])
+    pairs = zip(names, found, strict=False)
+    return [(name, text) for name, text in pairs if text and text != "None"]
+
 
 def rule_text(op: Any) -> str:
-    """The rules of an op, one part per array argument; empty where there is no source to read."""
-    found = _rules(inspect.getsourcefile(op.forward) or "").get(op.name)
-    if not found:
-        return "hand-written backward" if getattr(op, "fused", False) else ""
-    names = tuple(op.arrays) or ("xs",)
-    pairs = zip(names, found, strict=False)
-    return ";  ".join(f"{name}: {text}" for name, text in pairs if text and text != "None")
+    """Words and formulas in one text, parts divided by a semicolon and two spaces."""
+    words = rule_words(op)
+    return ";  ".join([words] * bool(words) + [f"{name}: {f}" for name, f in rule_formulas(op)])
+
+
+def formula_text(op: Any) -> str:
+    """The formulas alone, or the words where there are none."""
+    formulas = rule_formulas(op)
+    return ";  ".join(f"{name}: {f}" for name, f in formulas) or rule_words(op)
+
+
+def _told(op: Any) -> bool:
+    """Whether `words` tells of this op: not of a user's op that has the same name."""
+    module = getattr(op, "__module__", "") or ""
+    return op.name in RULES and (module.startswith("minigrad.") or op.name == "checkpoint")
 
 
 @cache
@@ -44,8 +75,9 @@ def _rules(file: str) -> dict[str, list[str]]:
 
 
 def _text(rule: ast.expr, functions: dict[str, ast.FunctionDef]) -> str:
+    """A lambda's body; of a function its docstring, its only line, or its name in words."""
     if isinstance(rule, ast.Lambda):
-        return ast.unparse(rule.body)
+        return _plain(ast.unparse(rule.body))
     if isinstance(rule, ast.Name) and rule.id in functions:
         body = functions[rule.id].body
         doc = ast.get_docstring(functions[rule.id])
@@ -53,6 +85,11 @@ def _text(rule: ast.expr, functions: dict[str, ast.FunctionDef]) -> str:
             return doc.split("\n")[0].rstrip(".")
         last = body[-1]
         if isinstance(last, ast.Return) and last.value is not None and len(body) == 1:
-            return ast.unparse(last.value)
-        return rule.id
-    return ast.unparse(rule)
+            return _plain(ast.unparse(last.value))
+        return rule.id.strip("_").replace("_", " ")
+    return _plain(ast.unparse(rule))
+
+
+def _plain(source: str) -> str:
+    """Source without the underscores of private names."""
+    return re.sub(r"(?<![\w.])_+(?=[a-zA-Z])", "", source)

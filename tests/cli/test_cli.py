@@ -114,7 +114,7 @@ def test_tape(capsys):
     assert set(line) == {"─", " "}
     assert rows[0].split()[:7] == ["1", "linear", "input,", "0.weight,", "0.bias", "(2,", "3)"]
     assert rows[1].split()[:3] == ["2", "tanh", "%1"]
-    assert "x: g * (1 - y * y)" in rows[1]
+    assert "x: g (1 − y²)" in rows[1]
     assert "float32" in rows[1]
     assert " 24 " in rows[1]  # six numbers of four bytes
     assert rows[1].endswith("script.py:17")
@@ -127,7 +127,7 @@ def test_tape_names_one_of_several_outputs(capsys):
     assert main(["tape", at("recurrent")]) == 0
     out = capsys.readouterr().out
     assert "%1.0" in out
-    assert "hand-written backward" in out
+    assert "x: daₜ W" in out
 
 
 def test_tape_of_a_freed_one_and_the_last_lines(capsys):

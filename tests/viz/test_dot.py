@@ -117,7 +117,7 @@ def test_no_addresses_and_no_places_by_default():
 def test_details():
     output, params = nets.mlp()
     cards = viz.draw_graph(output, params=params, detail="cards").source
-    assert "g * (1 - y * y)" in cards  # the rule of tanh, as it is written
+    assert "g (1 − y²)" in cards  # the rule of tanh
     tape = viz.draw_graph(output, params=params, detail="tape").source
     assert tape.count("style=invis weight=50") == 7
 

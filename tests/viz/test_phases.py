@@ -1,4 +1,4 @@
-"""Graphs of gradients: which lines are the forward pass, which its rules, which the rules' rules."""
+"""Graphs of gradients: which lines are the forward pass, which came from rules, or from theirs."""
 
 from __future__ import annotations
 
