@@ -12,7 +12,7 @@ from .modes import MODES, detect_anomaly, enable_grad, is_grad_enabled, no_grad,
 from .op import Op
 from .operators import ops
 from .program import Compiled, Program, compile
-from .recording import before_replay, examine, fork, kernel, recording
+from .recording import before_replay, examine, fork, kernel, primitive, recording
 from .sparse import RowSparse
 from .tape import Node, backward, edge, pull
 from .tensor import Hook, Tensor, wrap
@@ -60,6 +60,7 @@ __all__ = [
     "no_grad",
     "op",
     "ops",
+    "primitive",
     "pull",
     "recording",
     "scope",

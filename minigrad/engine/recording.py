@@ -29,6 +29,18 @@ def kernel(function: Callable[..., Any], *args: Any, **params: Any) -> Any:
     )
 
 
+def primitive(function: Callable[..., Any], *args: Any, writes: tuple[int, ...]) -> None:
+    """`function(*args)` on arrays: code that NumPy does not see, such as a compiled loop.
+
+    It writes into the arguments at the positions `writes`, whole or in part, and returns nothing.
+    """
+    recorder = MODES.get().recorder
+    if recorder is None:
+        function(*args)
+    else:
+        recorder.primitive(function, args, writes)
+
+
 def before_replay(refresh: Callable[[], None]) -> None:
     """Call `refresh` now, and again before each replay.
 

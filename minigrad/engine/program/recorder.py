@@ -326,6 +326,17 @@ class Recorder:
         """Code on arrays that is no op."""
         return self.run(function.__name__.strip("_"), function, args, params)
 
+    def primitive(
+        self, function: Callable[..., Any], args: tuple[Any, ...], writes: tuple[int, ...]
+    ) -> None:
+        """Code that NumPy does not see."""
+        args = mapped(args, self.lift)
+        written = [args[i] for i in writes]
+        if any(target.ref.memory.constant for target in written):
+            raise Untraceable("a constant array is written to")
+        function(*_values(args))
+        self.line(function, _refs(args), {}, written)
+
     def examine(self, look: Callable[..., None], args: tuple[Any, ...]) -> None:
         """Look at values now, and in each replay."""
         args = mapped(args, self.lift)
