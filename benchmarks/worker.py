@@ -161,12 +161,12 @@ def answer(worker: Worker | None, command: dict[str, Any]) -> tuple[Worker | Non
             return worker, worker.hello()
         return worker, getattr(worker, what)(**command)
     except Exception as error:  # noqa: BLE001 (reported to the runner)
-        skip = type(error).__name__ == "SkipError" or (
-            what == "start" and isinstance(error, ImportError)
-        )
-        if not skip:
-            traceback.print_exc()
-        return worker, {"skip" if skip else "error": f"{type(error).__name__}: {error}"}
+        if type(error).__name__ == "SkipError":
+            return worker, {"skip": str(error)}
+        if isinstance(error, ModuleNotFoundError) and error.name == command.get("framework"):
+            return worker, {"skip": f"{error.name} is not installed"}
+        traceback.print_exc()
+        return worker, {"error": f"{type(error).__name__}: {error}"}
 
 
 def main() -> None:

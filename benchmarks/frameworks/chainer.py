@@ -55,6 +55,25 @@ class Chainer(Ops):
         weights, biases = (p[f"{name}.{part}_{kind}{end}"] for part in ("weight", "bias"))
         return [F.linear(x, F.transpose(w), b) for w, b in zip(weights, biases, strict=True)]
 
+    def lstm_cell(self, p: Any, name: str, end: str) -> Any:
+        """Its fused step, which wants the gates of a unit side by side: g, i, f, o."""
+
+        def together(kind: str) -> Any:
+            weights, biases = (
+                [p[f"{name}.{part}_{kind}{end}"][gate] for gate in (2, 0, 1, 3)]
+                for part in ("weight", "bias")
+            )
+            w = F.transpose(F.stack(weights, axis=2), (1, 2, 0))  # (H, 4, I)
+            return F.reshape(w, (-1, w.shape[2])), F.flatten(F.stack(biases, axis=1))
+
+        of_x, of_h = together("ih"), together("hh")
+
+        def step(x: Any, h: Any, c: Any) -> Any:
+            c, h = F.lstm(c, F.linear(x, *of_x) + F.linear(h, *of_h))
+            return h, c
+
+        return step
+
 
 class Work(PlainWork):
     """With its own optimisers."""

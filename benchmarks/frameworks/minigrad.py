@@ -58,6 +58,7 @@ class Work:
                 axes=self.workload.module.axes,
                 params=self.parameters,
                 workers=workers,
+                weights=getattr(self.workload.module, "shares", lambda *_: None)(*batch),
             )
         else:
             loss = self.loss(self.model, *batch)
@@ -76,6 +77,8 @@ class Work:
         return grads
 
     def parts(self) -> Any:
+        if self.options.get("workers"):
+            raise SkipError("there is no batch to split")
         return self.workload.module.minigrad_parts(self.workload.s, self.options)
 
 

@@ -46,21 +46,25 @@ class Ops:
         weights, biases = (p[f"{name}.{part}_{kind}{end}"] for part in ("weight", "bias"))
         return [self.matmul(x, w) + b for w, b in zip(weights, biases, strict=True)]
 
-    def lstm_step(self, p: Any, name: str, end: str, x: Any, h: Any, c: Any) -> Any:
-        """The next h and c."""
-        new, old = self.gates(p, "ih", name, end, x), self.gates(p, "hh", name, end, h)
-        i, f, g, o = (a + b for a, b in zip(new, old, strict=True))
-        c = self.sigmoid(f) * c + self.sigmoid(i) * self.tanh(g)
-        return self.sigmoid(o) * self.tanh(c), c
+    def lstm_cell(self, p: Any, name: str, end: str) -> Any:
+        """A function of x, h and c that gives the next h and c."""
+
+        def step(x: Any, h: Any, c: Any) -> Any:
+            new, old = self.gates(p, "ih", name, end, x), self.gates(p, "hh", name, end, h)
+            i, f, g, o = (a + b for a, b in zip(new, old, strict=True))
+            c = self.sigmoid(f) * c + self.sigmoid(i) * self.tanh(g)
+            return self.sigmoid(o) * self.tanh(c), c
+
+        return step
 
     def lstm(self, p: Any, name: str, end: str, steps: list[Any], lengths: Any = None) -> list[Any]:
         """h of each step; backwards, from each sequence's end, if the weights end in _reverse."""
         hidden = self.data(p[f"{name}.bias_hh{end}"][0]).size
         h = c = self.leaf(np.zeros((len(steps[0]), hidden), np.float32))
-        reverse = end.endswith("_reverse")
+        cell, reverse = self.lstm_cell(p, name, end), end.endswith("_reverse")
         outputs = []
         for t in reversed(range(len(steps))) if reverse else range(len(steps)):
-            h, c = self.lstm_step(p, name, end, steps[t], h, c)
+            h, c = cell(steps[t], h, c)
             if reverse and lengths is not None and (lengths <= t).any():
                 inside = self.leaf((t < lengths)[:, None].astype(np.float32))
                 h, c = self.multiply(h, inside), self.multiply(c, inside)
@@ -148,7 +152,7 @@ class PlainWork:
         return leaf.grad
 
     def place(self, batch: Batch) -> Batch:
-        return batch
+        return getattr(self.workload.module, "by_length", tuple)(batch)
 
     def parts(self) -> Any:
         return self.workload.module.plain_parts(self.ops, self.workload.s)

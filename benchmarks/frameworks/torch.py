@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import numpy as np
 import torch
 
 from benchmarks.workloads import Batch, Weights, Workload
@@ -33,7 +32,8 @@ class Work:
         self.model.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
 
     def place(self, batch: Batch) -> Batch:
-        return tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in batch)
+        batch = getattr(self.workload.module, "by_length", tuple)(batch)
+        return tuple(torch.from_numpy(array) for array in batch)
 
     def step(self, *batch: Any) -> float:
         loss = self.loss(self.model, *batch)

@@ -147,14 +147,14 @@ def in_plain(F: Any, s: Size) -> Any:
         keys = F.matmul(F.reshape(memory, (-1, s.H)), p["attention.memory_layer.weight"])
         keys = F.reshape(keys, (s.B, s.S, s.H))
         h, c, parts = states[-1], F.leaf(0 * F.data(states[-1])), []
-        v = F.reshape(p["attention.v"], (s.H, 1))
+        v, cell = F.reshape(p["attention.v"], (s.H, 1)), F.lstm_cell(p, "cell", "")
         for ids, next_ids in zip(target, after, strict=True):
             query = F.reshape(F.matmul(h, p["attention.query_layer.weight"]), (s.B, 1, s.H))
             scores = F.matmul(F.reshape(F.tanh(F.add(keys, query)), (-1, s.H)), v)
             weights = F.reshape(F.softmax(F.reshape(scores, (s.B, s.S))), (s.B, s.S, 1))
             context = F.sum(F.multiply(memory, weights), 1)
             word = F.take(p["target_embedding.weight"], ids)
-            h, c = F.lstm_step(p, "cell", "", F.concat([word, context]), h, c)
+            h, c = cell(F.concat([word, context]), h, c)
             logits = F.linear(p, "head", F.concat([h, context]))
             parts.append(F.cross_entropy(logits, next_ids))
         return F.mean(parts)

@@ -24,12 +24,23 @@ def shapes(s: Size) -> dict[str, tuple[int, ...]]:
 
 
 def batch(s: Size, rng: Any) -> Batch:
-    """Words (T, B) with zeros after a sentence's end, lengths (B,) from long to short, tags."""
-    lengths = np.sort(rng.integers(s.shortest, s.T + 1, s.B))[::-1].copy()
+    """Words (T, B) with zeros after a sentence's end, lengths (B,) in any order, tags."""
+    lengths = rng.integers(s.shortest, s.T + 1, s.B)
     lengths[0] = s.T
     inside = np.arange(s.T)[:, None] < lengths
     words = np.where(inside, rng.integers(1, s.V, (s.T, s.B)), 0)
     return words, lengths, np.where(inside, rng.integers(0, s.C, (s.T, s.B)), IGNORED)
+
+
+def by_length(batch: Batch) -> Batch:
+    """From long to short, for those who want it so: the same loss, the same gradients."""
+    order = np.argsort(-batch[1], kind="stable")
+    return tuple(np.ascontiguousarray(array[..., order]) for array in batch)
+
+
+def shares(words: Any, lengths: Any, tags: Any) -> Any:
+    """What each sentence counts in a mean over words, when the batch is split."""
+    return lengths
 
 
 def in_minigrad(s: Size) -> Any:
