@@ -183,8 +183,7 @@ class Arena:
     @property
     def places(self) -> list[Array]:
         """The part of `grad` for each leaf."""
-        _ = self.grad
-        return self._places
+        return self._places if self._grad is not None else (self.grad, self._places)[1]
 
     def claim(self) -> None:
         """To be called before `grad` is written to: leave it to whoever holds a gradient in it."""

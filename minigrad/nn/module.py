@@ -13,7 +13,7 @@ import numpy as np
 
 from ..backend import NAMESPACES, Device, device_of
 from ..backend import device as find_device
-from ..engine import MODES, Tensor
+from ..engine import MODES, Tensor, settle
 from ..errors import CheckpointError, DTypeError
 from ..ops import get_default_dtype
 
@@ -198,6 +198,7 @@ class Module:
             arrays = [t.data.astype(dtype) if t.dtype.kind in "fV" else t.data for t in tensors]
         for t, array in zip(tensors, arrays, strict=True):
             t.data, t.grad = array, None
+        settle(tensors)
         return self
 
     # -- state -------------------------------------------------------------------------------------

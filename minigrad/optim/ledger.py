@@ -8,8 +8,10 @@ time of a Python number.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 from ..backend import Array, on_cpu
 from ..engine import Arena, Tensor
@@ -25,13 +27,15 @@ class Cohort:
         params: the leaves.
         rows: the gradient is a RowSparse.
         blocks: the stretches of the arena that the update goes over; none: leaf by leaf.
+        size: elements in them.
         names: of the state arrays that are in use.
+        flats: those arrays.
         scalars: the numbers of the present step by name: 0-d arrays.
     """
 
     __slots__ = (
-        *("_numbers", "blocks", "group", "indices", "names", "numbers", "params", "rows"),
-        *("scalars",),
+        *("_numbers", "blocks", "flats", "group", "indices", "names", "numbers", "params", "rows"),
+        *("scalars", "size"),
     )
 
     def __init__(
@@ -43,27 +47,32 @@ class Cohort:
         if arena.flat and block and not rows:
             # Between two leaves are zeros, which are harmless but for 0 / (√0 + 0).
             self.blocks = blocks(arena, indices, block, apart=not group.get("eps", 1))
+        self.size = sum(b.stop - b.start for b in self.blocks)
         self.names: tuple[str, ...] | None = None
+        self.flats: list[Array] = []
         self.numbers: tuple[str, ...] = ()
         self.scalars: tuple[Array, ...] = ()
         self._numbers: Array = None
 
+    def take(self, ledger: Ledger, names: tuple[str, ...]) -> None:
+        """Use the state arrays of these names."""
+        self.names, self.flats = names, [ledger.flats[name] for name in names]
+
     def write(self, arena: Arena, values: Mapping[str, float]) -> None:
         """Set the numbers of the next step."""
-        device = arena.device
         if self.numbers != tuple(values):
             dtype = "float64" if arena.dtype == "float64" else "float32"
-            self._numbers = device.xp.zeros(len(values), dtype=dtype)
+            self._numbers = arena.device.xp.zeros(len(values), dtype=dtype)
             self.scalars = tuple([self._numbers[i, ...] for i in range(len(values))])
             self.numbers = tuple(values)
         given: Any = list(values.values())
-        if not on_cpu(device.xp):
-            given = device.asarray(given, dtype=self._numbers.dtype)
+        if type(self._numbers) is not np.ndarray:
+            given = arena.device.asarray(given, dtype=self._numbers.dtype)
         self._numbers[...] = given
 
     def shares(self, n: int) -> list[tuple[Block, ...]]:
         """The blocks in n shares of about the same size."""
-        share = math.ceil(sum(b.stop - b.start for b in self.blocks) / n)
+        share = math.ceil(self.size / n)
         found: list[list[Block]] = [[]]
         size = 0
         for block in self.blocks:
@@ -84,16 +93,31 @@ class Ledger:
         flats: the state arrays by name, each of the arena's layout.
         views: the part of each leaf, by name.
         cohorts: how the leaves fall into cohorts, by what tells them apart.
+        together: the one cohort of all of them, if the last step was taken together.
+        cpu: whether they are on the CPU.
+        key: their device and dtype.
     """
 
-    __slots__ = ("arena", "cohorts", "flats", "generation", "group", "views")
+    __slots__ = (
+        "arena",
+        "cohorts",
+        "cpu",
+        "flats",
+        "generation",
+        "group",
+        "key",
+        "together",
+        "views",
+    )
 
     def __init__(
         self, arena: Arena, group: dict[str, Any], state: Mapping[Tensor, dict[str, Any]]
     ) -> None:
         self.arena, self.group, self.generation = arena, group, arena.generation
+        self.cpu, self.key = on_cpu(arena.device.xp), (arena.device, arena.dtype)
         self.flats: dict[str, Array] = {}
         self.views: dict[str, list[Array]] = {}
+        self.together: list[Cohort] | None = None
         self.cohorts: dict[tuple[int | None, ...], list[Cohort]] = {}
         for i, p in enumerate(arena.params):
             for name, value in state.get(p, {}).items():
@@ -133,8 +157,3 @@ class Ledger:
 
 
 KEPT = 16  # ways to fall into cohorts that are remembered
-
-
-def total(cohorts: Iterable[Block]) -> int:
-    """Elements in some blocks."""
-    return sum(b.stop - b.start for b in cohorts)

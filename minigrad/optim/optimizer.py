@@ -1,25 +1,20 @@
-"""`Optimizer`: parameter groups, state, and the step that each rule fills in.
-
-A rule is written once, on arrays, with `out=` calls over scratch buffers: an update allocates
-nothing. Parameters and state lie in arenas, and updates run over them block by block, so that a
-block stays in cache between the passes over it.
-"""
+"""`Optimizer`: parameter groups, state, and the step over the arenas that hold them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import partial
 from numbers import Real
-from typing import Any, ClassVar
+from typing import Any
 
-from ..backend import Array, namespace, on_cpu
+from ..backend import Array
 from ..backend.threads import get_num_threads
 from ..engine import Arena, RowSparse, Tensor, arenas, before_replay, fork, kernel, stamp
-from ..engine.arena import dense, raw
-from ..engine.recording import guard
+from ..engine.arena import raw
+from ..engine.recording import guard, recording
 from ..errors import ConfigError, GradError
-from .blocks import Block
-from .ledger import Cohort, Ledger, total
+from .ledger import Cohort, Ledger
+from .rule import Rule
 from .saved import read_saved
 
 BLOCK = 1 << 16  # elements per block: a few arrays of float32 fit a 1 MB cache
@@ -27,7 +22,10 @@ DEVICE_BLOCK = 1 << 22  # on a GPU, where a block bounds only the scratch memory
 SHARE = 1 << 19  # elements that are worth a thread
 
 
-class Optimizer:
+Work = list[tuple[Ledger, Cohort, list[Any]]]
+
+
+class Optimizer(Rule):
     """Base class. `params` are Tensors, or dicts {"params": […], "lr": …} with own options.
 
     The parameters move into arenas, one per group, device and dtype: hold the Tensor, not its
@@ -35,19 +33,13 @@ class Optimizer:
     and of the state stay as they are, decay included, so a step costs the rows that were read.
     `maximize` climbs instead of descending.
 
-    Subclasses name their state arrays in `slots`, their numbers in `_numbers`, the options that
-    choose what is computed in `switches`, and write `_scalars` and `_update`.
+    Subclasses write a `Rule`.
 
     Attributes:
         param_groups: the options and parameters of each group.
         state: for each parameter its step count and state arrays, which are views of arenas.
         grad_scale: gradients are read times this number: 1 / (loss scale), or 1 / (machines).
     """
-
-    slots: ClassVar[tuple[str, ...]] = ()
-    switches: ClassVar[tuple[str, ...]] = ("maximize", "weight_decay")
-    buffers: ClassVar[int] = 2  # scratch arrays that the rule takes
-    whole: ClassVar[bool] = False  # the rule needs all of a parameter at once, not blocks or rows
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         entries = self._list(params)
@@ -153,62 +145,87 @@ class Optimizer:
         Raises: GradError if a gradient does not have the shape of its parameter; then nothing is
         updated.
         """
-        work = [(each, cohort) for each in self._current() for cohort in self._cohorts(each)]
+        work: Work = []
+        for ledger in self._current():
+            given = self._gradients(ledger)
+            work += [(ledger, cohort, given) for cohort in self._cohorts(ledger, given)]
         before_replay(partial(self._refresh, work))
-        guard(object(), partial(self._conditions, work))
-        for ledger, cohort in work:
+        if recording():
+            guard(object(), partial(self._conditions, work))
+        for ledger, cohort, given in work:
             if cohort.blocks:
-                self._step_flat(ledger, cohort)
+                self._step_flat(ledger, cohort, given)
             else:
                 for i in cohort.indices:
-                    self._step_one(ledger, cohort, i)
-        stamp([p for _, cohort in work for p in cohort.params])
+                    self._step_one(ledger, cohort, i, given[i])
+            stamp(cohort.params)
 
-    def _cohorts(self, ledger: Ledger) -> list[Cohort]:
+    def _gradients(self, ledger: Ledger) -> list[Any]:
+        """The gradients of an arena's parameters, as arrays."""
+        given: list[Any] = []
+        for p, shape in zip(ledger.arena.params, ledger.arena.shapes, strict=True):
+            g = p.grad
+            if type(g) is Tensor:
+                g = g.data
+                if g.shape != shape:
+                    raise GradError(f"step: a parameter {shape} has a gradient {g.shape}")
+            elif g is None:
+                ledger.together = None
+            else:
+                ledger.together = None
+                g = self._unusual(g, shape)
+            given.append(g)
+        return given
+
+    @staticmethod
+    def _unusual(g: Any, shape: tuple[int, ...]) -> Any:
+        """A gradient that is no plain Tensor, as arrays."""
+        if getattr(g, "shape", None) != shape:
+            given = getattr(g, "shape", type(g).__name__)
+            raise GradError(f"step: a parameter {shape} has a gradient {given}")
+        return raw(g) if isinstance(g, RowSparse | Tensor) else g
+
+    def _cohorts(self, ledger: Ledger, given: list[Any]) -> list[Cohort]:
         """The parameters of an arena that have a gradient: those with equal numbers together."""
-        arena, state = ledger.arena, self.state
+        if ledger.together is not None:
+            return ledger.together
         kept = self._numbers(ledger.group)
         seen: dict[Any, int] = {}
         codes: list[int | None] = []
-        for p, shape in zip(arena.params, arena.shapes, strict=True):
-            g = p.grad
+        for p, g in zip(ledger.arena.params, given, strict=True):
             if g is None:
                 codes.append(None)
-                continue
-            if getattr(g, "shape", None) != shape:
-                given = getattr(g, "shape", type(g).__name__)
-                raise GradError(f"step: a parameter {shape} has a gradient {given}")
-            own = state.get(p)
-            label: Any = 0 if own is None else own["step"]
-            if kept:
-                label = (label, *((own or kept)[name] for name in kept))
-            if isinstance(g, RowSparse):
+            elif type(g) is tuple:  # rows: by themselves
                 codes.append(~seen.setdefault(("rows", len(codes)), len(seen)))
             else:
+                own = self.state.get(p) or {"step": 0, **kept}
+                label = (own["step"], *[own[name] for name in kept])
                 codes.append(seen.setdefault(label, len(seen)))
-        return ledger.sorted(tuple(codes), 0 if self.whole else _block(arena))
+        return ledger.sorted(tuple(codes), 0 if self.whole else self._block(ledger))
 
-    def _refresh(self, work: list[tuple[Ledger, Cohort]]) -> None:
+    def _refresh(self, work: Work) -> None:
         """One step on: counts, and the numbers that the arrays' code reads."""
-        for ledger, cohort in work:
-            group = cohort.group
+        for ledger, cohort, _ in work:
+            group, state = cohort.group, self.state
             names, kept = self._names(group), self._numbers(group)
-            states = [self.state.get(p) for p in cohort.params]
-            if names != cohort.names or None in states:
-                states = [self._state(ledger, i, names) for i in cohort.indices]
-                cohort.names = names
-            step = states[0]["step"] + 1
-            scale = float(self.grad_scale)
-            values = {"gradient": -scale if group.get("maximize") else scale}
-            values |= self._scalars(group, step, states[0])
+            own: list[Any] = [state.get(p) for p in cohort.params]
+            if names != cohort.names or None in own:
+                own = [self._complete(ledger, i, names) for i in cohort.indices]
+                cohort.take(ledger, names)
+            # Those who step together once will again, while all have a gradient.
+            all_dense = len(own) == len(ledger.arena.params) and not cohort.rows
+            ledger.together = [cohort] if all_dense else None
+            step = own[0]["step"] + 1
+            values = self._scalars(group, step, own[0])
+            values["gradient"] = -self.grad_scale if group.get("maximize") else self.grad_scale
             cohort.write(ledger.arena, values)
-            for state in states:
-                state["step"] = step
+            for each in own:
+                each["step"] = step
                 if kept:
-                    self._advance(state, group, step)
+                    self._advance(each, group, step)
 
-    def _state(self, ledger: Ledger, i: int, names: tuple[str, ...]) -> dict[str, Any]:
-        """The state of a parameter, completed."""
+    def _complete(self, ledger: Ledger, i: int, names: tuple[str, ...]) -> dict[str, Any]:
+        """The state of a parameter, with what it lacked."""
         state = self.state.setdefault(
             ledger.arena.params[i], {"step": 0, **self._numbers(ledger.group)}
         )
@@ -217,173 +234,59 @@ class Optimizer:
                 state[name] = ledger.store(i, name, self._init(name, ledger.group))
         return state
 
-    def _conditions(self, work: list[tuple[Ledger, Cohort]]) -> Any:
+    def _conditions(self, work: Work) -> Any:
         """What a recorded step depends on beside arrays and numbers."""
-        self._current()
-        even = [len({self._label(p, c.group) for p in c.params}) for _, c in work]
-        where = [(ledger.arena.generation, id(ledger)) for ledger in self._ledgers]
-        return even, where, [self._structure(group) for group in self.param_groups]
+        where = [(id(ledger), ledger.generation) for ledger in self._current()]
+        even = [len({self._label(p, each.group) for p in each.params}) == 1 for _, each, _ in work]
+        return where, even, [self._structure(group) for group in self.param_groups]
 
     def _label(self, p: Tensor, group: dict[str, Any]) -> Any:
         own = self.state.get(p) or {"step": 0, **self._numbers(group)}
         return (own["step"], *(own[name] for name in self._numbers(group)))
 
-    def _structure(self, group: dict[str, Any]) -> Any:
-        """Which calls an update consists of."""
-        return self._scaled(group), [bool(group.get(name)) for name in self.switches]
-
-    def _scaled(self, group: dict[str, Any]) -> bool:
-        return bool(group.get("maximize")) or self.grad_scale != 1
-
-    def _step_flat(self, ledger: Ledger, cohort: Cohort) -> None:
+    def _step_flat(self, ledger: Ledger, cohort: Cohort, given: list[Any]) -> None:
         arena = ledger.arena
         arena.claim()
-        given: list[Any] = [None] * len(arena.params)
-        for i, p in zip(cohort.indices, cohort.params, strict=True):
-            g = p.grad.data
-            given[i] = None if g is arena.places[i] else g  # it lies in its place already
-        names = cohort.names or ()
-        flats = [ledger.flats[name] for name in names]
-        arrays = (arena.data, arena.grad, arena.places, given, flats, cohort.scalars)
-        threads = 1
-        if on_cpu(arena.device.xp) and arena.size >= 2 * SHARE:
-            threads = min(get_num_threads(), total(cohort.blocks) // SHARE)
-        if threads < 2:
-            kernel(self._sweep, *arrays, self._room(arena), cohort=cohort, blocks=cohort.blocks)
+        places = arena.places
+        arrays = (arena.data, arena.grad, places, given, cohort.flats, cohort.scalars)
+        threads = cohort.size // SHARE
+        if threads < 2 or not ledger.cpu or (threads := min(threads, get_num_threads())) < 2:
+            room = self._room(ledger, self._block(ledger))
+            kernel(self._sweep, *arrays, room, cohort=cohort, blocks=cohort.blocks)
             return
-        branches = [
-            partial(kernel, self._sweep, *arrays, self._room(arena, i), cohort=cohort, blocks=share)
-            for i, share in enumerate(cohort.shares(threads))
-        ]
+        branches = []
+        for i, share in enumerate(cohort.shares(threads)):
+            room = self._room(ledger, self._block(ledger), i)
+            branches.append(
+                partial(kernel, self._sweep, *arrays, room, cohort=cohort, blocks=share)
+            )
         fork(*branches)
 
-    def _sweep(
-        self,
-        data: Array,
-        grad: Array,
-        places: list[Array],
-        given: list[Any],
-        flats: list[Array],
-        scalars: tuple[Array, ...],
-        room: Array,
-        *,
-        cohort: Cohort,
-        blocks: tuple[Block, ...],
-    ) -> None:
-        """The update of some blocks of an arena; small gradients are copied side by side first."""
-        xp, group = namespace(data), cohort.group
-        n = dict(zip(cohort.numbers, scalars, strict=True))
-        scaled, last, flat = self._scaled(group), -1, grad
-        for start, stop, copies, source, offset in blocks:
-            for i in copies:
-                if given[i] is not None:
-                    places[i][...] = given[i]
-            if source < 0 or given[source] is None:
-                g = grad[start:stop]
-            else:
-                if source != last:
-                    last, flat = source, given[source].reshape(-1)
-                g = flat[start - offset : stop - offset]
-            scratch = [row[: stop - start] for row in room]
-            if scaled:
-                g = xp.multiply(g, n["gradient"], out=scratch[-1])
-            state = [a[start:stop] for a in flats]
-            self._update(xp, data[start:stop], g, state, n, scratch, group)
-
-    def _step_one(self, ledger: Ledger, cohort: Cohort, i: int) -> None:
+    def _step_one(self, ledger: Ledger, cohort: Cohort, i: int, g: Any) -> None:
         """A parameter by itself: row by row, or with a rule that needs all of it at once."""
-        arena = ledger.arena
-        p = arena.params[i]
         state = [ledger.views[name][i] for name in cohort.names or ()]
-        function = self._rows if cohort.rows and not self.whole else self._each
-        room = self._room(arena, size=arena.size if function == self._each else BLOCK)
-        kernel(function, arena.views[i], raw(p.grad), state, cohort.scalars, room, cohort=cohort)
+        p = ledger.arena.views[i]
+        if cohort.rows and not self.whole:
+            room = self._room(ledger, self._block(ledger))
+            kernel(self._rows, p, g, state, cohort.scalars, room, cohort=cohort)
+        else:
+            room = self._room(ledger, p.size)
+            kernel(self._each, p, g, state, cohort.scalars, room, cohort=cohort)
 
-    def _each(
-        self,
-        p: Array,
-        g: Any,
-        state: list[Array],
-        scalars: tuple[Array, ...],
-        room: Array,
-        *,
-        cohort: Cohort,
-    ) -> None:
-        xp, g = namespace(p), dense(g)
-        n = dict(zip(cohort.numbers, scalars, strict=True))
-        scratch = [row[: p.size].reshape(p.shape) for row in room]
-        if self._scaled(cohort.group):
-            g = xp.multiply(g, n["gradient"], out=scratch[-1])
-        self._update(xp, p, g, state, n, scratch, cohort.group)
-
-    def _rows(
-        self,
-        p: Array,
-        g: Any,
-        state: list[Array],
-        scalars: tuple[Array, ...],
-        room: Array,
-        *,
-        cohort: Cohort,
-    ) -> None:
-        """The same update on the rows that have a gradient; the others are untouched."""
-        g = RowSparse(*g).coalesce()
-        rows = [a[g.indices] for a in (p, *state)]
-        flats = [a.reshape(-1) for a in (*rows, g.values)]
-        for start in range(0, flats[0].size, room.shape[1]):
-            part = [a[start : start + room.shape[1]] for a in flats]
-            self._each(part[0], part[-1], part[1:-1], scalars, room, cohort=cohort)
-        for a, new in zip((p, *state), rows, strict=True):
-            a[g.indices] = new
-
-    def _room(self, arena: Arena, branch: int = 0, *, size: int = 0) -> Array:
-        """Scratch arrays, as rows: shared by all calls, their contents are arbitrary."""
-        size = min(arena.size, max(size, _block(arena)))
-        key = arena.device, arena.dtype, branch
+    def _room(self, ledger: Ledger, size: int, branch: int = 0) -> list[Array]:
+        """Scratch arrays, shared by all calls: their contents are arbitrary."""
+        size = min(size, ledger.arena.data.size)
+        key = ledger.key, branch
         room = self._scratch.get(key)
-        if room is None or room.shape[1] < size:
-            room = arena.device.xp.empty((self.buffers + 1, size), dtype=arena.dtype)
+        if room is None or room[0].size < size:
+            xp, dtype = ledger.arena.device.xp, ledger.arena.dtype
+            room = [xp.empty(size, dtype=dtype) for _ in range(self.buffers + 1)]
             self._scratch[key] = room
         return room
 
-    # -- what a rule says ----------------------------------------------------------------------
-
-    def _names(self, group: dict[str, Any]) -> tuple[str, ...]:
-        """Those of `slots` that are used under these options."""
-        return self.slots
-
-    def _numbers(self, group: Mapping[str, Any]) -> dict[str, float]:
-        """The numbers kept for each parameter beside its arrays, as they start."""
-        return {}
-
-    def _advance(self, numbers: dict[str, Any], group: Mapping[str, Any], step: int) -> None:
-        """Set the numbers for the next step; `_scalars` finds the present ones in its `state`."""
-
-    def _init(self, name: str, group: Mapping[str, Any]) -> float:
-        """What a fresh state array is full of."""
-        return 0.0
-
-    def _scalars(
-        self, group: Mapping[str, Any], step: int, state: Mapping[str, Any]
-    ) -> dict[str, float]:
-        """The numbers of step `step`, by name: what `_update` finds in `n`."""
-        raise NotImplementedError
-
-    def _update(
-        self,
-        xp: Any,
-        p: Array,
-        g: Array,
-        state: list[Array],
-        n: dict[str, Array],
-        scratch: list[Array],
-        group: Mapping[str, Any],
-    ) -> None:
-        """Write the new values into p and the state arrays; all arrays have one shape.
-
-        Of `group`, only what `switches` names may be looked at: all else is in `n`, as 0-d arrays.
-        """
-        raise NotImplementedError
+    @staticmethod
+    def _block(ledger: Ledger) -> int:
+        return BLOCK if ledger.cpu else DEVICE_BLOCK
 
     # -- state ---------------------------------------------------------------------------------
 
@@ -423,10 +326,6 @@ class Optimizer:
     def __repr__(self) -> str:
         options = ", ".join(f"{k}={v}" for k, v in self.param_groups[0].items() if k != "params")
         return f"{type(self).__name__}({sum(p.size for p in self._params()):,} numbers, {options})"
-
-
-def _block(arena: Arena) -> int:
-    return BLOCK if on_cpu(arena.device.xp) else DEVICE_BLOCK
 
 
 _NOT_NEGATIVE = {
