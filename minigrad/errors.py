@@ -17,6 +17,7 @@ Each is also the built-in exception that Python programmers expect: ``except Val
     ├── CheckpointError     (ValueError)    a checkpoint that is broken, or does not fit the model
     ├── DataError           (ValueError)    a data set that is absent or malformed
     │   └── ChecksumError                   a data file whose contents are not the published ones
+    ├── ParallelError       (RuntimeError)  processes that train together, and one does not answer
     └── MissingExtraError   (ImportError)   an optional package is needed and not installed
 
 A message starts with the function's name and says what was given, what was expected, what to do:
@@ -41,6 +42,7 @@ __all__ = [
     "LinAlgError",
     "MinigradError",
     "MissingExtraError",
+    "ParallelError",
     "ShapeError",
     "missing_extra",
 ]
@@ -104,6 +106,10 @@ class DataError(MinigradError, ValueError):
 
 class ChecksumError(DataError):
     """A data file whose contents are not the published ones."""
+
+
+class ParallelError(MinigradError, RuntimeError):
+    """Processes train together, and one of them does not answer."""
 
 
 class MissingExtraError(MinigradError, ImportError):

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from minigrad.backend import initial_seed
 from minigrad.data.dataset import ArrayDataset, Dataset
-from minigrad.data.sequences import collate
+from minigrad.data.sequences import check_shard, collate
 from minigrad.errors import CheckpointError, ConfigError, ShapeError
 
 __all__ = ["BatchSampler", "BucketSampler", "DataLoader", "Sampler", "padding_waste"]
@@ -143,7 +143,9 @@ class DataLoader:
     Args: `batch_size` samples per batch, or None when every sample is a batch already; `shuffle`
     anew in every epoch from `seed` (default: the one given to `mg.manual_seed`); `drop_last` an
     incomplete batch; `sampler`, such as `BucketSampler`, instead of these four; `collate_fn` makes
-    a batch of a list of samples.
+    a batch of a list of samples; `shard` (rank, size) hands out every size-th sample of each batch,
+    from the rank-th: the share of one of `size` processes that train together, which all need the
+    same seed. The position is the same in all of them, for any number.
 
     An epoch that ran to its end is followed by the next one; an epoch that was left early starts
     again, in the same order, unless `load_state_dict` said where to go on.
@@ -164,6 +166,7 @@ class DataLoader:
         seed: int | None = None,
         sampler: Sampler | None = None,
         collate_fn: Callable[[list[Any]], Any] | None = None,
+        shard: tuple[int, int] = (0, 1),
     ) -> None:
         if sampler is not None and (
             batch_size not in (1, None) or shuffle or drop_last or seed is not None
@@ -174,7 +177,9 @@ class DataLoader:
             )
         if batch_size is None and sampler is None and (collate_fn is not None or drop_last):
             raise ConfigError("DataLoader: batch_size=None makes no batches to collate or to drop")
-        self.dataset = dataset
+        check_shard("DataLoader", shard)
+        self.dataset, self.shard = dataset, shard
+        self.share = 0
         self.single = batch_size is None and sampler is None
         self.sampler: Sampler = sampler or BatchSampler(
             len(dataset),
@@ -196,6 +201,9 @@ class DataLoader:
             self._plan = self.epoch, self.sampler.batches(self.epoch)
         return self._plan[1]
 
+    share: int
+    """How many examples of the last batch this process has: fewer than others, or 0, at the end."""
+
     def __len__(self) -> int:
         """The number of batches in the current epoch."""
         return len(self._batches())
@@ -212,6 +220,13 @@ class DataLoader:
         self._handed_out = 0
 
     def _batch(self, indices: Indices) -> Any:
+        rank, size = self.shard
+        if self.single:
+            self.share = getattr(self.dataset, "share", 1)
+        else:
+            mine = indices[rank::size]
+            self.share = len(mine)
+            indices = mine if len(mine) else indices[:1]  # a stand-in: it has no weight
         if self._whole:
             return self.dataset[indices]  # type: ignore[index]  # an ArrayDataset takes arrays of indices
         samples = [self.dataset[i] for i in indices.tolist()]

@@ -211,6 +211,8 @@ class BlockDataset:
     Block i is `(x, y)` of shape (T, B) with y one step ahead of x, and block i + 1 goes on where
     block i stopped: read them in order (`DataLoader(blocks, batch_size=None)`) and carry the hidden
     state over. The last block is shorter where the stream ends, or left out with `drop_last`.
+    `shard` (rank, size) keeps the columns of one of `size` processes that train together, `share`
+    of them.
 
     >>> blocks = BlockDataset(np.arange(11), batch_size=2, steps=2)
     >>> [x[:, 0].tolist() for x, y in blocks], blocks[0][1][:, 0].tolist()
@@ -218,9 +220,23 @@ class BlockDataset:
     """
 
     def __init__(
-        self, tokens: ArrayLike, *, batch_size: int, steps: int, drop_last: bool = False
+        self,
+        tokens: ArrayLike,
+        *,
+        batch_size: int,
+        steps: int,
+        drop_last: bool = False,
+        shard: tuple[int, int] = (0, 1),
     ) -> None:
-        self.data = batchify(tokens, batch_size)
+        rank, size = check_shard("BlockDataset", shard)
+        if batch_size < size:
+            raise ConfigError(
+                f"BlockDataset: batch_size={batch_size} columns for {size} processes; at least one "
+                "each"
+            )
+        start, stop = (batch_size * r // size for r in (rank, rank + 1))
+        self.share = stop - start
+        self.data = np.ascontiguousarray(batchify(tokens, batch_size)[:, start:stop])
         self.steps = steps
         predicted = len(self.data) - 1
         if steps < 1 or predicted < (steps if drop_last else 1):
@@ -239,6 +255,14 @@ class BlockDataset:
         start = index % len(self) * self.steps
         stop = min(start + self.steps, len(self.data) - 1)
         return self.data[start:stop], self.data[start + 1 : stop + 1]
+
+
+def check_shard(name: str, shard: tuple[int, int]) -> tuple[int, int]:
+    """`shard`, if it is a (rank, size) with 0 ≤ rank < size. Raises: ConfigError if not."""
+    rank, size = shard
+    if not 0 <= rank < size:
+        raise ConfigError(f"{name}: shard is (rank, size) with 0 <= rank < size, got {shard}")
+    return rank, size
 
 
 def check_ids(ids: ArrayLike, size: int, *, name: str = "ids") -> NDArray[Any]:

@@ -5,5 +5,7 @@
 """
 
 from .batch import backward
+from .group import Group, start
+from .mpi import MPI
 
-__all__ = ["backward"]
+__all__ = ["MPI", "Group", "backward", "start"]

@@ -14,16 +14,18 @@ from contextlib import closing
 from typing import Any
 
 from ..backend import device, device_of, get_rng_state, set_rng_state
-from ..engine import Tensor, no_grad
-from ..errors import CheckpointError, ConfigError, MinigradError, ShapeError
+from ..engine import no_grad
+from ..errors import CheckpointError, ConfigError, MinigradError
 from ..nn.module import Module
 from ..optim import Optimizer, ReduceLROnPlateau, Schedule, clip_grad_norm_
+from ..parallel import Group
 from .carry import detach, pack, unpack
 from .history import History, Row
 from .interrupt import Interrupt
 from .monitor import Monitor
 from .progress import say, summary, track
 from .protocols import Loader, Step, Store
+from .shares import Shares
 
 
 class Trainer:
@@ -46,6 +48,14 @@ class Trainer:
         save_every: also write "last" every so many batches.
         callbacks: called as `callback(trainer, row)` after each epoch, with its row of the history.
         progress: show a bar (with tqdm on a terminal) and a line per epoch.
+        group: processes that train together (see `parallel.start`). `data` hands out this one's
+            share of each batch; rank 0 alone evaluates, prints, calls the callbacks and writes.
+        workers: threads that divide the batch (see `parallel.backward`).
+        batch_axes: the batch axis of each part of a batch: for `workers` > 1.
+        carry_axis: the batch axis of the carry, for `workers` > 1 and for a group: a checkpoint
+            then holds the carry of all, and any number of processes goes on from it.
+        weight: `weight(batch)`, what the mean loss of a batch counts in processes and threads: its
+            tokens, say. By default its examples.
         stop_on_nan: raise when the loss, or the norm that is clipped, is not finite, before it
             spoils the parameters.
 
@@ -86,6 +96,11 @@ class Trainer:
         callbacks: Sequence[Callable[[Trainer, Row], Any]] = (),
         progress: bool = True,
         stop_on_nan: bool = True,
+        group: Group | None = None,
+        workers: int = 1,
+        batch_axes: Any = None,
+        carry_axis: Any = None,
+        weight: Callable[[Any], float] | None = None,
     ) -> None:
         self.model, self.optimizer, self.take_step, self.data = model, optimizer, step, data
         self.evaluate, self.schedule, self.schedule_every = evaluate, schedule, schedule_every
@@ -95,7 +110,9 @@ class Trainer:
         self.callbacks = tuple(callbacks)
         self.progress, self.stop_on_nan = progress, stop_on_nan
         self._check()
-        self.history = History(None if store is None else store.write_text)
+        self.shares = Shares(group, weight, workers, batch_axes, carry_axis, data)
+        self.group = self.shares.group
+        self.history = History(store.write_text if store and self.group.main else None)
         self.epoch = 0  # finished epochs
         self.batch = 0  # finished batches of the present epoch
         self._position = dict(data.state_dict())  # of the first batch that is not done
@@ -130,6 +147,7 @@ class Trainer:
     def fit(self, epochs: int) -> History:
         """Train until `epochs` are done in all, or patience runs out; returns the history."""
         self._stop = False
+        self.shares.start(self.model)
         if self.epoch == self.batch == 0:  # from here on the store holds this run and no other
             self.history.write()
             self.save("last")
@@ -148,7 +166,7 @@ class Trainer:
         self.data.load_state_dict(self._position)
         self.model.train()
         label = f"epoch {self.epoch + 1:>{len(str(epochs))}}/{epochs}"
-        batches = track(self.data, start=self.batch, label=label, show=self.progress)
+        batches = track(self.data, start=self.batch, label=label, show=self._shows)
         with closing(batches):
             for batch in batches:
                 self._loss_sum += self._step(batch)
@@ -156,6 +174,7 @@ class Trainer:
                 self._position = dict(self.data.state_dict())
                 self._seconds = time.perf_counter() - began
                 batches.show(self.batch, f"loss {self._loss_sum / self.batch:.4f}")
+                self.shares.agree(interrupt)
                 if interrupt.received or (self.save_every and self.batch % self.save_every == 0):
                     self.save("last")
                 interrupt.check()
@@ -169,30 +188,27 @@ class Trainer:
             self.schedule.step(value)
         elif self.schedule is not None and self.schedule_every == "epoch":
             self.schedule.step()
-        row["seconds"] = round(time.perf_counter() - began, 3)
+        row["seconds"] = self.group.share(round(time.perf_counter() - began, 3))
         self.epoch += 1
         self.batch, self._carry, self._loss_sum, self._seconds = 0, None, 0.0, 0.0
         self._position = dict(self.data.state_dict())
         improved = self.monitor.update(value, self.epoch)
         self.history.append(row)
-        if self.progress:
+        if self._shows:
             say(summary(row, epochs=epochs, best=improved))
-        for callback in self.callbacks:
-            callback(self, row)
+        self.shares.by_main("a callback", lambda: self._call_back(row))
+        self._stop = self.group.share(self._stop)
+        self.shares.start(self.model)  # what rank 0 drew, all have drawn
         if improved:
             self.save("best")
         self.save("last")
 
     def _step(self, batch: Any) -> float:
         self.optimizer.zero_grad()
-        result = self.take_step(self.model, batch, self._carry)
-        loss, carry = result if isinstance(result, tuple) else (result, None)
-        if not isinstance(loss, Tensor) or loss.size != 1:
-            given = f"shape {loss.shape}" if isinstance(loss, Tensor) else type(loss).__name__
-            raise ShapeError(f"Trainer: step gave a loss of {given}, expected a Tensor of shape ()")
-        value = float(loss.item())
+        loss, carry = self.shares.loss(self.take_step, self.model, batch, self._carry)
+        value = self.shares.mean(float(loss.item()), batch)
         self._check_finite("loss", value)
-        loss.backward()
+        self.shares.differentiate(loss, self.optimizer)
         if self.clip_norm is not None:
             norm = clip_grad_norm_(self.model.parameters(), self.clip_norm)
             self._check_finite("gradient's norm", norm)
@@ -201,6 +217,10 @@ class Trainer:
             self.schedule.step()  # type: ignore[call-arg]  # not the plateau: that is checked
         self._carry = detach(carry)
         return value
+
+    def _call_back(self, row: Row) -> None:
+        for callback in self.callbacks:
+            callback(self, row)
 
     def _check_finite(self, what: str, value: float) -> None:
         if self.stop_on_nan and not math.isfinite(value):
@@ -216,7 +236,7 @@ class Trainer:
             raise ConfigError("Trainer: the data gave no batch")
         own = {"epoch": self.epoch + 1, "train_loss": self._loss_sum / self.batch}
         lr = {"lr": self.optimizer.param_groups[0]["lr"]}
-        valid = self._validate()
+        valid = self.shares.by_main("evaluate", self._validate)
         if taken := {*own, *lr, "seconds"} & set(valid):
             raise ConfigError(f"Trainer: evaluate may not give {sorted(taken)}: the Trainer does")
         row = own | valid | lr
@@ -244,7 +264,7 @@ class Trainer:
             "schedule": None if self.schedule is None else self.schedule.state_dict(),
             "rng": get_rng_state(),
             "data": dict(self._position),
-            "carry": pack(self._carry),
+            "carry": pack(self.shares.whole(self._carry)),
             "history": [dict(row) for row in self.history.rows],
             "epoch": self.epoch,
             "batch": self.batch,
@@ -284,7 +304,7 @@ class Trainer:
         self._position = dict(state["data"])
         parameter = next(self.model.parameters(), None)
         place = device(None) if parameter is None else device_of(parameter.data)
-        self._carry = unpack(state["carry"], place)
+        self._carry = self.shares.mine(unpack(state["carry"], place))
         self.history.rows = [dict(row) for row in state["history"]]
         self.epoch, self.batch = int(state["epoch"]), int(state["batch"])
         self._loss_sum, self._seconds = float(state["loss_sum"]), float(state["seconds"])
@@ -293,18 +313,32 @@ class Trainer:
     def save(self, name: str) -> None:
         """Write a checkpoint into the store, if there is one."""
         if self.store is not None:
-            self.store.save(name, self.state_dict())
+            state, store = self.state_dict(), self.store
+            self.shares.by_main("save", lambda: store.save(name, state) and None)
 
     def resume(self, name: str = "last") -> bool:
         """Go on from a checkpoint in the store; False if there is none."""
-        if self.store is None or not self.store.exists(name):
-            return False
-        self.load_state_dict(self.store.load(name))
-        return True
+        state = self._stored(name)
+        if state is not None:
+            self.load_state_dict(state)
+        return state is not None
 
     def load_best(self) -> bool:
         """Give the model the parameters of its best epoch; False if none was saved."""
-        if self.store is None or not self.store.exists("best"):
-            return False
-        self.model.load_state_dict(self.store.load("best")["model"])
-        return True
+        state = self._stored("best")
+        if state is not None:
+            self.model.load_state_dict(state["model"])
+        return state is not None
+
+    def _stored(self, name: str) -> Any:
+        """A checkpoint that rank 0 reads for all; None if there is none."""
+        store = self.store
+        if store is None:
+            return None
+        return self.shares.by_main(
+            "resume", lambda: store.load(name) if store.exists(name) else None
+        )
+
+    @property
+    def _shows(self) -> bool:
+        return self.progress and self.group.main
