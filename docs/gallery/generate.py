@@ -151,7 +151,10 @@ def seq2seq() -> viz.Graph:
     source, target = classes(20, 3, 7), classes(20, 9, 3)
     logits = model(source, target)
     loss = F.cross_entropy(logits.reshape((27, 20)), classes(20, 27))
-    return viz.draw_graph(loss, model=model, params={"source": source, "target": target})
+    with viz.record(loss) as seen:
+        loss.backward()
+    names = {"source": source, "target": target}
+    return viz.draw_graph(loss, model=model, params=names, record=seen)
 
 
 class Block(nn.Module):

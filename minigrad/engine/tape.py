@@ -11,8 +11,12 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from contextvars import ContextVar
 from types import CodeType
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from ..backend import NAMESPACES, device_of
 from ..errors import (
@@ -26,6 +30,7 @@ from ..errors import (
 )
 from .chosen import masks_of
 from .modes import MODES, Modes, Place, place, show, switched, tick, user_frame
+from .operators import ops
 from .sparse import RowSparse, plus
 from .tensor import TAPE, Tensor, Version, wrap
 
@@ -264,6 +269,8 @@ def pull(
                 if g is None:
                     continue
                 if type(parent) is not Node:
+                    if type(g) is not np.ndarray and hasattr(type(_values(g)), "depth"):
+                        g = ops.settled(g)  # of a vmap
                     old = leaves.get(parent)
                     leaves[parent] = g if old is None else added(old, g, parent)
                 elif parent in pending:
@@ -330,6 +337,8 @@ def pull(
     return result
 
 
+# What wants to look on while `backward` walks the tape of a Tensor: a context manager around it.
+WATCH: ContextVar[Any] = ContextVar("minigrad.watch", default=None)
 _NO_MASKS = itertools.repeat(None)
 
 
@@ -438,7 +447,9 @@ def backward(
         gradient = recorder.lift(gradient)
     g = cotangent(t, gradient, create_graph, what="backward")
     retain_graph = retain_graph or create_graph
-    found = pull([(edge(t), g)], retain_graph=retain_graph, create_graph=create_graph)
+    watch = WATCH.get()
+    with nullcontext() if watch is None else watch(t):
+        found = pull([(edge(t), g)], retain_graph=retain_graph, create_graph=create_graph)
     for (leaf, _), g in found.items():
         accumulate(leaf, g, create_graph)
 

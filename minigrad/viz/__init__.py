@@ -22,7 +22,8 @@ from .instruments import (
 from .ir import Box, GraphIR, Item, Link
 from .listing import listing
 from .program import draw_program
-from .record import Record, Stats, record
+from .record import Record, record
+from .stats import Stats
 from .tape import scope
 
 __all__ = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -19,11 +19,12 @@ from .labels import Show
 from .overlay import level, overlay
 from .overview import overview
 from .page import gather
-from .record import Record, stats
+from .record import Record
 from .reveal import Expand, chosen_steps
 from .roles import mark_gates
 from .rules import rule_text
 from .shade import ColorBy, shade, show_bytes
+from .stats import stats
 from .style import number
 from .style import theme as get_theme
 from .tape import Tape, opener, saved_bytes

@@ -184,6 +184,13 @@ def _module_item(id_: str, items: list[Item], depth: int, opened: set[Path]) -> 
         size = sum(_size(i) for i in held)
         item.notes.append(f"{size:,} parameters")
     item.facts["members"] = [i.id for i in items]
+    for key in ("grads", "grad", "grad_level", "grad_scale", "value"):  # of what leaves it
+        if ops and key in ops[-1].facts:
+            item.facts[key] = ops[-1].facts[key]
+    for key in ("maps", "bad"):
+        known = [i.facts[key] for i in ops if key in i.facts]
+        if known:
+            item.facts[key] = known[0]
     return item
 
 

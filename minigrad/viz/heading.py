@@ -33,6 +33,9 @@ def _legend(ir: GraphIR, look: Theme, show: Show) -> str:
         part(font("forward →", 10, look.muted, bold=True))
         part(font("← gradient", 10, look.gradient_text, bold=True))
     every = [item.facts for item in ir.items.values()]
+    if show.values and any("maps" in f for f in every):
+        part(font("attention: 0", 10, look.muted), scale_cells(CIVIDIS, look),
+             font("most of the map  (rows: queries, columns: keys)", 10, look.muted))  # fmt: skip
     if show.values and any("heat" in f or "values" in f for f in every):
         ramp = scale_cells(CIVIDIS, look)
         part(font("value: min", 10, look.muted), ramp, font("max", 10, look.muted))

@@ -7,7 +7,6 @@ from itertools import pairwise
 
 from .ir import GraphIR, Link, Path
 
-
 GATES = "figonzr"  # from top to bottom: the forget gate beside c, the output gate beside h
 
 

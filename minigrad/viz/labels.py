@@ -10,8 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from .escape import markup
 from .ir import Item, shape_text
+from .stats import shrunk
 from .style import CIVIDIS, GATES, SYMBOLS, VERMILION, Theme, contrast, number, ramp
 
 _SPACES = re.compile(r"^ +| +$|  +")
@@ -165,6 +168,8 @@ def facts(item: Item, look: Theme, show: Show) -> list[str]:
         rows.append(_strip("units", found["heat"], CIVIDIS, look, height=3))
     elif "values" in found and show.values:
         rows.append(_strip("value", [found["values"]], CIVIDIS, look, height=8))
+    if "maps" in found and show.values:
+        rows.append(f'<TD COLSPAN="2">{_maps(found["maps"], look)}</TD>')
     if "grads" in found and show.grads:
         rows.append(_strip("|grad|", [found["grads"]], VERMILION, look, height=8))
     elif "grad" in found and show.grads:
@@ -198,6 +203,31 @@ def _strip(
     return f'<TD ALIGN="RIGHT">{font(name, 8, look.muted)}</TD><TD>{cells}</TD>'
 
 
+def _maps(maps: Sequence[dict[str, Any]], look: Theme) -> str:
+    """Attention maps side by side, queries down and keys across; each at most 32 × 32 cells."""
+    size = 32 if len(maps) <= 2 else 16
+    across = len(maps) if len(maps) <= 4 else len(maps) // 2
+    cells = []
+    for one in maps:
+        matrix = shrunk(np.array(one["rows"], dtype=float), size)
+        high = float(np.nanmax(matrix, initial=0.0)) or 1.0
+        n, m = matrix.shape
+        wide, tall = (max(2, min(8, (112 if size == 32 else 48) // k)) for k in (m, n))
+        colours = [
+            ["#CBD5E1" if x != x else ramp(CIVIDIS, float(x) / high) for x in row]
+            for row in matrix
+        ]
+        name = font(one["name"], 8, look.muted)
+        head = f"<TR><TD>{name}</TD></TR>" if one["name"] else ""
+        cells.append(
+            '<TD><TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1">'
+            f"{head}<TR><TD>{_cells(colours, wide, tall)}</TD></TR></TABLE></TD>"
+        )
+    rows = [cells[i : i + across] for i in range(0, len(cells), across)]
+    body = "".join(f"<TR>{''.join(row)}</TR>" for row in rows)
+    return f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="2" CELLPADDING="0">{body}</TABLE>'
+
+
 def _cells(colours: Sequence[Sequence[str]], width: int, height: int) -> str:
     rows = "".join(
         "<TR>"
@@ -229,6 +259,9 @@ def tooltip(item: Item, show: Show) -> str:
         lines.append(f"{len(item.lines):,} tape lines")
     if item.saved:
         lines.append(f"keeps {item.saved:,} bytes for backward")
+    for name, what in (("forward", "forward"), ("seconds", "backward")):
+        if item.facts.get(name):
+            lines.append(f"{what} {number(1e3 * item.facts[name], 3)} ms")
     if "grad" in item.facts:
         lines.append(f"|grad| {number(item.facts['grad'])}")
     if show.places and item.place:

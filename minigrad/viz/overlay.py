@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from .alignments import alignment
 from .ir import BACKWARDS, GraphIR, Item
-from .record import Record, Stats
+from .record import Record
+from .stats import Stats
 from .style import number
 
 COLUMNS = 64  # a strip shows at most this many steps; more are binned
@@ -39,8 +41,10 @@ def overlay(ir: GraphIR, seen: Record, extra: dict[str, float]) -> None:
             item.facts["grad_level"] = max((v for v in levels if v is not None), default=0.0)
             item.facts["grad"] = sum(g.norm**2 for g in grads if g is not None) ** 0.5
         _values(item, values)
-        if item.lines and seen.seconds:
-            item.facts["seconds"] = sum(seen.seconds.get(line, 0.0) for line in item.lines)
+        for name, times in (("seconds", seen.seconds), ("forward", seen.forward)):
+            if times:
+                item.facts[name] = sum(times.get(line, 0.0) for line in item.lines)
+        _maps(item, seen)
     _states(ir)
 
 
@@ -87,6 +91,27 @@ def _values(item: Item, values: list[Stats | None]) -> None:
         low, high = min(flat), max(flat)
         span = (high - low) or 1.0
         item.facts["heat"] = [_binned([(x - low) / span for x in row]) for row in table]
+
+
+def _maps(item: Item, seen: Record) -> None:
+    """Where attention looks: one map per head, or a map whose rows are the steps of a decoder."""
+    found = [seen.maps.get(line) for line in item.lines]
+    backwards = any(BACKWARDS in part for part in item.path)
+    maps = alignment(found, backwards)
+    heads = len(found[0]) if maps else 0
+    names = [f"head {n + 1}" if heads > 1 else "" for n in range(len(maps))]
+    if len(maps) > heads and len(found) > 1:  # layers: the first and the last
+        maps = [*found[0], *found[-1]]
+        names = [f"{where} {n}".strip() for where in ("first", "last") for n in names[:heads]]
+    if maps:
+        item.facts["maps"] = [
+            {"name": name, "rows": [_rounded(row) for row in one]}
+            for name, one in zip(names, maps, strict=True)
+        ]
+
+
+def _rounded(row: Sequence[float]) -> list[float | None]:
+    return [round(float(x), 4) if math.isfinite(x) else None for x in row]
 
 
 def _states(ir: GraphIR) -> None:

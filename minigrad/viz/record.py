@@ -7,46 +7,22 @@ more from what the tape saved, and listens to the gradients through hooks that i
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from ..backend import NAMESPACES, device_of
-from ..engine import Node, Tensor, edge, no_grad, pull
+from ..engine import Node, Tensor, edge, pull
+from ..engine.tape import WATCH
+from ..errors import ConfigError
+from .alignments import maps_of, weighing
+from .rerun import rerun
+from .reveal import Expand
 from .spy import Event, watched
+from .stats import Stats, stats
 from .tape import Tape, opener
 
-UNITS = 16  # rows of a heat map at most
 RECURRENT = ("lstm", "gru", "rnn")  # one line for a whole sequence: its first axis is time
-
-
-@dataclass(slots=True)
-class Stats:
-    """An array in a few numbers.
-
-    Attributes:
-        norm: the 2-norm. mean, low, high: of the finite elements.
-        bad: how many elements are NaN or infinite.
-        units: mean over all axes but the last, in at most 16 groups.
-        steps: of a whole sequence in one line: the same numbers per step.
-    """
-
-    norm: float
-    mean: float
-    low: float
-    high: float
-    bad: int = 0
-    units: list[float] = field(default_factory=list)
-    steps: list[Stats] = field(default_factory=list)
-
-    def add(self, other: Stats) -> None:
-        """Take in the gradient of a further output of the same line."""
-        self.norm = (self.norm**2 + other.norm**2) ** 0.5
-        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
-        self.bad += other.bad
 
 
 @dataclass(slots=True)
@@ -58,26 +34,47 @@ class Record:
             outputs.
         order: positions in the order in which backward came by.
         seconds: how long backward took on each line.
+        forward: how long its kernel takes, run once more.
         events: what each line received and sent on, in the engine's order.
+        maps: attention weights (heads, T, S) of the first example, of the lines that have some.
+        model: whose run it was, if it was given.
     """
 
-    tape: Tape
+    _tape: Tape | None = None
     values: dict[int, Stats] = field(default_factory=dict)
     grads: dict[int, Stats] = field(default_factory=dict)
     order: list[int] = field(default_factory=list)
     seconds: dict[int, float] = field(default_factory=dict)
+    forward: dict[int, float] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
+    maps: dict[int, Any] = field(default_factory=dict)
+    model: Any = None
+
+    @property
+    def tape(self) -> Tape:
+        """The tape that was watched. Raises: ConfigError if no backward pass came by."""
+        if self._tape is None:
+            raise ConfigError(
+                "record: there was no backward() inside; call it in the with block, or give record "
+                "the loss itself"
+            )
+        return self._tape
 
     def __repr__(self) -> str:
+        lines = 0 if self._tape is None else len(self._tape.lines)
         return (
-            f"<Record: {len(self.tape.lines):,} lines, {len(self.values):,} values, "
-            f"{len(self.grads):,} gradients>"
+            f"<Record: {lines:,} lines, {len(self.values):,} values, {len(self.grads):,} gradients>"
         )
 
 
 @contextmanager
-def record(outputs: Any, *, expand: Iterable[str] | str | bool = ()) -> Iterator[Record]:
-    """Watch the backward pass of `outputs`: values and gradients of each line, as statistics.
+def record(of: Any = None, *, expand: Expand = ()) -> Iterator[Record]:
+    """Watch a backward pass: values, gradients, times of each line, as statistics.
+
+    Args:
+        of: the outputs that backward will start from, before it did; or a model, or nothing: then
+            each `backward()` inside the block is watched, and the last one stays.
+        expand: which fused ops to watch inside, as in `draw_graph`.
 
     >>> import minigrad as mg
     >>> w = mg.tensor([1.0, 2.0], requires_grad=True)
@@ -88,15 +85,49 @@ def record(outputs: Any, *, expand: Iterable[str] | str | bool = ()) -> Iterator
     <Record: 2 lines, 2 values, 2 gradients>
     >>> graph = mg.viz.draw_graph(loss, record=seen)
 
-    Args:
-        outputs: what backward will start from, before it did.
-        expand: which fused ops to watch inside, as in `draw_graph`.
+    Around a whole training step:
+
+    >>> model = mg.nn.Linear(2, 1)
+    >>> with mg.viz.record(model) as seen:
+    ...     loss = model(mg.ones((3, 2))).sum()
+    ...     loss.backward()
+    >>> seen
+    <Record: 2 lines, 2 values, 2 gradients>
     """
-    tape = Tape(outputs, opener(expand))
-    seen = Record(tape)
+    if of is not None and not hasattr(of, "named_parameters"):
+        seen = Record()
+        with _watching(seen, of, expand):
+            yield seen
+        return
+    seen = Record(model=of)
+
+    def watch(loss: Tensor) -> AbstractContextManager[None]:
+        fresh = Record(model=of)
+        for name in Record.__slots__:
+            setattr(seen, name, getattr(fresh, name))
+        return _watching(seen, loss, expand)
+
+    token = WATCH.set(watch)
+    try:
+        yield seen
+    finally:
+        WATCH.reset(token)
+
+
+@contextmanager
+def _watching(seen: Record, outputs: Any, expand: Expand) -> Iterator[None]:
+    tape = seen._tape = Tape(outputs, opener(expand))
     at = {node: i for i, node in enumerate(tape.lines)}
-    for node, value in _replayed(tape):
-        seen.values[at[node]] = stats(value, sequence=node.op.name in RECURRENT)
+    factors = weighing(tape)
+    for node, known, seconds in rerun(tape):
+        line = at[node]
+        if (node, 0) in known:
+            seen.values[line] = stats(known[node, 0], sequence=node.op.name in RECURRENT)
+        maps = maps_of(node, known, factors)
+        if maps is not None:
+            seen.maps[line] = maps
+        if seconds is not None:
+            seen.forward[line] = seconds
     hooks: list[tuple[dict[int, Any], int]] = []
     inner: dict[Node, dict[int, Any]] = {node: {} for node in tape.opened}
     clock = _Clock(seen)
@@ -109,7 +140,7 @@ def record(outputs: Any, *, expand: Iterable[str] | str | bool = ()) -> Iterator
                 hooks.append((owner, id(hook)))
     with watched(at, seen.events):
         try:
-            yield seen
+            yield
         finally:
             clock.stop()
             for owner, key in hooks:
@@ -177,66 +208,3 @@ def _pull_inside(
     clock.stop()
     for member in members:
         member.hooks = None
-
-
-def _replayed(tape: Tape) -> Iterator[tuple[Node, Any]]:
-    """(line, its first output) in order: what was saved, else computed again from what was."""
-    known: dict[tuple[Node, int], Any] = {}
-    for node in tape.keys:
-        if node.outputs is not None:
-            for slot, value in enumerate(node.outputs if node.many else (node.outputs,)):
-                known[node, slot] = value
-        for (of, slot), value in zip(tape.sources(node), node.inputs or (), strict=False):
-            if isinstance(of, Node) and type(value) in NAMESPACES:
-                known.setdefault((of, slot), value)
-    with no_grad():
-        for node in tape.lines:
-            if any((node, slot) not in known for slot in range(len(node.specs))):
-                _compute(tape, node, known)
-            if (node, 0) in known:
-                yield node, known[node, 0]
-
-
-def _compute(tape: Tape, node: Node, known: dict[tuple[Node, int], Any]) -> None:
-    arguments = []
-    for i, (of, slot) in enumerate(tape.sources(node)):
-        saved = node.inputs[i] if node.inputs is not None else None
-        if isinstance(of, Node):
-            value = known.get((of, slot))
-        elif of is None:
-            value = saved
-        else:
-            tensor = of if isinstance(of, Tensor) else of()
-            value = saved if tensor is None else tensor.data
-        if isinstance(value, tuple) or (value is None and of is not None):
-            return  # a constant that is gone: this value stays unknown
-        arguments.append(value)
-    out = node.op(*arguments, **node.params)
-    for slot, value in enumerate(out if isinstance(out, tuple) else (out,)):
-        known.setdefault((node, slot), value)
-
-
-def stats(value: Any, *, sequence: bool = False) -> Stats:
-    """The statistics of an array of any device; of a whole sequence also step by step."""
-    value = getattr(value, "values", value)  # RowSparse
-    array = np.asarray(device_of(value).to_host(value) if type(value) in NAMESPACES else value)
-    whole = _stats(array)
-    if sequence and array.ndim >= 2:
-        whole.steps = [_stats(step) for step in array]
-    return whole
-
-
-def _stats(array: np.ndarray[Any, Any]) -> Stats:
-    numbers = array.astype(np.float64, copy=False)
-    finite = np.isfinite(numbers)
-    bad = int(numbers.size - np.count_nonzero(finite))
-    good = numbers if not bad else numbers[finite]
-    if not good.size:
-        return Stats(0.0, 0.0, 0.0, 0.0, bad)
-    norm = float(np.sqrt((good * good).sum()))
-    units: list[float] = []
-    if numbers.ndim and not bad:
-        rows = numbers.reshape(-1, numbers.shape[-1]).mean(axis=0)
-        parts = np.array_split(rows, min(UNITS, len(rows)))
-        units = [float(part.mean()) for part in parts]
-    return Stats(norm, float(good.mean()), float(good.min()), float(good.max()), bad, units)

@@ -80,7 +80,7 @@ def _logarithmic(ir: GraphIR, values: dict[str, float], look: Theme, by: str) ->
             if text not in ir.items[id_].notes:
                 ir.items[id_].notes.append(text)
     ends = _text(by, low), _text(by, high)
-    name = {"grad": "‖gradient‖", "time": "backward", "memory": "memory"}[by]
+    name = {"grad": "‖gradient‖", "time": "forward and backward", "memory": "memory"}[by]
     ir.key = [(f"colour, {name}: {ends[0]}", _scale(by, look), f"{ends[1]} (log)")]
 
 
@@ -133,8 +133,8 @@ def _measure(item: Item, by: str, folded: GraphIR) -> float | None:
     parts = [folded.items[i] for i in item.facts.get("members", ()) if i in folded.items] or [item]
     if by == "memory":
         return float(sum(part.saved for part in parts)) if item.lines else None
-    key = "seconds" if by == "time" else "grad"
-    known = [float(part.facts[key]) for part in parts if key in part.facts]
+    keys = ("seconds", "forward") if by == "time" else ("grad",)
+    known = [float(part.facts[key]) for part in parts for key in keys if key in part.facts]
     if not known:
         return None
     return math.hypot(*known) if by == "grad" else sum(known)

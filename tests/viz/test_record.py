@@ -6,7 +6,7 @@ import pytest
 import minigrad as mg
 from minigrad import viz
 from minigrad.viz.overlay import level
-from minigrad.viz.record import stats
+from minigrad.viz.stats import stats
 from minigrad.viz.tape import Tape
 from tests.viz import nets
 

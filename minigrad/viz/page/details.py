@@ -9,9 +9,10 @@ from typing import Any
 
 from ..group import group, is_module, modules_of
 from ..ir import GraphIR, Item, Path
-from ..record import Record, Stats
+from ..record import Record
 from ..shade import ColorBy
 from ..spy import Event
+from ..stats import Stats
 from ..tape import Tape, saved_bytes
 from .opening import Opening, openings, representatives
 

@@ -11,9 +11,9 @@ from ...engine import OPS
 from ..escape import clean
 from ..ir import GraphIR, Item, shape_text
 from ..labels import title_of
-from ..record import Stats
 from ..rules import rule_text
 from ..spy import Glimpse
+from ..stats import Stats
 from .details import Details
 from .events import Step
 
