@@ -69,7 +69,7 @@ class Adam(Optimizer):
         group: Mapping[str, Any],
     ) -> None:
         m, v = state[:2]
-        t, u = scratch[:2]
+        t, u = scratch
         g = decayed(xp, p, g, n, group, u, decoupled=self.decoupled)
         _moments(xp, g, m, v, t, n)
         if group["amsgrad"]:
@@ -168,7 +168,7 @@ class NAdam(Optimizer):
         group: Mapping[str, Any],
     ) -> None:
         m, v = state
-        t, u = scratch[:2]
+        t, u = scratch
         g = decayed(xp, p, g, n, group, u, decoupled=group["decoupled_weight_decay"])
         _moments(xp, g, m, v, t, n)
         xp.multiply(g, n["gradient_rate"], out=u)
@@ -237,7 +237,7 @@ class RAdam(Optimizer):
         group: Mapping[str, Any],
     ) -> None:
         m, v = state
-        t, u = scratch[:2]
+        t, u = scratch
         g = decayed(xp, p, g, n, group, u, decoupled=group["decoupled_weight_decay"])
         _moments(xp, g, m, v, t, n)
         xp.sqrt(v, out=t)
@@ -287,7 +287,7 @@ class Adamax(Optimizer):
         group: Mapping[str, Any],
     ) -> None:
         m, largest = state
-        t, u = scratch[:2]
+        t, u = scratch
         g = decayed(xp, p, g, n, group, u)
         xp.multiply(m, n["keep1"], out=m)
         xp.multiply(g, n["take1"], out=t)

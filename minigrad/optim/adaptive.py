@@ -68,7 +68,7 @@ class RMSprop(Optimizer):
         scratch: list[Array],
         group: Mapping[str, Any],
     ) -> None:
-        v, (t, u) = state[0], scratch[:2]
+        v, (t, u) = state[0], scratch
         g = decayed(xp, p, g, n, group, u)
         xp.multiply(v, n["keep"], out=v)
         xp.multiply(g, g, out=t)
@@ -134,7 +134,7 @@ class Adagrad(Optimizer):
         group: Mapping[str, Any],
     ) -> None:
         (s,) = state
-        t, u = scratch[:2]
+        t, u = scratch
         g = decayed(xp, p, g, n, group, u)
         xp.multiply(g, g, out=t)
         xp.add(s, t, out=s)
@@ -190,7 +190,7 @@ class Adadelta(Optimizer):
         group: Mapping[str, Any],
     ) -> None:
         v, a = state
-        t, u, w = scratch[:3]
+        t, u, w = scratch
         g = decayed(xp, p, g, n, group, u)
         xp.multiply(v, n["keep"], out=v)
         xp.multiply(g, g, out=t)

@@ -30,12 +30,14 @@ class Cohort:
         size: elements in them.
         names: of the state arrays that are in use.
         flats: those arrays.
+        scaled: gradients are multiplied as they are read.
+        room: scratch arrays as long as a block.
         scalars: the numbers of the present step by name: 0-d arrays.
     """
 
     __slots__ = (
-        *("_numbers", "blocks", "flats", "group", "indices", "names", "numbers", "params", "rows"),
-        *("scalars", "size"),
+        *("_numbers", "blocks", "flats", "group", "indices", "names", "params", "room", "rows"),
+        *("scalars", "scaled", "size"),
     )
 
     def __init__(
@@ -50,8 +52,9 @@ class Cohort:
         self.size = sum(b.stop - b.start for b in self.blocks)
         self.names: tuple[str, ...] | None = None
         self.flats: list[Array] = []
-        self.numbers: tuple[str, ...] = ()
-        self.scalars: tuple[Array, ...] = ()
+        self.scaled = False
+        self.scalars: dict[str, Array] = {}
+        self.room: list[Array] = []
         self._numbers: Array = None
 
     def take(self, ledger: Ledger, names: tuple[str, ...]) -> None:
@@ -60,12 +63,11 @@ class Cohort:
 
     def write(self, arena: Arena, values: Mapping[str, float]) -> None:
         """Set the numbers of the next step."""
-        if self.numbers != tuple(values):
+        if self.scalars.keys() != values.keys():
             dtype = "float64" if arena.dtype == "float64" else "float32"
             self._numbers = arena.device.xp.zeros(len(values), dtype=dtype)
-            self.scalars = tuple([self._numbers[i, ...] for i in range(len(values))])
-            self.numbers = tuple(values)
-        given: Any = list(values.values())
+            self.scalars = {name: self._numbers[i, ...] for i, name in enumerate(values)}
+        given: Any = [*values.values()]
         if type(self._numbers) is not np.ndarray:
             given = arena.device.asarray(given, dtype=self._numbers.dtype)
         self._numbers[...] = given

@@ -99,7 +99,7 @@ class Muon(Optimizer):
         group: Mapping[str, Any],
     ) -> None:
         (b,) = state
-        t, u = scratch[:2]
+        t, u = scratch
         xp.multiply(b, n["keep"], out=b)
         xp.multiply(g, n["take"], out=t)
         xp.add(b, t, out=b)

@@ -212,12 +212,15 @@ class Optimizer(Rule):
             if names != cohort.names or None in own:
                 own = [self._complete(ledger, i, names) for i in cohort.indices]
                 cohort.take(ledger, names)
+                cohort.room = self._room(ledger, self._block(ledger))
             # Those who step together once will again, while all have a gradient.
             all_dense = len(own) == len(ledger.arena.params) and not cohort.rows
             ledger.together = [cohort] if all_dense else None
             step = own[0]["step"] + 1
             values = self._scalars(group, step, own[0])
-            values["gradient"] = -self.grad_scale if group.get("maximize") else self.grad_scale
+            cohort.scaled = self._scaled(group)
+            if cohort.scaled:
+                values["gradient"] = -self.grad_scale if group.get("maximize") else self.grad_scale
             cohort.write(ledger.arena, values)
             for each in own:
                 each["step"] = step
@@ -251,15 +254,13 @@ class Optimizer(Rule):
         arrays = (arena.data, arena.grad, places, given, cohort.flats, cohort.scalars)
         threads = cohort.size // SHARE
         if threads < 2 or not ledger.cpu or (threads := min(threads, get_num_threads())) < 2:
-            room = self._room(ledger, self._block(ledger))
-            kernel(self._sweep, *arrays, room, cohort=cohort, blocks=cohort.blocks)
+            kernel(self._sweep, *arrays, cohort.room, cohort=cohort, blocks=cohort.blocks)
             return
-        branches = []
-        for i, share in enumerate(cohort.shares(threads)):
-            room = self._room(ledger, self._block(ledger), i)
-            branches.append(
-                partial(kernel, self._sweep, *arrays, room, cohort=cohort, blocks=share)
-            )
+        rooms = [self._room(ledger, self._block(ledger), i) for i in range(threads)]
+        branches = [
+            partial(kernel, self._sweep, *arrays, room, cohort=cohort, blocks=share)
+            for room, share in zip(rooms, cohort.shares(threads), strict=False)
+        ]
         fork(*branches)
 
     def _step_one(self, ledger: Ledger, cohort: Cohort, i: int, g: Any) -> None:
@@ -267,8 +268,7 @@ class Optimizer(Rule):
         state = [ledger.views[name][i] for name in cohort.names or ()]
         p = ledger.arena.views[i]
         if cohort.rows and not self.whole:
-            room = self._room(ledger, self._block(ledger))
-            kernel(self._rows, p, g, state, cohort.scalars, room, cohort=cohort)
+            kernel(self._rows, p, g, state, cohort.scalars, cohort.room, cohort=cohort)
         else:
             room = self._room(ledger, p.size)
             kernel(self._each, p, g, state, cohort.scalars, room, cohort=cohort)

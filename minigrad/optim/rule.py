@@ -85,7 +85,7 @@ class Rule:
         places: list[Array],
         given: list[Any],
         flats: list[Array],
-        scalars: tuple[Array, ...],
+        n: dict[str, Array],
         room: list[Array],
         *,
         cohort: Cohort,
@@ -93,8 +93,7 @@ class Rule:
     ) -> None:
         """The update of some blocks of an arena; small gradients are copied side by side first."""
         xp, group = namespace(data), cohort.group
-        n = dict(zip(cohort.numbers, scalars, strict=True))
-        scaled, last, flat = self._scaled(group), -1, grad
+        last, flat, scaled = -1, grad, cohort.scaled
         for start, stop, copies, source, offset in blocks:
             for i in copies:
                 if given[i] is not places[i]:
@@ -105,9 +104,9 @@ class Rule:
                 if source != last:
                     last, flat = source, given[source].reshape(-1)
                 g = flat[start - offset : stop - offset]
-            scratch = [row[: stop - start] for row in room]
             if scaled:
-                g = xp.multiply(g, n["gradient"], out=scratch[-1])
+                g = xp.multiply(g, n["gradient"], out=room[-1][: stop - start])
+            scratch = [row[: stop - start] for row in room[:-1]]
             state = [a[start:stop] for a in flats]
             self._update(xp, data[start:stop], g, state, n, scratch, group)
 
@@ -116,16 +115,15 @@ class Rule:
         p: Array,
         g: Any,
         state: list[Array],
-        scalars: tuple[Array, ...],
+        n: dict[str, Array],
         room: list[Array],
         *,
         cohort: Cohort,
     ) -> None:
         xp, g = namespace(p), dense(g)
-        n = dict(zip(cohort.numbers, scalars, strict=True))
-        scratch = [row[: p.size].reshape(p.shape) for row in room]
-        if self._scaled(cohort.group):
-            g = xp.multiply(g, n["gradient"], out=scratch[-1])
+        *scratch, last = [row[: p.size].reshape(p.shape) for row in room]
+        if cohort.scaled:
+            g = xp.multiply(g, n["gradient"], out=last)
         self._update(xp, p, g, state, n, scratch, cohort.group)
 
     def _rows(
@@ -133,7 +131,7 @@ class Rule:
         p: Array,
         g: Any,
         state: list[Array],
-        scalars: tuple[Array, ...],
+        n: dict[str, Array],
         room: list[Array],
         *,
         cohort: Cohort,
@@ -144,6 +142,6 @@ class Rule:
         flats = [a.reshape(-1) for a in (*rows, g.values)]
         for start in range(0, flats[0].size, room[0].size or 1):
             part = [a[start : start + room[0].size] for a in flats]
-            self._each(part[0], part[-1], part[1:-1], scalars, room, cohort=cohort)
+            self._each(part[0], part[-1], part[1:-1], n, room, cohort=cohort)
         for a, new in zip((p, *state), rows, strict=True):
             a[g.indices] = new

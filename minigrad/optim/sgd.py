@@ -68,7 +68,7 @@ class SGD(Optimizer):
         scratch: list[Array],
         group: Mapping[str, Any],
     ) -> None:
-        t, u = scratch[:2]
+        t, u = scratch
         g = decayed(xp, p, g, n, group, t)
         if group["momentum"]:
             (b,) = state

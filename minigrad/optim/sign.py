@@ -63,7 +63,7 @@ class Rprop(Optimizer):
         group: Mapping[str, Any],
     ) -> None:
         prev, size = state
-        t, u = scratch[:2]
+        t, u = scratch
         xp.multiply(g, prev, out=t)
         u[...] = 1
         u[...] = xp.where(t > 0, n["plus"], u)
@@ -124,7 +124,7 @@ class Lion(Optimizer):
         group: Mapping[str, Any],
     ) -> None:
         (m,) = state
-        t, u = scratch[:2]
+        t, u = scratch
         g = decayed(xp, p, g, n, group, u, decoupled=True)
         xp.multiply(m, n["keep1"], out=t)
         xp.multiply(g, n["take1"], out=u)
