@@ -21,6 +21,7 @@ from .instruments import (
 )
 from .ir import Box, GraphIR, Item, Link
 from .listing import listing
+from .page import Panel
 from .program import draw_program
 from .record import Record, record
 from .stats import Stats
@@ -32,6 +33,7 @@ __all__ = [
     "GraphIR",
     "Item",
     "Link",
+    "Panel",
     "Record",
     "Stats",
     "attention_svg",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from .escape import clean, markup, to_json
 from .ir import GraphIR, shape_text
 from .labels import Show, title_of
 from .mermaid import to_mermaid
-from .page import Details
+from .page import Details, Panel
 from .render import FORMATS, LIMIT, LayoutTimeoutError, find_engine, finish_svg, layout
 from .style import Theme
 from .tikz import to_tikz
@@ -165,17 +165,24 @@ class Graph:
             graphviz.view(str(path), quiet=True)
         return path
 
-    def to_html(self, path: str | Path | None = None, *, interactive: bool = True) -> str:
+    def to_html(
+        self,
+        path: str | Path | None = None,
+        *,
+        panels: Sequence[Panel] = (),
+        interactive: bool = True,
+    ) -> str:
         """One HTML file that needs no network: zoom, open and close, step through backward.
 
-        Returns the text, and writes it to `path` if given. With `interactive=False` it holds the
-        picture and a table, and no script.
+        Returns the text, and writes it to `path` if given. `panels` are figures beside the graph,
+        each on a tab of its own. With `interactive=False` the page holds the picture and tables,
+        and no script.
         """
         from .page.document import html_page
 
         text = html_page(
             self.ir, self.details, self.show, engine=self.engine, theme=self.theme.name,
-            interactive=interactive,
+            interactive=interactive, panels=panels,
         )  # fmt: skip
         if path is not None:
             Path(path).write_text(text, encoding="utf-8")

@@ -174,6 +174,7 @@ def _node(item: Item, number: dict[Path, int], writer: _Parts, show: Show) -> di
         "saved": item.saved,
         "place": clean(item.place) if show.places else "",
         "facts": _facts(item),
+        "maps": item.facts.get("maps", []),
     }
     if item.kind == "state":
         node["loop"] = number.get(item.loop, -1)

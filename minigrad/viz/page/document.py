@@ -11,7 +11,7 @@ import gzip
 import hashlib
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from ..render import find_engine, layout
 from ..style import CIVIDIS, VERMILION, number
 from .data import page_data
 from .details import Details
+from .panels import Panel
 from .theme import stylesheet
 from .view import compose
 
@@ -54,6 +55,7 @@ def html_page(
     engine: str = "auto",
     theme: str = "light",
     interactive: bool = True,
+    panels: Sequence[Panel] = (),
 ) -> str:
     """The page of a drawn graph.
 
@@ -65,6 +67,7 @@ def html_page(
             the page does it with the Graphviz it carries.
         theme: "dark" fixes the theme; "light" follows the reader's.
         interactive: False: picture and table, without a script.
+        panels: figures beside the graph.
     """
     details = details if interactive else None
     page = page_data(ir, details, show)
@@ -97,10 +100,13 @@ def html_page(
         _header(page.data, ir.key if painted else []),
         _main(page.data, picture),
     ]
+    if panels and not interactive:
+        parts.append(f'<div id="panels">{"".join(panel.still() for panel in panels)}</div>')
     if interactive:
+        data = page.data | page.tape | {"panels": [panel.to_dict() for panel in panels]}
         parts += [
             f"<!-- {_asset('NOTICE.txt').strip()} -->",
-            f'<script type="text/plain" id="data">{_packed(page.data | page.tape)}</script>',
+            f'<script type="text/plain" id="data">{_packed(data)}</script>',
             f'<script type="text/plain" id="viz">{_engine()}</script>',
             f'<script type="module">{script}</script>',
         ]

@@ -1,6 +1,7 @@
 // What is written about a node, a box, a line.
 
 import { bytes, h, num, s, seconds } from "./dom.js";
+import { cardMaps } from "./panels.js";
 
 const KINDS = {
   op: "operation", elementwise: "elementwise", gate: "gate", parameter: "parameter",
@@ -79,6 +80,7 @@ export function nodeCard(model, node, step, on) {
       ["backward took", node.facts?.seconds ? seconds(node.facts.seconds) : ""],
       ["code", node.place],
     ]),
+    ...(cardMaps(node.maps, "Where it looks (first example of the batch)") ?? []),
     node.lines.length > 1 ? strips(model, node.lines, step) : null,
     rules(node.rules),
   ];

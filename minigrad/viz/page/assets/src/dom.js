@@ -28,8 +28,11 @@ export function s(tag, attributes = {}, ...children) {
 export function num(x, figures = 4) {
   if (typeof x !== "number") return String(x);
   if (Number.isInteger(x) && Math.abs(x) >= 10 ** (figures - 1)) return x.toLocaleString("en-US");
-  const text = String(Number(x.toPrecision(figures)));
-  return text.replace("-", x < 0 ? "−" : "-");
+  const small = x !== 0 && Math.abs(x) < 1e-4;
+  const text = small
+    ? x.toExponential(figures - 1).replace(/\.?0*e/, "e")
+    : String(Number(x.toPrecision(figures)));
+  return x < 0 ? text.replace("-", "−") : text;
 }
 
 export function bytes(n) {

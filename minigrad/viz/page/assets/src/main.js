@@ -6,6 +6,7 @@ import { compose } from "./compose.js";
 import { $, h } from "./dom.js";
 import { Engine, Superseded, unpack } from "./engine.js";
 import { Model } from "./model.js";
+import { Panels } from "./panels.js";
 import { Stage, tools } from "./stage.js";
 import { Stepper, stepCard } from "./stepper.js";
 
@@ -14,6 +15,7 @@ const engine = new Engine($("viz").textContent);
 const on = { select, toggle, reveal };
 const stage = new Stage(model, on);
 const colours = new Colours(model, stage);
+const panels = new Panels(model.panels);
 const stepper = new Stepper(model, $("stepper"), step);
 const byName = new Map(model.nodes.map((node) => [node.n, node]));
 let selected = null;
@@ -228,13 +230,13 @@ document.addEventListener("keydown", (event) => {
     "+": () => stage.camera.zoom(1.3), "=": () => stage.camera.zoom(1.3), "-": () => stage.camera.zoom(1 / 1.3),
     0: () => stage.camera.fit(),
   };
-  const typing = event.target.tagName === "INPUT";
+  const typing = event.target.tagName === "INPUT" || panels.shown >= 0;
   if (!keys[event.key] || typing || (busy && /^( |Arrow|Home|End)/.test(event.key))) return;
   event.preventDefault();
   keys[event.key]();
 });
 
-window.minigrad = { model, stage, colours, stepper, engine, compose: () => compose(model), reveal, toggle };
+window.minigrad = { model, stage, colours, panels, stepper, engine, compose: () => compose(model), reveal, toggle };
 welcome();
 if (stage.show(null)) {
   colours.paint();
