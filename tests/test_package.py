@@ -18,8 +18,8 @@ import minigrad as mg
 
 ROOT = Path(__file__).parents[1]
 OPTIONAL = [
-    "IPython", "cupy", "graphviz", "matplotlib", "ml_dtypes", "mpi4py", "pooch", "pygraphviz", "requests",
-    "sacrebleu", "safetensors", "torch", "tqdm",
+    "IPython", "cupy", "graphviz", "matplotlib", "ml_dtypes", "mpi4py", "pooch", "pygraphviz",
+    "requests", "sacrebleu", "safetensors", "torch", "tqdm",
 ]  # fmt: skip
 
 
