@@ -147,13 +147,20 @@ class Arena:
             return True
         if not recording():
             return False
-        for p, view in zip(self.params, self.views, strict=True):
-            if p.data is not view and getattr(p.data, "base", None) is not view.base:
+        for i, p in enumerate(self.params):
+            if not self.holds(i):
                 raise CompileError(
                     f"compile: the data of a parameter {p.shape} were replaced since its optimiser "
                     "laid them out; read optimizer.arenas once before the compiled function"
                 )
         return True
+
+    def holds(self, i: int) -> bool:
+        """Whether leaf `i` is still here."""
+        data, view = self.params[i].data, self.views[i]
+        if data is view:
+            return True
+        return recording() and getattr(data, "base", None) is view.base  # something stands in
 
     def settle(self) -> None:
         """Lay the leaves out again if some have moved, and all to one device and dtype."""
@@ -288,7 +295,7 @@ def find(p: Tensor) -> tuple[Arena | None, int]:
     home = _HOMES.get(id(p))
     if home is not None:
         i = home.index[id(p)]
-        if home.views[i] is p.data:
+        if home.holds(i):
             return home, i
     return None, 0
 

@@ -22,7 +22,7 @@ DEVICE_BLOCK = 1 << 22  # on a GPU, where a block bounds only the scratch memory
 SHARE = 1 << 19  # elements that are worth a thread
 
 
-Work = list[tuple[Ledger, Cohort, list[Any]]]
+Work = list[tuple[Ledger, Cohort]]
 
 
 class Optimizer(Rule):
@@ -145,14 +145,18 @@ class Optimizer(Rule):
         Raises: GradError if a gradient does not have the shape of its parameter; then nothing is
         updated.
         """
-        work: Work = []
-        for ledger in self._current():
-            given = self._gradients(ledger)
-            work += [(ledger, cohort, given) for cohort in self._cohorts(ledger, given)]
+        gradients = [(ledger, self._gradients(ledger)) for ledger in self._current()]
+        work = [
+            (ledger, cohort)
+            for ledger, given in gradients
+            for cohort in self._cohorts(ledger, given)
+        ]
         before_replay(partial(self._refresh, work))
         if recording():
             guard(object(), partial(self._conditions, work))
-        for ledger, cohort, given in work:
+        grads = dict(gradients)
+        for ledger, cohort in work:
+            given = grads[ledger]
             if cohort.blocks:
                 self._step_flat(ledger, cohort, given)
             else:
@@ -205,7 +209,7 @@ class Optimizer(Rule):
 
     def _refresh(self, work: Work) -> None:
         """One step on: counts, and the numbers that the arrays' code reads."""
-        for ledger, cohort, _ in work:
+        for ledger, cohort in work:
             group, state = cohort.group, self.state
             names, kept = self._names(group), self._numbers(group)
             own: list[Any] = [state.get(p) for p in cohort.params]
@@ -240,7 +244,7 @@ class Optimizer(Rule):
     def _conditions(self, work: Work) -> Any:
         """What a recorded step depends on beside arrays and numbers."""
         where = [(id(ledger), ledger.generation) for ledger in self._current()]
-        even = [len({self._label(p, each.group) for p in each.params}) == 1 for _, each, _ in work]
+        even = [len({self._label(p, each.group) for p in each.params}) == 1 for _, each in work]
         return where, even, [self._structure(group) for group in self.param_groups]
 
     def _label(self, p: Tensor, group: dict[str, Any]) -> Any:
