@@ -75,6 +75,13 @@ class Device:
         """A context in which this device is the one its array library launches on."""
         return contextlib.nullcontext()
 
+    def capture(self, function: Callable[[], Any]) -> tuple[Any, Any]:
+        """A graph of what `function` does, and its result; nothing is computed until a launch.
+
+        Raises: DeviceError if the device has no graphs.
+        """
+        raise DeviceError(f"capture: {self.name} has no graphs")
+
     @property
     def rng(self) -> _random.Stream:
         """This device's random stream, seeded by `manual_seed`."""
@@ -124,7 +131,7 @@ class CpuDevice(Device):
         self.name, self.index, self._rng = "cpu", 0, None
 
     @property
-    def xp(self) -> Any:  # type: ignore[override]
+    def xp(self) -> Any:
         standin = _INSTEAD.get()
         return np if standin is None else standin.xp
 

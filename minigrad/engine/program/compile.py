@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
@@ -11,15 +10,13 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 import numpy as np
 
-from ...backend import Instead, instead
+from ...backend import device, device_of
 from ...errors import CompileError, ConfigError
-from ..modes import MODES, show, switched
-from ..tensor import Tensor, wrap
-from .memory import Host, mapped
-from .namespace import NAMESPACE, STREAM, install
+from ..modes import MODES
+from ..tensor import Tensor
+from .capture import Captured
 from .program import Program
-from .recorder import Recorder
-from .standin import StandIn, Untraceable
+from .record import Recorded, record
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,14 +34,14 @@ class Compiled(Generic[P, R]):
         functools.update_wrapper(self, function)
         self.function = function
         self.limit = limit
-        self.programs: OrderedDict[Any, _Recorded] = OrderedDict()
+        self.programs: OrderedDict[Any, Recorded | Captured] = OrderedDict()
         self._name = getattr(function, "__qualname__", type(function).__name__)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         modes = MODES.get()
         if modes.recorder is not None:
             return self.function(*args, **kwargs)  # a part of the program around it
-        arrays: list[Host] = []
+        arrays: list[Any] = []
         key: Any = [modes.grad]
         for value in args:
             if type(value) is Tensor and value.node is None and not value.requires_grad:
@@ -59,18 +56,22 @@ class Compiled(Generic[P, R]):
             recorded = self.programs.get(key)
         except TypeError:
             raise CompileError(f"compile: {self._name} got an argument without a hash") from None
-        if recorded is None or not recorded.program.valid():
-            return self._record(key, args, kwargs)
+        if recorded is None or not recorded.valid():
+            return self._record(key, arrays, args, kwargs)
         if len(self.programs) > 1:
             self.programs.move_to_end(key)
-        with recorded.program.lock:
+        with recorded.lock:
             return recorded.replay(arrays)
 
-    def _record(self, key: Any, args: Any, kwargs: Any) -> Any:
+    def _record(self, key: Any, arrays: list[Any], args: Any, kwargs: Any) -> Any:
         if self.programs:
             log.info("%s: recording program %d", self._name, len(self.programs) + 1)
-        result, recorded = _record(self.function, self._name, args, kwargs)
-        self.programs[key] = recorded
+        where = device_of(arrays[0]) if arrays else device()
+        if where.kind == "cpu":
+            result, self.programs[key] = record(self.function, self._name, args, kwargs)
+        else:
+            captured = Captured(where, self.function, self._name, args, kwargs)
+            result, self.programs[key] = captured.first(), captured
         self.programs.move_to_end(key)
         if len(self.programs) > self.limit:
             self.programs.popitem(last=False)
@@ -87,7 +88,12 @@ class Compiled(Generic[P, R]):
         """The program recorded last."""
         if not self.programs:
             raise CompileError(f"compile: {self._name} has not been called yet")
-        return next(reversed(self.programs.values())).program
+        recorded = next(reversed(self.programs.values()))
+        if isinstance(recorded, Captured):
+            raise CompileError(
+                f"compile: {self._name} is a graph of {recorded.device}, not a program"
+            )
+        return recorded.program
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -96,47 +102,7 @@ class Compiled(Generic[P, R]):
         return f"<compiled {self._name}: {len(self.programs)} programs>"
 
 
-class _Recorded:
-    """A program with its way in and out."""
-
-    def __init__(
-        self,
-        program: Program,
-        inputs: list[Host],
-        outputs: Any,
-        grads: list[tuple[Tensor, Tensor | None]],
-    ) -> None:
-        self.program, self.inputs, self.outputs, self.grads = program, inputs, outputs, grads
-        self.flat = type(outputs) is tuple and all(type(out) is _Output for out in outputs)
-
-    def replay(self, arrays: list[Host]) -> Any:
-        """Run the program on `arrays`."""
-        for place, array in zip(self.inputs, arrays, strict=True):
-            place[...] = array
-        self.program.run()
-        for leaf, grad in self.grads:
-            leaf.grad = grad
-        if self.flat:
-            return tuple([out() for out in self.outputs])
-        return mapped(self.outputs, _opened)
-
-
-class _Output:
-    """An output of the program: a fresh copy for each call."""
-
-    def __init__(self, view: Host, as_tensor: bool) -> None:
-        self.view, self.as_tensor = view, as_tensor
-
-    def __call__(self) -> Any:
-        copy = self.view.copy()
-        return wrap(copy) if self.as_tensor else copy
-
-
-def _opened(leaf: Any) -> Any:
-    return leaf() if type(leaf) is _Output else leaf
-
-
-def _signature(value: Any, arrays: list[Host]) -> Any:
+def _signature(value: Any, arrays: list[Any]) -> Any:
     """What a program is recorded for: shapes and dtypes of arrays, and all else as it is."""
     if isinstance(value, Tensor):
         if value.node is not None:
@@ -146,10 +112,8 @@ def _signature(value: Any, arrays: list[Host]) -> Any:
             )
         if value.requires_grad:
             return value  # state: this very Tensor, read and written in place
-        if type(value.data) is not np.ndarray:
-            raise CompileError(f"compile: an argument is on {value.device}, expected the CPU")
         arrays.append(value.data)
-        return value.data.shape, value.data.dtype.num
+        return value.device, value.data.shape, value.data.dtype.num
     kind = type(value)
     if kind is np.ndarray:
         arrays.append(value)
@@ -159,114 +123,6 @@ def _signature(value: Any, arrays: list[Host]) -> Any:
     if kind is dict:
         return kind, *[(k, _signature(v, arrays)) for k, v in value.items()]
     return (kind, value) if kind in (int, float, bool) else value  # 1 and 1.0 differ
-
-
-def _record(function: Any, name: str, args: Any, kwargs: Any) -> tuple[Any, _Recorded]:
-    """Run the function once, and write its program."""
-    install()
-    recorder = Recorder()
-    inputs: list[Host] = []
-
-    def entered(value: Any) -> Any:
-        array = value.data if isinstance(value, Tensor) else value
-        if type(array) is not np.ndarray or (isinstance(value, Tensor) and value.requires_grad):
-            return value
-        inputs.append(np.array(array, order="C"))
-        standin = recorder.array(inputs[-1])
-        return wrap(standin) if isinstance(value, Tensor) else standin
-
-    try:
-        with switched(recorder=recorder), instead(Instead(NAMESPACE, STREAM)):
-            taken = _taken(  # cut off from the tape, which ends here
-                recorder, function(*mapped(args, entered), **mapped(kwargs, entered))
-            )
-    except Untraceable as error:
-        _restore(recorder)
-        where = show(recorder.last_place())
-        raise CompileError(
-            f"compile: {name} cannot be recorded at {where}: {error}. Move that line out of the "
-            "compiled function, or return the value and use it outside"
-        ) from error
-    except BaseException:
-        _restore(recorder)
-        raise
-    return _finish(recorder, name, inputs, *taken)
-
-
-def _finish(
-    recorder: Recorder,
-    name: str,
-    inputs: list[Host],
-    refs: list[Any],
-    results: list[Any],
-    shape: Any,
-) -> tuple[Any, _Recorded]:
-    """The result of the recorded run, and the program."""
-    grads = [
-        (leaf, leaf.grad) for leaf, _, before in recorder.lifted.values() if leaf.grad is not before
-    ]
-    places = [ref for ref, _ in filter(None, refs)]
-    arrays = {id(g): g.data.ref for _, g in grads if g is not None and type(g.data) is StandIn}
-    _restore(recorder)
-    _check_leaks(recorder, name)
-    program = Program(recorder, [ref.memory for ref in (*arrays.values(), *places)])
-    for _, grad in grads:
-        if grad is not None and id(grad) in arrays:
-            value = grad.data
-            grad.data = program.view(arrays[id(grad)])
-            grad.data[...] = value
-    out = [
-        _Output(program.view(r[0]), r[1]) if r else x for r, x in zip(refs, results, strict=True)
-    ]
-    result = mapped(shape, results.__getitem__)
-    return result, _Recorded(program, inputs, mapped(shape, out.__getitem__), grads)
-
-
-def _taken(recorder: Recorder, outputs: Any) -> tuple[list[Any], list[Any], Any]:
-    """Where the outputs stand, their values now, and their structure over positions."""
-    refs: list[Any] = []
-    results: list[Any] = []
-
-    def take(leaf: Any) -> int:
-        tensor = isinstance(leaf, Tensor)
-        data = leaf.data if tensor else leaf
-        if type(data) is not StandIn or id(leaf) in recorder.lifted:
-            refs.append(None)
-            results.append(leaf)
-        else:
-            refs.append((data.ref, tensor))
-            copy = data.value.copy()
-            results.append(wrap(copy) if tensor else copy)
-        return len(refs) - 1
-
-    return refs, results, mapped(outputs, take)
-
-
-def _restore(recorder: Recorder) -> None:
-    """Give the Tensors that were met their arrays back, and gradients real ones."""
-    for leaf, array, _ in recorder.lifted.values():
-        if type(leaf.data) is StandIn:
-            leaf.data = array if leaf.data.value is array else leaf.data.value
-        if isinstance(leaf.grad, Tensor) and type(leaf.grad.data) is StandIn:
-            leaf.grad.data = leaf.grad.data.value
-
-
-def _check_leaks(recorder: Recorder, name: str) -> None:
-    """Raise if something made inside lives on where a replay would not renew it."""
-    if not _leaked(recorder):
-        return
-    gc.collect()  # cycles
-    for standin in _leaked(recorder):
-        line = next((x for x in recorder.lines if standin.ref.memory in x.writes), None)
-        where = show(line.place) if line else "an unknown line"
-        raise CompileError(
-            f"compile: {name} keeps a value of shape {standin.shape} that it made at {where}; a "
-            "replay would not renew it. Return it, and pass it in again if the next call reads it"
-        )
-
-
-def _leaked(recorder: Recorder) -> list[StandIn]:
-    return [s for s in recorder.alive() if s.ref.memory.owner is None]
 
 
 def compile(function: Callable[P, R] | None = None, *, max_programs: int = 16) -> Any:

@@ -122,12 +122,12 @@ class Plan:
         size: how much memory the program needs.
     """
 
-    def __init__(self, lines: list[Line]) -> None:
+    def __init__(self, lines: list[Line], kept: Iterable[Memory] = ()) -> None:
         self.at: dict[Memory, int] = {}
         self.size = 0
-        self._place(lines)
+        self._place(lines, kept)
 
-    def _place(self, lines: list[Line]) -> None:
+    def _place(self, lines: list[Line], kept: Iterable[Memory]) -> None:
         last: dict[Memory, int] = {}
         first: dict[Memory, int] = {}
         for i, line in enumerate(lines):
@@ -136,6 +136,9 @@ class Plan:
                     last[memory] = i
                     first.setdefault(memory, i)
         free = Free()
+        for memory in kept:
+            if memory.owner is None and memory not in first:  # nobody writes there: it is empty
+                self.at[memory] = free.take(memory.nbytes)
         dying: dict[int, list[Memory]] = defaultdict(list)
         for memory, i in last.items():
             if not memory.kept:

@@ -30,8 +30,9 @@ class Program:
     """
 
     def __init__(self, recorder: Recorder, kept: Iterable[Memory]) -> None:
+        kept = list(kept)
         needed = set(kept)
-        for memory in needed:
+        for memory in kept:
             memory.kept = True
         lines = forward(prune(recorder.lines, needed))
         self.constants = constants(lines)
@@ -40,7 +41,7 @@ class Program:
                 memory.kept = True
         once = set(map(id, self.constants))
         self.lines = [line for line in lines if id(line) not in once]
-        self.plan = Plan([*self.constants, *self.lines])
+        self.plan = Plan([*self.constants, *self.lines], kept)
         self.nbytes = self.plan.size
         self.refreshers = recorder.refreshers
         self.guards = tuple(recorder.guards.values())

@@ -1,0 +1,168 @@
+"""Compiled steps on devices that capture graphs themselves: CUDA graphs.
+
+There the device writes the program: while a graph is captured, nothing is computed; a launch then
+does all of it, without the host. The first call runs as always (kernels are compiled, memory is
+allocated), the second is captured.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from contextvars import copy_context
+from typing import Any
+
+from ...backend import NAMESPACES, Array, Device
+from ...errors import MinigradError
+from ..modes import PACKAGE, switched
+from ..tensor import Tensor, wrap
+from .memory import mapped
+
+log = logging.getLogger("minigrad.compile")
+
+
+class Capturing:
+    """What a recorder is asked, answered for a device that records by itself."""
+
+    def __init__(self) -> None:
+        self.op = ""
+        self.refreshers: list[Callable[[], None]] = []
+        self.guards: dict[Any, tuple[Callable[[], Any], Any]] = {}
+
+    def lift(self, value: Any) -> Any:
+        """Nothing stands in for the device's arrays."""
+        return value
+
+    def check_fresh(self, grad: Tensor) -> None:
+        """A gradient that is added to is added to by each launch."""
+
+    def forward(self, op: Any) -> Callable[..., Any]:
+        """The kernel of `op`."""
+        return op.forward
+
+    def backward(self, op: Any) -> Callable[..., Any]:
+        """The backward kernel of the fused `op`."""
+        return op._backward
+
+    def kernel(self, function: Callable[..., Any], args: Any, params: dict[str, Any]) -> Any:
+        """Code on arrays that is no op."""
+        return function(*args, **params)
+
+    def primitive(self, function: Callable[..., Any], args: Any, writes: Any) -> None:
+        """Code that the array library does not see."""
+        function(*args)
+
+    def examine(self, look: Callable[..., None], args: Any) -> None:
+        """Values are not looked at on a device that would have to wait."""
+
+    def before_replay(self, refresh: Callable[[], None]) -> None:
+        """Call `refresh` before each launch."""
+        self.refreshers.append(refresh)
+
+    def guard(self, key: Any, function: Callable[[], Any]) -> None:
+        """The graph holds while `function()` stays what it is now."""
+        self.guards.setdefault(key, (function, function()))
+
+    def fork(self, branches: Sequence[Callable[[], Any]]) -> list[Any]:
+        """One after the other: a graph has no threads."""
+        return [copy_context().run(branch) for branch in branches]
+
+
+class Captured:
+    """A step as a graph of its device, with its way in and out.
+
+    Attributes:
+        device: where it runs.
+        graph: None until it is captured.
+        eager: it could not be captured, and runs as always.
+    """
+
+    def __init__(
+        self, device: Device, function: Callable[..., Any], name: str, args: Any, kwargs: Any
+    ) -> None:
+        self.device, self.function, self.name = device, function, name
+        self.graph: Any = None
+        self.eager = False
+        self.lock = threading.RLock()
+        self.inputs: list[Array] = []
+        self.args, self.kwargs = mapped(args, self._input), mapped(kwargs, self._input)
+        self.outputs: Any = None
+        self.guards: list[tuple[Callable[[], Any], Any]] = []
+        self.refreshers: list[Callable[[], None]] = []
+
+    def _input(self, value: Any) -> Any:
+        data = value.data if isinstance(value, Tensor) else value
+        if type(data) not in NAMESPACES or (isinstance(value, Tensor) and value.requires_grad):
+            return value
+        self.inputs.append(data.copy())
+        return wrap(self.inputs[-1]) if isinstance(value, Tensor) else self.inputs[-1]
+
+    def valid(self) -> bool:
+        """Whether what the graph was captured under still holds."""
+        return all(function() == value for function, value in self.guards)
+
+    def first(self) -> Any:
+        """The first call: the step itself."""
+        return mapped(self.function(*self.args, **self.kwargs), _result)
+
+    def replay(self, arrays: list[Array]) -> Any:
+        """The step on other inputs."""
+        for place, array in zip(self.inputs, arrays, strict=True):
+            place[...] = array
+        if self.graph is None and not self.eager:
+            self._capture()
+        if self.eager:
+            return self.first()
+        for refresh in self.refreshers:
+            refresh()
+        self.graph.launch()
+        for leaf, grad in self.grads:
+            leaf.grad = grad
+        return mapped(self.outputs, _result)
+
+    def _capture(self) -> None:
+        mode = Capturing()
+        touched: dict[int, Tensor] = {}
+        mode.lift = lambda value: _seen(value, touched)  # type: ignore[method-assign]
+
+        def step() -> Any:
+            with switched(recorder=mode):
+                return self.function(*self.args, **self.kwargs)
+
+        try:
+            self.graph, self.outputs = self.device.capture(step)
+        except (MinigradError, TypeError, RuntimeError) as error:
+            self.eager = True
+            log.warning(
+                "%s cannot be captured at %s: %s. It runs step by step",
+                self.name,
+                _culprit(error),
+                error,
+            )
+            return
+        self.guards = list(mode.guards.values())
+        self.refreshers = mode.refreshers
+        self.grads = [(leaf, leaf.grad) for leaf in touched.values() if leaf.grad is not None]
+
+
+def _seen(value: Any, touched: dict[int, Tensor]) -> Any:
+    if isinstance(value, Tensor) and value.requires_grad and value.node is None:
+        touched[id(value)] = value
+    return value
+
+
+def _result(value: Any) -> Any:
+    """An output as a fresh copy without history."""
+    if isinstance(value, Tensor):
+        return (
+            wrap(value.data.copy()) if value.node is not None or not value.requires_grad else value
+        )
+    return value.copy() if type(value) in NAMESPACES else value
+
+
+def _culprit(error: BaseException) -> str:
+    """The line of the user's code that raised `error`."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if PACKAGE not in f.filename]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown line"
