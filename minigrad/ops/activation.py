@@ -8,7 +8,8 @@ from typing import Any
 from ..backend import Array, device_of
 from ..engine import Tensor, elementwise, function, fused, op
 from ..errors import ConfigError
-from .elementwise import multiply, where
+from . import rows
+from .elementwise import minimum, multiply, where
 from .reduction import kept_shape, reduced_shape
 from .special import erf
 from .transcendental import exp, tanh
@@ -29,12 +30,17 @@ __all__ = [
 ]
 
 
+def along(xp: Any, x: Array, value: float) -> Array:
+    """`value` in a row as long as those of x: NumPy's extrema of an array and a number are slow."""
+    return xp.full(x.shape[-1:], value, dtype=x.dtype)
+
+
 @elementwise
 def sigmoid(xp: Any, x: Array) -> Array:
     """1 / (1 + e⁻ˣ), without overflow and with full relative precision for negative x."""
-    e = xp.exp(-xp.abs(x))
-    y = xp.maximum(e, x >= 0)  # 1 / (1 + e⁻ˣ) for x ≥ 0, eˣ / (1 + eˣ) below
-    y /= e + 1
+    y = xp.minimum(x, along(xp, x, 11.0 if x.dtype.itemsize < 4 else 40.0))  # beyond, σ is 1
+    y = xp.exp(y, out=y)  # eˣ / (1 + eˣ)
+    y /= y + 1
     return y
 
 
@@ -44,7 +50,7 @@ sigmoid.defvjp(lambda g, y, _x: g * (y * (1 - y)))
 @elementwise
 def relu(xp: Any, x: Array) -> Array:
     """max(x, 0); its derivative at 0 is 0."""
-    return xp.maximum(x, 0)
+    return xp.maximum(x, along(xp, x, 0))
 
 
 relu.defvjp(lambda g, y, _x: g * (y > 0))
@@ -53,21 +59,32 @@ relu.defvjp(lambda g, y, _x: g * (y > 0))
 @op
 def leaky_relu(xp: Any, x: Array, /, negative_slope: float = 0.01) -> Array:
     """x for x > 0, else negative_slope · x (Maas, Hannun & Ng 2013)."""
-    return xp.where(x > 0, x, x * negative_slope)
+    zero = along(xp, x, 0)
+    y = xp.minimum(x, zero)  # no `where`: it is slow where signs change from element to element
+    y *= negative_slope
+    y += xp.maximum(x, zero)
+    return y
 
 
 leaky_relu.defvjp(
-    lambda g, _y, x, *, negative_slope: where(x > 0, g, g * negative_slope),
+    lambda g, _y, x, *, negative_slope: g * ((x > 0) * (1 - negative_slope) + negative_slope),
 )
 
 
 @op
 def elu(xp: Any, x: Array, /, alpha: float = 1.0) -> Array:
     """x for x > 0, else alpha · (eˣ - 1) (Clevert, Unterthiner & Hochreiter 2016, eq. 15)."""
-    return xp.where(x > 0, x, alpha * xp.expm1(xp.minimum(x, 0)))
+    zero = along(xp, x, 0)
+    y = xp.minimum(x, zero)
+    y = xp.expm1(y, out=y)
+    y *= alpha
+    y += xp.maximum(x, zero)
+    return y
 
 
-elu.defvjp(lambda g, y, x, *, alpha: where(x > 0, g, g * (y + alpha)))
+elu.defvjp(
+    lambda g, _y, x, *, alpha: g * (exp(minimum(x, 0)) * alpha + (x > 0) * (1 - alpha)),
+)
 
 
 @elementwise
@@ -111,18 +128,32 @@ def gelu(xp: Any, x: Array, /, approximate: str = "none", *, keep: bool) -> Any:
 
     approximate="tanh": Φ(x) ≈ (1 + tanh(√(2/π) · (x + 0.044715 x³))) / 2, as in GPT-2.
     """
-    if approximate == "tanh":
-        t = xp.tanh(_TANH_SLOPE * (x + _TANH_CUBIC * x * x * x))
-        share = 0.5 * (1 + t)
-        if keep:
-            density = share * (1 - t) * (_TANH_SLOPE + 3 * _TANH_SLOPE * _TANH_CUBIC * x * x)
-    elif approximate == "none":
-        share = 0.5 * (1 + erf(x * math.sqrt(0.5)))
-        if keep:
-            density = xp.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
-    else:
+    if approximate not in ("none", "tanh"):
         raise ConfigError(f"gelu: approximate is {approximate!r}; give 'none' or 'tanh'")
-    return x * share, (share + x * density if keep else None)
+    square = x * x
+    if approximate == "tanh":
+        share = square * (_TANH_SLOPE * _TANH_CUBIC)
+        share += _TANH_SLOPE
+        share *= x
+        share = xp.tanh(share, out=share)
+    else:
+        share = erf(x * math.sqrt(0.5))
+    share += 1
+    share *= 0.5
+    if not keep:
+        return x * share, None
+    if approximate == "tanh":  # φ = 2 Φ (1 - Φ) · √(2/π) (1 + 3 · 0.044715 x²)
+        slope = square
+        slope *= 6 * _TANH_SLOPE * _TANH_CUBIC
+        slope += 2 * _TANH_SLOPE
+        slope *= share - share * share
+    else:  # φ = exp(-x²/2) / √(2π)
+        square *= -0.5
+        slope = xp.exp(square, out=square)
+        slope *= 1 / math.sqrt(2 * math.pi)
+    slope *= x
+    slope += share
+    return x * share, slope
 
 
 @gelu.backward
@@ -143,26 +174,47 @@ def _plain_gelu(x: Any, *, approximate: str) -> Any:
 
 
 @op
+def _softmax_grad(xp: Any, g: Array, y: Array, /, *, axis: int) -> Array:
+    """y ∘ (g - Σ g ∘ y): linear in g, by a matrix that is its own transpose."""
+    return rows.rowwise(xp, rows.softmax_grad, (g, y), axis)
+
+
+_softmax_grad.defvjp(
+    lambda h, _r, _g, y, *, axis: _softmax_grad(h, y, axis=axis),
+    lambda h, _r, g, y, *, axis: (
+        h * (g - (g * y).sum(axis=axis, keepdims=True)) - g * (h * y).sum(axis=axis, keepdims=True)
+    ),
+)
+
+
+@op
 def softmax(xp: Any, x: Array, /, *, axis: int = -1) -> Array:
     """exp(x) / Σ exp(x) along `axis`. NaN where all x are -inf; `masked_softmax` gives 0 there."""
-    e = x - x.max(axis=axis, keepdims=True)  # shifted: exp cannot overflow
-    e = xp.exp(e, out=e)
-    e /= e.sum(axis=axis, keepdims=True)
-    return e
+    return rows.rowwise(xp, rows.softmax, (x,), axis)
 
 
-softmax.defvjp(lambda g, y, _x, *, axis: y * (g - (g * y).sum(axis=axis, keepdims=True)))
+softmax.defvjp(lambda g, y, _x, *, axis: _softmax_grad(g, y, axis=axis))
+
+
+@op
+def _log_softmax_grad(xp: Any, g: Array, y: Array, /, *, axis: int) -> Array:
+    """g - eʸ Σ g."""
+    return rows.rowwise(xp, rows.log_softmax_grad, (g, y), axis)
+
+
+_log_softmax_grad.defvjp(
+    lambda h, _r, _g, y, *, axis: h - (h * exp(y)).sum(axis=axis, keepdims=True),
+    lambda h, _r, g, y, *, axis: -h * exp(y) * g.sum(axis=axis, keepdims=True),
+)
 
 
 @op
 def log_softmax(xp: Any, x: Array, /, *, axis: int = -1) -> Array:
     """log(softmax(x)) along `axis`, without underflow."""
-    y = x - x.max(axis=axis, keepdims=True)
-    y -= xp.log(xp.exp(y).sum(axis=axis, keepdims=True))
-    return y
+    return rows.rowwise(xp, rows.log_softmax, (x,), axis)
 
 
-log_softmax.defvjp(lambda g, y, _x, *, axis: g - exp(y) * g.sum(axis=axis, keepdims=True))
+log_softmax.defvjp(lambda g, y, _x, *, axis: _log_softmax_grad(g, y, axis=axis))
 
 
 @op

@@ -11,13 +11,13 @@ from .. import backend
 from ..backend import Array, namespace
 from ..engine import Tensor, fused
 from ..errors import ShapeError
+from . import rows
 from .attention import (
     check_mask,
     clean,
-    masked_scores,
     masked_softmax,
-    softmax_into,
     used_by,
+    weigh,
 )
 from .broadcasting import sum_to
 from .elementwise import where
@@ -57,7 +57,7 @@ def additive_attention(
     sums = keys[:, None] + steps[:, :, None]  # (B, T, S, A)
     xp.tanh(sums, out=sums)
     scores = backend.matmul(sums, v)
-    weights = softmax_into(xp, masked_scores(xp, scores, mask), -1).astype(scores.dtype, copy=False)
+    weights = weigh(xp, scores, mask)
     context = backend.matmul(weights, values)
     residual = (sums, weights, values) if keep else None
     if query.ndim == 2:
@@ -102,8 +102,7 @@ def _additive_backward(
             dvalues = backend.matmul(weights.swapaxes(-1, -2), g)
         by_weights = backend.matmul(g, values.swapaxes(-1, -2))
         d = by_weights if d is None else by_weights + d
-    d = d * weights
-    d -= weights * d.sum(axis=-1, keepdims=True)  # by the scores (B, T, S)
+    d = rows.rowwise(xp, rows.softmax_grad, (d, weights), -1)  # by the scores (B, T, S)
     if needs[4] and mask is not None:
         dmask = sum_to(d, _per_step(mask).shape).reshape(mask.shape)
     if needs[3]:

@@ -17,8 +17,9 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array, namespace, on_cpu
-from ..engine import Tensor, fused, op
+from ..engine import Tensor, fused, op, primitive
 from ..errors import DTypeError, ShapeError
+from . import rows
 from .broadcasting import sum_to
 from .elementwise import where
 from .linalg import matmul
@@ -39,16 +40,26 @@ def masked_scores(xp: Any, scores: Array, mask: Array | None) -> Array:
     return xp.where(mask == -math.inf, -math.inf, scores + mask)  # also where the score is NaN
 
 
-def softmax_into(xp: Any, scores: Array, axis: int) -> Array:
-    """exp(s) / Σ exp(s), written over `scores`; zeros where all scores are -inf."""
+def weigh(xp: Any, scores: Array, mask: Array | None, axis: int = -1) -> Array:
+    """softmax(scores) where the mask allows, 0 elsewhere, written over `scores`."""
     if not scores.shape[axis]:
         return scores
-    top = scores.max(axis=axis, keepdims=True)
-    scores -= xp.where(top == -math.inf, 0, top)
-    xp.exp(scores, out=scores)
-    total = scores.sum(axis=axis, keepdims=True)
-    scores /= xp.where(total == 0, 1, total)
+    if on_cpu(xp):
+        primitive(_weigh, np, scores, mask, axis, writes=(1,))
+    else:
+        _weigh(xp, scores, mask, axis)
     return scores
+
+
+def _weigh(xp: Any, scores: Array, mask: Array | None, axis: int) -> None:
+    if (mask is None or mask.dtype == np.bool_) and rows.tame(xp, scores):
+        e = xp.exp(scores, out=scores)
+        if mask is not None:
+            e *= mask
+    else:
+        e, _ = rows.shifted_exp(xp, masked_scores(xp, scores, mask), axis, scores)
+    total = rows.row_sums(xp, e, axis)
+    e /= xp.where(total == 0, 1, total)
 
 
 def check_mask(mask: Any, shape: tuple[int, ...], what: str) -> None:
@@ -76,8 +87,7 @@ def masked_softmax(xp: Any, x: Array, mask: Array | None = None, /, *, axis: int
     allowed, all is 0.
     """
     check_mask(mask, x.shape, "masked_softmax")
-    scores = x.copy() if mask is None else masked_scores(xp, x, mask).astype(x.dtype, copy=False)
-    return softmax_into(xp, scores, axis)
+    return weigh(xp, x.copy(), mask, axis)
 
 
 def _softmax_vjp(g: Any, y: Any, axis: int) -> Any:
@@ -153,7 +163,7 @@ def scaled_dot_product_attention(
     scores = backend.matmul(query * _scale(query, scale), key.swapaxes(-1, -2))
     if scores.dtype.itemsize < 4:
         scores = scores.astype(np.float32)
-    weights = softmax_into(xp, masked_scores(xp, scores, mask), -1).astype(query.dtype, copy=False)
+    weights = weigh(xp, scores, mask).astype(query.dtype, copy=False)
     dropped = weights if dropout_mask is None else weights * dropout_mask
     output = backend.matmul(dropped, value)
     return (output, dropped), (weights, value) if keep else None
@@ -201,15 +211,14 @@ def _attention_backward(
         if needs[4]:
             ddropout = sum_to(d * weights, dropout_mask.shape)
         d = sum_to(d * dropout_mask, weights.shape)
-    d = d * weights
-    d -= weights * d.sum(axis=-1, keepdims=True)  # by the scores
+    d = rows.rowwise(xp, rows.softmax_grad, (d, weights), -1)  # by the scores
     if needs[3] and mask is not None:
         dmask = sum_to(d, mask.shape)
     if is_causal:
         mask = _with_causal(mask, query, *weights.shape[-2:])
     if mask is not None:
-        rows, columns = used_by(xp, mask)
-        query, key = clean(xp, query, rows), clean(xp, key, columns)
+        looking, seen = used_by(xp, mask)
+        query, key = clean(xp, query, looking), clean(xp, key, seen)
     scale = _scale(query, scale)
     if needs[0]:
         dquery = sum_to(backend.matmul(d, key) * scale, inputs[0].shape)
@@ -234,9 +243,9 @@ def _plain_attention(
         mask = _with_causal(mask, like, query.shape[-2], key.shape[-2])
     if mask is not None:
         data = mask.data if isinstance(mask, Tensor) else mask
-        rows, columns = used_by(namespace(like), data)
-        query = where(rows, query, 0)
-        key, value = where(columns, key, 0), where(columns, value, 0)
+        looking, seen = used_by(namespace(like), data)
+        query = where(looking, query, 0)
+        key, value = where(seen, key, 0), where(seen, value, 0)
     scores = matmul(query * _scale(query, scale), matrix_transpose(key))
     weights = masked_softmax(scores, mask)
     if dropout_mask is not None:

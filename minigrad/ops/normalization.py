@@ -12,6 +12,7 @@ from .. import backend
 from ..backend import Array
 from ..engine import function, fused
 from ..errors import ShapeError
+from . import rows
 from .elementwise import sqrt
 
 __all__ = ["layer_norm"]
@@ -27,20 +28,27 @@ def _layer_norm(
     *,
     normalized_shape: tuple[int, ...],
     eps: float,
+    centred: bool = True,
     keep: bool,
 ) -> Any:
-    """(x - E[x]) / √(Var[x] + ε) · γ + β over the last axes."""
+    """(x - E[x]) / √(Var[x] + ε) · γ + β over the last axes; unless `centred`, E[x] counts as 0."""
     D = math.prod(normalized_shape)
-    rows = x.reshape(x.size // D if D else 0, D)
+    data = x.reshape(x.size // D if D else 0, D)
     if x.dtype.itemsize < 4:
-        rows = rows.astype(np.float32)  # half precision overflows in the squares
-    mean = xp.full(D, 1 / max(D, 1), dtype=rows.dtype)  # sums as products are several times faster
-    normal = rows - backend.matmul(rows, mean)[:, None]
-    scale = 1 / xp.sqrt(backend.matmul(normal * normal, mean)[:, None] + eps)
-    normal *= scale
-    y = normal.copy() if weight is None else normal * weight.reshape(D)
-    if bias is not None:
-        y += bias.reshape(D)
+        data = data.astype(np.float32)  # half precision overflows in the squares
+    mean = xp.full((D, 1), 1 / max(D, 1), dtype=data.dtype)
+    normal, y = xp.empty_like(data), xp.empty_like(data)
+    scale = xp.empty((len(data), 1), dtype=data.dtype)
+    for block in rows.blocks(xp, *data.shape):
+        part, n, out = data[block], normal[block], y[block]
+        if centred:
+            part = xp.subtract(part, backend.matmul(part, mean), out=n)
+        square = xp.multiply(part, part, out=out)
+        scale[block] = 1 / xp.sqrt(backend.matmul(square, mean) + eps)
+        xp.multiply(part, scale[block], out=n)
+        xp.multiply(n, 1 if weight is None else weight.reshape(D), out=out)
+        if bias is not None:
+            out += bias.reshape(D)
     return y.astype(x.dtype, copy=False).reshape(x.shape), (normal, scale) if keep else None
 
 
@@ -55,36 +63,40 @@ def _layer_norm_backward(
     *,
     normalized_shape: tuple[int, ...],
     eps: float,
+    centred: bool,
 ) -> tuple[Array | None, ...]:
     x, weight, bias = inputs
     normal, scale = residual  # (N, D), (N, 1)
     N, D = normal.shape
     g = g.reshape(N, D).astype(normal.dtype, copy=False)
-    product = g * normal
-    dx = dweight = dbias = None
-    ones = xp.ones(N, dtype=g.dtype)
-    if needs[1]:
-        dweight = backend.matmul(ones, product).reshape(weight.shape)
-    if needs[2]:
-        dbias = backend.matmul(ones, g).reshape(bias.shape)
-    if needs[0]:
-        w = xp.ones(D, dtype=g.dtype) if weight is None else weight.reshape(D)
-        along = backend.matmul(product, w)[:, None] / max(D, 1)
-        dx = g * w
-        dx -= backend.matmul(g, w)[:, None] / max(D, 1)
-        dx -= xp.multiply(normal, along, out=product)
-        dx *= scale
-        dx = dx.reshape(x.shape)
-    return dx, dweight, dbias
+    w = xp.ones(D, dtype=g.dtype) if weight is None else weight.reshape(D).astype(g.dtype)
+    mean = (w / max(D, 1))[:, None]
+    dx, dweight = xp.empty_like(g), xp.zeros(D, dtype=g.dtype)
+    for block in rows.blocks(xp, N, D):
+        cotangent, n, out = g[block], normal[block], dx[block]
+        product = cotangent * n
+        if needs[1]:
+            dweight += rows.column_sums(xp, product)
+        xp.multiply(cotangent, w, out=out)
+        if centred:
+            out -= backend.matmul(cotangent, mean)
+        out -= xp.multiply(n, backend.matmul(product, mean), out=product)
+        out *= scale[block]
+    return (
+        dx.reshape(x.shape) if needs[0] else None,
+        dweight.reshape(weight.shape) if needs[1] else None,
+        rows.column_sums(xp, g).reshape(bias.shape) if needs[2] else None,
+    )
 
 
 @_layer_norm.composite
 def _plain_layer_norm(
-    x: Any, weight: Any, bias: Any, *, normalized_shape: tuple[int, ...], eps: float
+    x: Any, weight: Any, bias: Any, *, normalized_shape: tuple[int, ...], eps: float, centred: bool
 ) -> Any:
     axes = tuple(range(-len(normalized_shape), 0))
-    centred = x - x.mean(axis=axes, keepdims=True)
-    y = centred / sqrt((centred * centred).mean(axis=axes, keepdims=True) + eps)
+    if centred:
+        x = x - x.mean(axis=axes, keepdims=True)
+    y = x / sqrt((x * x).mean(axis=axes, keepdims=True) + eps)
     if weight is not None:
         y = y * weight
     return y if bias is None else y + bias
@@ -105,10 +117,16 @@ def layer_norm(
 
     Raises: ShapeError if the last axes of x, or γ or β, do not have `normalized_shape`.
     """
-    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-    if not shape or x.shape[-len(shape) :] != shape:
-        raise ShapeError(f"layer_norm: x is {x.shape}, its last axes should be {shape}")
-    for name, p in (("weight", weight), ("bias", bias)):
-        if p is not None and p.shape != shape:
-            raise ShapeError(f"layer_norm: {name} is {p.shape}, normalized_shape is {shape}")
+    shape = normalized("layer_norm", x, normalized_shape, weight=weight, bias=bias)
     return _layer_norm(x, weight, bias, normalized_shape=shape, eps=eps)
+
+
+def normalized(what: str, x: Any, shape: int | Sequence[int], **parameters: Any) -> tuple[int, ...]:
+    """`shape` as a tuple, after checking that the last axes of x and the parameters have it."""
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    if not shape or x.shape[-len(shape) :] != shape:
+        raise ShapeError(f"{what}: x is {x.shape}, its last axes should be {shape}")
+    for name, p in parameters.items():
+        if p is not None and p.shape != shape:
+            raise ShapeError(f"{what}: {name} is {p.shape}, normalized_shape is {shape}")
+    return shape

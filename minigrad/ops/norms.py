@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import function, ops
+from ..backend import Array
+from ..engine import function, fused, ops
 from ..errors import ConfigError, ShapeError
+from . import rows
+from .normalization import _layer_norm, normalized
 
 __all__ = ["batch_norm", "group_norm", "rms_norm"]
 
@@ -27,19 +30,9 @@ def rms_norm(
 
     Raises: ShapeError if the last axes of x, or γ, do not have `normalized_shape`.
     """
-    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-    if not shape or x.shape[-len(shape) :] != shape:
-        raise ShapeError(f"rms_norm: x is {x.shape}, its last axes should be {shape}")
-    if weight is not None and weight.shape != shape:
-        raise ShapeError(f"rms_norm: weight is {weight.shape}, normalized_shape is {shape}")
-    kept = x.dtype
-    if kept.itemsize < 4:
-        x = x.astype(np.float32)  # half precision overflows in the squares
-    eps = float(np.finfo(kept).eps) if eps is None else eps
-    axes = tuple(range(-len(shape), 0))
-    y = x / ops.sqrt(ops.square(x).mean(axis=axes, keepdims=True) + eps)
-    y = y if y.dtype == kept else y.astype(kept)
-    return y if weight is None else y * weight
+    shape = normalized("rms_norm", x, normalized_shape, weight=weight)
+    eps = float(np.finfo(x.dtype).eps) if eps is None else eps
+    return _layer_norm(x, weight, None, normalized_shape=shape, eps=eps, centred=False)
 
 
 @function
@@ -64,6 +57,81 @@ def group_norm(
     return _affine(y, weight, bias)
 
 
+def _plain_batch_norm(
+    x: Any, weight: Any, bias: Any, mean: Any = None, var: Any = None, *, eps: float
+) -> Any:
+    axes, along = _places(x)
+    centred = x - (x.mean(axis=axes, keepdims=True) if mean is None else mean.reshape(along))
+    if var is None:
+        var = ops.square(centred).mean(axis=axes)
+    return _affine(centred / ops.sqrt(var.reshape(along) + eps), weight, bias)
+
+
+def _places(x: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The axes of x without the channels, and the shape in which (C,) broadcasts to x."""
+    return tuple(a for a in range(x.ndim) if a != 1), (-1,) + (1,) * (x.ndim - 2)
+
+
+def _channel_sums(xp: Any, x: Array) -> Array:
+    """Σ x per channel, in the shape that broadcasts to x."""
+    axes, along = _places(x)
+    return (rows.column_sums(xp, x) if x.ndim == 2 else x.sum(axis=axes)).reshape(along)
+
+
+@fused
+def _batch_norm(
+    xp: Any,
+    x: Array,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    /,
+    *,
+    eps: float,
+    keep: bool,
+) -> Any:
+    """(x - μ) / √(σ² + ε) · γ + β with the mean and variance of each channel."""
+    kept, count = x.dtype, x.size // x.shape[1]
+    if kept.itemsize < 4:
+        x = x.astype(np.float32)  # half precision overflows in the squares
+    normal = x - _channel_sums(xp, x) / count
+    y = normal * normal
+    scale = 1 / xp.sqrt(_channel_sums(xp, y) / count + eps)
+    normal *= scale
+    along = _places(x)[1]
+    xp.multiply(normal, 1 if weight is None else weight.reshape(along), out=y)
+    if bias is not None:
+        y += bias.reshape(along)
+    return y.astype(kept, copy=False), (normal, scale) if keep else None
+
+
+@_batch_norm.backward
+def _batch_norm_backward(
+    xp: Any, g: Array, y: Array, inputs: Any, residual: Any, needs: Any, *, eps: float
+) -> tuple[Array | None, ...]:
+    x, weight, bias = inputs
+    normal, scale = residual
+    g = g.astype(normal.dtype, copy=False)
+    count = x.size // x.shape[1]
+    product = g * normal
+    dbias, dweight = _channel_sums(xp, g), _channel_sums(xp, product)
+    dx = None
+    if needs[0]:
+        dx = xp.multiply(normal, dweight / -count, out=product)
+        dx += g
+        dx -= dbias / count
+        dx *= scale if weight is None else scale * weight.reshape(_places(x)[1])
+    return (
+        dx,
+        dweight.reshape(weight.shape) if needs[1] else None,
+        dbias.reshape(bias.shape) if needs[2] else None,
+    )
+
+
+@_batch_norm.composite
+def _(x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
+    return _plain_batch_norm(x, weight, bias, eps=eps)
+
+
 @function
 def batch_norm(
     x: Any,
@@ -83,12 +151,9 @@ def batch_norm(
     if x.ndim < 2:
         raise ShapeError(f"batch_norm: x is {x.shape}, expected (N, C, …)")
     _check_channels("batch_norm", x.shape[1], mean=mean, var=var, weight=weight, bias=bias)
-    axes = tuple(a for a in range(x.ndim) if a != 1)
-    along = (-1,) + (1,) * (x.ndim - 2)
-    centred = x - (x.mean(axis=axes, keepdims=True) if mean is None else mean.reshape(along))
-    if var is None:
-        var = ops.square(centred).mean(axis=axes)
-    return _affine(centred / ops.sqrt(var.reshape(along) + eps), weight, bias)
+    if mean is None and var is None and x.size:
+        return _batch_norm(x, weight, bias, eps=eps)
+    return _plain_batch_norm(x, weight, bias, mean, var, eps=eps)
 
 
 def _affine(y: Any, weight: Any, bias: Any) -> Any:

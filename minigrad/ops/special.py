@@ -86,7 +86,8 @@ def erf(xp: Any, x: Array) -> Array:
     """
     x = x * 1.0
     if x.dtype.itemsize < 8:
-        single = xp.minimum(xp.maximum(x.astype("float32"), -4.0), 4.0)
+        limit = xp.full(x.shape[-1:], 4.0, dtype="float32")  # rows, as in `along`
+        single = xp.minimum(xp.maximum(x.astype("float32"), -limit), limit)
         z = single * single
         single *= _polynomial(z, _ERF32_P)
         return (single / _polynomial(z, _ERF32_Q)).astype(x.dtype)

@@ -93,7 +93,7 @@ def lstm(
 
 
 def make_slopes(xp: Any, blocks: Array, slopes: Array) -> None:
-    """Some steps' derivatives (k, 6, H, n): of cₜ by cₜ₋₁ and the gates i f g, of hₜ by o and cₜ."""
+    """Of some steps (k, 6, H, n): cₜ by cₜ₋₁ and by the gates i f g, hₜ by o and by cₜ."""
     t, g, o, f, i = (blocks[:, k] for k in (0, 2, 3, 4, 5))
     ig_fc, ot, spare = slopes[:, 1:3], slopes[:, 0], xp.empty_like(slopes[:, :2])
     multiply, subtract = xp.multiply, xp.subtract

@@ -30,13 +30,13 @@ def product(xp: Any, a: Array, b: Array, out: Array) -> Callable[[], Any]:
         return partial(np.matmul, a, b, out)  # xp: allow - only NumPy's arrays come here
     if k == K:
         blocks = _blocks(a, m, k)[0]
-        return partial(np.matmul, blocks, b, out.reshape(M // m, m, n))  # xp: allow
+        return partial(np.matmul, blocks, b, out.reshape(M // m, m, n))  # xp: allow - the same
     a, b = _blocks(a, m, k), b.reshape(K // k, 1, k, n)
     parts = xp.empty((K // k, M // m, m, n), dtype=out.dtype)
     summands = parts.reshape(K // k, M, n)
 
     def multiply() -> None:
-        np.matmul(a, b, parts)  # xp: allow
+        np.matmul(a, b, parts)  # xp: allow - the same
         xp.add.reduce(summands, 0, None, out)
 
     return multiply

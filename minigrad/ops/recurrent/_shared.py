@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ...backend import Array, on_cpu
@@ -87,6 +87,8 @@ class Preactivations:
         batch: Schedule,
     ) -> None:
         self.xp, self.gates, self.rows, self.features = xp, gates, rows, w_hh.shape[1]
+        self.steps: Callable[..., Iterator[tuple[int, Array]]]
+        self.weights: tuple[Any, ...]
         if on_cpu(xp) and batch.T == 1:
             self.steps, self.weights = self._single, (w_hh, w_ih, bias)
             return

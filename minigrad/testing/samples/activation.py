@@ -47,6 +47,14 @@ def _hardtanh(x: Any, *, min_val: float = -1.0, max_val: float = 1.0) -> Any:
     return np.clip(x, min_val, max_val)
 
 
+def _softmax_grad(g: Any, y: Any, *, axis: int = -1) -> Any:
+    return y * (g - (g * y).sum(axis=axis, keepdims=True))
+
+
+def _log_softmax_grad(g: Any, y: Any, *, axis: int = -1) -> Any:
+    return g - np.exp(y) * g.sum(axis=axis, keepdims=True)
+
+
 SAMPLES = [
     Sample("sigmoid", (A,), _sigmoid, torch="sigmoid"),
     Sample("relu", (A,), lambda x: np.maximum(x, 0), torch="relu"),
@@ -84,4 +92,8 @@ SAMPLES = [
     Sample("logsumexp", (A,), _logsumexp),
     Sample("logsumexp", (A,), _logsumexp, {"axis": 0}, torch=lambda t, x: t.logsumexp(x, 0)),
     Sample("logsumexp", (real(3, 4, 2),), _logsumexp, {"axis": (0, 2), "keepdims": True}),
+    Sample("softmax_grad", (A, A), _softmax_grad, {"axis": -1}),
+    Sample("softmax_grad", (A, A), _softmax_grad, {"axis": 0}),
+    Sample("log_softmax_grad", (A, A), _log_softmax_grad, {"axis": -1}),
+    Sample("log_softmax_grad", (A, A), _log_softmax_grad, {"axis": 0}),
 ]

@@ -104,6 +104,29 @@ def _norm(
     )
 
 
+def _batch_norm(x: Any, weight: Any = 1.0, bias: Any = 0.0, *, eps: float = 1e-5) -> Any:
+    channels_last = np.moveaxis(x, 1, -1)
+    axes = tuple(range(x.ndim - 1))
+    return np.moveaxis(_layer_norm(channels_last, weight, bias, axes=axes, eps=eps), -1, 1)
+
+
+def _batch(*inputs: Any, label: str = "", eps: float = 1e-5) -> Sample:
+    return Sample(
+        "batch_norm",
+        inputs,
+        lambda x, *p: _batch_norm(x, *p, eps=eps),
+        call=lambda x, *p: ops.batch_norm(x, None, None, *p, eps=eps),
+        torch=lambda t, x, *p: t.nn.functional.batch_norm(
+            x, None, None, *p, *(None,) * (2 - len(p)), True, eps=eps
+        ),
+        label=label,
+    )
+
+
+def _rms_norm(x: Any, weight: Any) -> Any:
+    return x / np.sqrt((x * x).mean(-1, keepdims=True) + 0.1) * weight
+
+
 NAME, ADDITIVE = "scaled_dot_product_attention", (real(2, 4), real(2, 5, 4), real(2, 5, 3), real(4))
 STEPS = (real(2, 3, 4), *ADDITIVE[1:])
 CAUSAL = {"is_causal": True}
@@ -144,4 +167,15 @@ SAMPLES = [
     _norm(real(3, 4), shape=(4,), label="plain", eps=0.1),
     _norm(real(3, 4), real(4), shape=(4,), label="no bias"),
     _norm(real(0, 4), real(4), real(4), shape=(4,), label="empty"),
+    Sample(
+        "layer_norm",
+        (real(2, 3, 4), real(4)),
+        _rms_norm,
+        call=lambda x, w: ops.rms_norm(x, 4, w, 0.1),
+        torch=lambda t, x, w: t.nn.functional.rms_norm(x, (4,), w, 0.1),
+        label="rms",
+    ),
+    _batch(real(5, 3), real(3), real(3)),
+    _batch(real(5, 3), label="plain"),
+    _batch(real(4, 2, 3), real(2), label="a place axis, no bias", eps=0.1),
 ]

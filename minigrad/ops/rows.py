@@ -1,0 +1,111 @@
+"""What softmax, attention, losses and norms share: kernels along the last axis, in few passes.
+
+On the CPU three things pay: a sum over the last axis is several times faster as a product with a
+vector of ones; scores that are all moderate need no shift before `exp`, so no maximum; and rows are
+worked on a block at a time, which stays in the L2 cache from one pass to the next.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..backend import Array, matmul, on_cpu
+from ..engine import primitive
+
+TAME = 60.0  # scores in ±60 need no shift: neither exp(x) nor its sum overflows or underflows
+BLOCK = 1 << 17  # elements of a block of rows
+
+
+def blocks(xp: Any, n: int, width: int, size: int = BLOCK) -> Iterator[slice]:
+    """Slices of n rows of `width` elements, at least one; on a GPU no more than one."""
+    step = max(1, size // max(1, width)) if on_cpu(xp) else max(1, n)
+    for start in range(0, max(1, n), step):
+        yield slice(start, min(n, start + step))
+
+
+def row_sums(xp: Any, x: Array, axis: int = -1) -> Array:
+    """Σ x along `axis`, which is kept."""
+    if not on_cpu(xp) or axis not in (-1, x.ndim - 1) or x.dtype.itemsize < 4 or not x.size:
+        return x.sum(axis=axis, keepdims=True)
+    return matmul(x, xp.ones((x.shape[-1], 1), dtype=x.dtype))
+
+
+def column_sums(xp: Any, x: Array) -> Array:
+    """Σ x over the rows of x (N, D)."""
+    return matmul(xp.ones(x.shape[0], dtype=x.dtype), x)
+
+
+def tame(xp: Any, x: Array) -> bool:
+    """Whether exp(x) may be taken as it is; False where finding out would make a GPU wait.
+
+    It looks at values, so it is asked inside of `primitive` only.
+    """
+    if not on_cpu(xp) or not x.size or x.dtype.itemsize < 4:
+        return False
+    return bool(x.min() > -TAME and x.max() < TAME)
+
+
+def shifted_exp(xp: Any, x: Array, axis: int = -1, out: Array | None = None) -> tuple[Array, Any]:
+    """(exp(x - top), top): top is the maximum along `axis`, or 0 where no shift is needed.
+
+    It is zeros where all x are -inf.
+    """
+    if tame(xp, x):
+        return xp.exp(x, out=out), 0.0
+    top = x.max(axis=axis, keepdims=True)
+    e = xp.subtract(x, xp.where(top == -math.inf, 0, top), out=out)
+    return xp.exp(e, out=e), top
+
+
+def rowwise(xp: Any, kernel: Any, arrays: tuple[Array, ...], axis: int) -> Array:
+    """A new array, filled by `kernel(xp, *arrays, out, axis)`: block by block along the last axis.
+
+    The arrays have one shape; the kernel treats each row along `axis` on its own.
+    """
+    x = arrays[0]
+    out = xp.empty(x.shape, dtype=x.dtype)
+    if not on_cpu(xp):
+        kernel(xp, *arrays, out, axis)
+    else:
+        primitive(_in_blocks, kernel, axis, *arrays, out, writes=(2 + len(arrays),))
+    return out
+
+
+def _in_blocks(kernel: Any, axis: int, *arrays: Any) -> None:
+    x = arrays[0]
+    if axis not in (-1, x.ndim - 1) or x.size <= BLOCK:
+        kernel(np, *arrays, axis)
+        return
+    rows = [a.reshape(x.size // x.shape[-1], x.shape[-1]) for a in arrays]
+    for block in blocks(np, *rows[0].shape):
+        kernel(np, *(each[block] for each in rows), -1)
+
+
+def softmax(xp: Any, x: Array, out: Array, axis: int) -> None:
+    """exp(x) / Σ exp(x)."""
+    shifted_exp(xp, x, axis, out)
+    out /= row_sums(xp, out, axis)
+
+
+def log_softmax(xp: Any, x: Array, out: Array, axis: int) -> None:
+    """x - log Σ exp(x)."""
+    _, top = shifted_exp(xp, x, axis, out)
+    xp.subtract(x, xp.log(row_sums(xp, out, axis)) + top, out=out)
+
+
+def softmax_grad(xp: Any, g: Array, y: Array, out: Array, axis: int) -> None:
+    """y ∘ (g - Σ g ∘ y), y a softmax."""
+    xp.multiply(g, y, out=out)
+    xp.subtract(g, row_sums(xp, out, axis), out=out)
+    out *= y
+
+
+def log_softmax_grad(xp: Any, g: Array, y: Array, out: Array, axis: int) -> None:
+    """g - eʸ Σ g, y a log softmax."""
+    xp.exp(y, out=out)
+    out *= row_sums(xp, g, axis)
+    xp.subtract(g, out, out=out)
