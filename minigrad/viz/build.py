@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import weakref
+from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -200,6 +201,7 @@ class _Leaves:
     def __init__(self, ir: GraphIR, names: Names, roles: dict[int, str]) -> None:
         self.ir, self.names, self.roles = ir, names, roles
         self.ids: dict[int, str] = {}
+        self.counts: Counter[str] = Counter()
         self.tensors: dict[str, Tensor] = {}
 
     def item(self, of: Any, node: Node | None, arg: int) -> str:
@@ -215,7 +217,8 @@ class _Leaves:
             name = str(tensor.name)
         trained = tensor is not None and tensor.requires_grad
         kind = self.names.kind(tensor)
-        id_ = f"{kind[0]}{sum(1 for v in self.ids.values() if v[0] == kind[0])}"
+        id_ = f"{kind[0]}{self.counts[kind]}"
+        self.counts[kind] += 1
         item = Item(id_, kind, name=name)
         if tensor is not None:
             self.tensors[id_] = tensor

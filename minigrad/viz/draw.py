@@ -14,7 +14,7 @@ from .build import Names, build
 from .fold import fold as fold_repeats
 from .graph import Graph
 from .group import group, size_at
-from .ir import GraphIR
+from .ir import GraphIR, gc_paused
 from .labels import Show
 from .overlay import level, overlay
 from .overview import overview
@@ -106,13 +106,16 @@ def draw_graph(
     if not isinstance(expand, str | bool):
         wanted = tuple(expand)
     tape = Tape(outputs, opener(expand)) if record is None else record.tape
-    full, leaves = build(tape, Names(model, params))
-    full.title = _title(tape, model) if title is None else title
-    norms = _leaf_facts(full, leaves)
-    if show_values or record is not None:
-        _output_values(full, tape)
-    folded = fold_repeats(full, fold, chosen_steps(expand))
-    _annotate(folded, tape)
+    if model is None and record is not None:
+        model = record.model
+    with gc_paused(len(tape.lines)):
+        full, leaves = build(tape, Names(model, params))
+        full.title = _title(tape, model) if title is None else title
+        norms = _leaf_facts(full, leaves)
+        if show_values or record is not None:
+            _output_values(full, tape)
+        folded = fold_repeats(full, fold, chosen_steps(expand))
+        _annotate(folded, tape)
     if record is not None:
         overlay(folded, record, norms)
     mark_gates(folded)

@@ -16,6 +16,7 @@ import numpy as np
 from ..backend import NAMESPACES, get_rng_state, set_rng_state
 from ..engine import Node, Tensor, enable_grad, wrap
 from ..engine import scope as engine_scope
+from ..engine.tape import Spec
 from ..errors import ConfigError
 from .ir import BACKWARDS
 
@@ -255,13 +256,18 @@ def opener(expand: Iterable[str] | str | bool) -> Callable[[Node], bool] | None:
 
 def saved_bytes(node: Node) -> int:
     """Bytes of the values a line keeps for the backward pass; views count what they show."""
-    total, stack = 0, [node.inputs, node.outputs, node.residual]
+    total = 0
+    if node.inputs is None:
+        return total
+    stack: list[Any] = [*node.inputs, node.outputs, node.residual]
     while stack:
         value = stack.pop()
         if type(value) in NAMESPACES:
-            total += int(value.nbytes)
+            total += value.nbytes
+        elif type(value) is Spec or value is None:
+            continue
         elif isinstance(value, list | tuple):
             stack.extend(value)
         elif isinstance(value, dict):
             stack.extend(value.values())
-    return total
+    return int(total)
