@@ -159,6 +159,10 @@ class Optimizer(Rule):
             given = grads[ledger]
             if cohort.blocks:
                 self._step_flat(ledger, cohort, given)
+                if recording():  # then a program computes them right where they are copied to
+                    for block in cohort.blocks:
+                        for i in block.copies:
+                            ledger.arena.lend(i)
             else:
                 for i in cohort.indices:
                     self._step_one(ledger, cohort, i, given[i])
@@ -167,6 +171,7 @@ class Optimizer(Rule):
     def _gradients(self, ledger: Ledger) -> list[Any]:
         """The gradients of an arena's parameters, as arrays."""
         given: list[Any] = []
+        ledger.arena.claim()
         for p, shape in zip(ledger.arena.params, ledger.arena.shapes, strict=True):
             g = p.grad
             if type(g) is Tensor:
@@ -253,7 +258,6 @@ class Optimizer(Rule):
 
     def _step_flat(self, ledger: Ledger, cohort: Cohort, given: list[Any]) -> None:
         arena = ledger.arena
-        arena.claim()
         places = arena.places
         arrays = (arena.data, arena.grad, places, given, cohort.flats, cohort.scalars)
         threads = cohort.size // SHARE
@@ -284,6 +288,7 @@ class Optimizer(Rule):
         room = self._scratch.get(key)
         if room is None or room[0].size < size:
             xp, dtype = ledger.arena.device.xp, ledger.arena.dtype
+            dtype = dtype if dtype.itemsize > 2 else "float32"  # where ε would vanish
             room = [xp.empty(size, dtype=dtype) for _ in range(self.buffers + 1)]
             self._scratch[key] = room
         return room

@@ -112,14 +112,14 @@ class _Builder:
         self.ir.items[item.id] = item
         self.ir.links.extend(links)
         for ref in outs:
-            low, high = _extent(ref)
+            low, high = ref.extent
             before = self.made.get(ref.memory, {})
             kept = {i: at for i, at in before.items() if at[0] < low or at[1] > high}
             self.made[ref.memory] = {**kept, item.id: (low, high)}
 
     def _sources(self, ref: Ref) -> list[str]:
         """The items that made what a line reads."""
-        low, high = _extent(ref)
+        low, high = ref.extent
         writers = self.made.get(ref.memory, {})
         found = [i for i, at in writers.items() if at[0] < high and at[1] > low]
         if found or ref.memory.owner is None:
@@ -145,13 +145,6 @@ def _span(array: Any) -> tuple[int, int, int]:
     """The memory of an array, and where in it the array begins and ends."""
     start = address(array) - address(root(array))
     return id(root(array)), start, start + array.nbytes
-
-
-def _extent(ref: Ref) -> tuple[int, int]:
-    """First and last byte of an array in its memory."""
-    steps = [(n - 1) * stride for n, stride in zip(ref.shape, ref.strides, strict=True)]
-    low = ref.offset + sum(s for s in steps if s < 0)
-    return low, ref.offset + sum(s for s in steps if s > 0) + ref.dtype.itemsize
 
 
 def _flat(lines: list[Line]) -> list[Line]:

@@ -51,6 +51,18 @@ class Ref(NamedTuple):
         """Number of elements."""
         return int(np.prod(self.shape, dtype=np.int64))
 
+    @property
+    def extent(self) -> tuple[int, int]:
+        """The first byte that it may touch, and the one after the last."""
+        steps = [(n - 1) * stride for n, stride in zip(self.shape, self.strides, strict=True)]
+        low = self.offset + sum(s for s in steps if s < 0)
+        return low, self.offset + sum(s for s in steps if s > 0) + self.dtype.itemsize
+
+    def overlaps(self, other: Ref) -> bool:
+        """Whether both may touch the same bytes."""
+        (a, b), (c, d) = self.extent, other.extent
+        return self.memory is other.memory and a < d and c < b
+
     def flat(self, start: int, stop: int) -> Ref:
         """Elements `start` to `stop` of a contiguous array."""
         item = self.dtype.itemsize

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .calls import write
+from .calls import owner_of, write
 from .memory import Memory, Ref, leaves
 from .recorder import Line
 
@@ -78,10 +78,14 @@ def forward(lines: list[Line]) -> list[Line]:
             or i in dropped
             or source.memory not in maker.writes
             or not _retargets(maker, source, to)
-            or any(i <= k < j and k not in dropped for k in touches[to.memory])
+            or any(
+                i <= k < j and k not in dropped and _touches(lines[k], to)
+                for k in touches[to.memory]
+            )
         ):
             continue
-        maker.args = (*maker.args[:-1], to)
+        at = _out(maker)
+        maker.args = (*maker.args[:at], to, *maker.args[at + 1 :])
         maker.reads = {to.memory if m is source.memory else m for m in maker.reads}
         maker.writes = {to.memory}
         touches[to.memory] = sorted({*touches[to.memory], i} - {j})
@@ -95,18 +99,36 @@ def _retargets(maker: Line, source: Ref, to: Ref) -> bool:
     """Whether the line that makes `source` can write into `to` as well."""
     if maker.branches or maker.writes != {source.memory}:
         return False
-    if not isinstance(maker.function, np.ufunc) or maker.function.nout != 1:
+    at = _out(maker)
+    if at == 0:
         return False
     if source.shape != to.shape or source.dtype != to.dtype or not source.contiguous:
         return False
     if source.memory.nbytes != source.size * source.dtype.itemsize:
         return False
-    last = maker.args[-1]
-    if type(last) is not Ref or last[:5] != source[:5]:
+    out, others = maker.args[at], (*maker.args[:at], *maker.args[at + 1 :])
+    if type(out) is not Ref or out[:5] != source[:5]:
         return False
-    if any(type(a) is Ref and a.memory is source.memory for a in maker.args[:-1]):
+    if any(type(a) is Ref and a.memory is source.memory for a in others):
         return False
-    return to.contiguous or maker.function.signature is None
+    elementwise = isinstance(maker.function, np.ufunc) and maker.function.signature is None
+    return to.contiguous or elementwise
+
+
+def _out(line: Line) -> int:
+    """Which argument of a line is its only output; 0 if none is."""
+    if isinstance(line.function, np.ufunc):
+        return line.function.nin if line.function.nout == 1 else 0
+    reduces = owner_of(line.function) is not None and line.function.__name__ == "reduce"
+    return 3 if reduces and len(line.args) > 3 else 0
+
+
+def _touches(line: Line, place: Ref) -> bool:
+    """Whether a line reads or writes bytes of `place`."""
+    if line.branches:
+        return any(_touches(each, place) for branch in line.branches for each in branch)
+    refs = [a for a in leaves((line.args, line.kwargs)) if type(a) is Ref]
+    return any(a.overlaps(place) for a in refs)
 
 
 def touched(line: Line) -> set[Memory]:
