@@ -75,13 +75,14 @@ class _Part:
     ) -> None:
         self.params, self.indices, self.arena = params, indices, arena
         self.work: tuple[Block, ...] = ()
+        if arena is not None:
+            arena.claim()
         grads = [p.grad.values if isinstance(p.grad, RowSparse) else p.grad.data for p in params]
         if arena is None:
             self.arrays: tuple[Any, ...] = (None, (), grads)
             return
         size = BLOCK if on_cpu(namespace(arena.data)) else arena.size
         self.work = blocks(arena, indices, size)
-        arena.claim()
         given: list[Any] = [None] * len(arena.params)
         for i, g in zip(indices, grads, strict=True):
             given[i] = g

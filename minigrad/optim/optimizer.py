@@ -7,6 +7,8 @@ from functools import partial
 from numbers import Real
 from typing import Any
 
+import numpy as np
+
 from ..backend import Array
 from ..backend.threads import get_num_threads
 from ..engine import Arena, RowSparse, Tensor, arenas, before_replay, fork, kernel, stamp
@@ -288,7 +290,8 @@ class Optimizer(Rule):
         room = self._scratch.get(key)
         if room is None or room[0].size < size:
             xp, dtype = ledger.arena.device.xp, ledger.arena.dtype
-            dtype = dtype if dtype.itemsize > 2 else "float32"  # where ε would vanish
+            if dtype.itemsize < 4:
+                dtype = np.dtype("float32")  # ε would vanish
             room = [xp.empty(size, dtype=dtype) for _ in range(self.buffers + 1)]
             self._scratch[key] = room
         return room
