@@ -103,9 +103,12 @@ def _leaves(
     """
     ids = list(base.items)
     into: dict[tuple[str, int], str] = {}
+    starts = _starts(base)
     for e in base.links:
         if base.items[e.src].kind in ("parameter", "input"):
             into[e.dst, e.arg] = e.src
+        elif e.src in starts:
+            into.setdefault((e.dst, e.arg), starts[e.src])
     line_of = {item.id: item.lines[0] for item in full.items.values() if item.lines}
     shown: dict[str, int] = {}
     for e in full.links:
@@ -127,6 +130,18 @@ def _leaves(
         if any(part.startswith("×") for part in base.items[ids[node]].path):
             out[-1].append(draw(item))
     return out
+
+
+def _starts(base: GraphIR) -> dict[str, str]:
+    """The leaf that a state starts from, also through the state of a loop around."""
+    found: dict[str, str] = {}
+    fed = [(e.dst, e.src) for e in base.links if base.items[e.dst].kind == "state"]
+    for _ in range(4):
+        for state, src in fed:
+            start = src if base.items[src].kind in ("parameter", "input") else found.get(src)
+            if start is not None:
+                found.setdefault(state, start)
+    return found
 
 
 def _step(step: Step, refs: dict[str, int]) -> list[Any]:

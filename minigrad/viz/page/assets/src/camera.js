@@ -1,6 +1,7 @@
 // Pan and zoom by the viewBox of the picture: with pointers, the wheel, and by calls.
 
 const LARGEST = 1.5; // screen pixels per point of the layout, when the whole is shown
+const LEGIBLE = 0.7; // below that, small text cannot be read
 const CLOSE = 1.15; // likewise, after a double click
 
 export class Camera {
@@ -26,6 +27,18 @@ export class Camera {
     this.cy = y + tall / 2;
     this.#apply();
     this.fitted = true;
+  }
+
+  /** Come closer to a part of the screen, if what is on it is too small to be read. */
+  approach({ left, top, width, height }) {
+    if (this.scale >= LEGIBLE) return;
+    const room = this.canvas.getBoundingClientRect();
+    this.cx += (left + width / 2 - room.left - room.width / 2) / this.scale;
+    this.cy += (top + height / 2 - room.top - room.height / 2) / this.scale;
+    const larger = Math.min((0.94 * room.width) / width, (0.94 * room.height) / height);
+    this.scale = Math.min(LARGEST, Math.max(1, larger) * this.scale);
+    this.fitted = false;
+    this.#apply();
   }
 
   zoom(factor, px, py) {

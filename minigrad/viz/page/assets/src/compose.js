@@ -11,9 +11,11 @@ export function compose(model) {
     else for (const part of instances(model, i)) tree.put(i, part.name, part.of, part.dot);
   });
   out.push(...tree.text());
-  for (const column of model.columns) {
-    const kept = column.filter((name) => tree.names.has(name));
-    if (kept.length > 1) out.push(`{rank=same; edge [style=invis]; ${kept.join(" -> ")}}`);
+  for (const context of tree.contexts) {
+    for (const column of model.columns) {
+      const kept = column.map((name) => name + context).filter((name) => tree.names.has(name));
+      if (kept.length > 1) out.push(`{rank=same; edge [style=invis]; ${kept.join(" -> ")}}`);
+    }
   }
   const edges = new Edges(model);
   out.push(...edges.order, ...tree.inTime(edges), "}");
@@ -51,6 +53,7 @@ class Tree {
     this.model = model;
     this.children = new Map([["", []]]);
     this.names = new Set();
+    this.contexts = new Set([""]);
     this.loops = new Map(); // loop in its context → [[k, names], …] of its steps and gaps
   }
 
@@ -76,6 +79,7 @@ class Tree {
       const title = around.one.replace("@@", String(model.index(b, k)));
       home = this.#frame(home, `cluster_s${b}${context}t${k}`, title);
       context += `t${k}`;
+      this.contexts.add(context);
     }
     return this.#add(home, [name, dot]);
   }

@@ -24,12 +24,14 @@ function say(text) {
   $("status").textContent = text;
 }
 
-async function draw() {
+async function draw(closer) {
   const slow = setTimeout(() => say("laying out …"), 300);
   try {
     const svg = await engine.layout(compose(model));
     stage.show(svg);
     colours.paint();
+    const frame = stage.frames.get(closer);
+    if (frame) stage.camera.approach(frame.getBoundingClientRect());
     say("");
     if (stepper.at) mark(stepper.at);
     else if (selected) stage.select(selected);
@@ -71,7 +73,7 @@ function toggle(b) {
   selected = stage.focus;
   if (box.closed && box.face !== undefined) select(selected);
   else card(boxCard(model, b, on));
-  return draw();
+  return draw(stage.focus);
 }
 
 /** Show the repetitions named in a text such as "3, 4, 17-19" one by one. */
@@ -88,7 +90,7 @@ function reveal(b, text) {
   if (many > 600) return say(`${chosen.size} steps are ${many} nodes; choose fewer`);
   box.shown = chosen.size ? chosen : null;
   card(boxCard(model, b, on));
-  return draw();
+  return draw(`cluster_${b}`);
 }
 
 // -- the backward pass ---------------------------------------------------------------------------
