@@ -154,7 +154,7 @@ def heading(result: Entry, title: str) -> str:
 
 
 HEAD = ("", "time", "/ PyTorch at its best", "peak MB", "first step, ms", "gradient error")
-ABOUT = """Times are medians [quartiles] over rounds; a step is forward, loss, backward and update. A
+ABOUT = """Times are medians [quartiles] over rounds; a step is forward, loss, backward, update. A
 ratio is to PyTorch eager with its fused optimiser, at 1 or 2 threads, whichever is faster here;
 below 1 is faster. "gradient error" is the largest difference from PyTorch's gradients, relative to
 the largest entry: an implementation that differs by more than 1e-4 is listed without a time.

@@ -4,6 +4,7 @@ Reads commands as lines of JSON, answers each with a line of JSON:
 
     {"do": "check", "path": …}      a step, the weights again, a step: loss, gradients to the npz
     {"do": "block", "seconds": …}   milliseconds of each step (of each part) in a block of steps
+    {"do": "point", "sizes": …}     time and memory at another size
     {"do": "memory"}                peak resident memory in MB since the check
     {"do": "profile", "path": …}    a cProfile of some steps, for `pstats`
 
@@ -13,6 +14,7 @@ Nothing but the standard library is imported before the framework, whose import 
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -60,22 +62,25 @@ class Worker:
         begin = perf_counter()
         import_framework(job["framework"])
         self.import_ms = 1e3 * (perf_counter() - begin)
+        self.build({})
+
+    def build(self, sizes: dict[str, int]) -> None:
+        """The workload, at other sizes where some are given."""
+        from benchmarks.frameworks import SkipError
         from benchmarks.workloads import Workload
 
-        self.workload = Workload(**job["workload"])
+        self.workload = Workload(**self.job["workload"]).resized(**sizes)
+        module = importlib.import_module(f"benchmarks.frameworks.{self.job['framework']}")
         self.weights = self.workload.weights()
-        module = importlib.import_module(f"benchmarks.frameworks.{job['framework']}")
-        self.work = module.Work(self.workload, self.weights, job["options"])
+        self.work = module.Work(self.workload, self.weights, self.job["options"])
         self.turn = 0
         if hasattr(self.workload.module, "in_torch"):
             self.batches = [self.work.place(b) for b in self.workload.batches()]
             self.parts: dict[str, Any] = {"": (self.step, 1, None)}
-        elif not hasattr(self.workload.module, f"{name_of(job)}_parts"):
-            from benchmarks.frameworks import SkipError
-
-            raise SkipError("not written for it")
-        else:
+        elif hasattr(self.workload.module, f"{name_of(self.job)}_parts"):
             self.parts = self.work.parts()
+        else:
+            raise SkipError("not written for it")
 
     def hello(self) -> dict[str, Any]:
         """What the runner learns first."""
@@ -114,6 +119,25 @@ class Worker:
         self.weights = {}
         reset_peak()
         return {"loss": loss, "first_ms": 1e3 * first}
+
+    def point(self, sizes: dict[str, int], part: str = "", seconds: float = 0.2) -> dict[str, Any]:
+        """Another size in the same process: loss, milliseconds of a step, MB beyond the import."""
+        self.work = self.parts = self.batches = self.weights = None  # type: ignore[assignment]
+        gc.collect()
+        if not hasattr(self, "resident"):
+            reset_peak()
+            self.resident = peak_memory()
+        reset_peak()
+        self.build(sizes)
+        run, count, _ = self.parts[part]
+        loss = run()
+        self.parts = {part: self.parts[part]}
+        times = self.block(seconds)["times"][part]
+        return {
+            "loss": loss if isinstance(loss, float) else 0.0,
+            "ms": count * min(times),
+            "mb": peak_memory() - self.resident,
+        }
 
     def block(self, seconds: float, least: int = 2, most: int = 5000) -> dict[str, Any]:
         """One step that does not count, then steps for about this long."""
