@@ -32,10 +32,12 @@ class Modes:
         anomaly: look for the first NaN.
         scope: names of the modules being called, outermost first.
         recorder: writes down the program of `mg.compile`.
+        profiler: measures what runs.
+        unwatched: neither of these two is there.
         usual: record a line, and look for nothing.
     """
 
-    __slots__ = ("anomaly", "grad", "recorder", "scope", "usual")
+    __slots__ = ("anomaly", "grad", "profiler", "recorder", "scope", "unwatched", "usual")
 
     def __init__(
         self,
@@ -43,24 +45,26 @@ class Modes:
         anomaly: bool = False,
         scope: tuple[str, ...] = (),
         recorder: Any = None,
+        profiler: Any = None,
     ) -> None:
         self.grad, self.anomaly, self.scope, self.recorder = grad, anomaly, scope, recorder
-        self.usual = grad and not anomaly and recorder is None
+        self.profiler, self.unwatched = profiler, recorder is None and profiler is None
+        self.usual = grad and not anomaly and self.unwatched
 
     def replace(self, **changes: Any) -> Modes:
         """The same, but for these."""
-        names = ("grad", "anomaly", "scope", "recorder")
+        names = ("grad", "anomaly", "scope", "recorder", "profiler")
         return Modes(**{**{name: getattr(self, name) for name in names}, **changes})
 
     def inside(self, name: str) -> Modes:
         """One scope further in."""
-        return Modes(self.grad, self.anomaly, (*self.scope, name), self.recorder)
+        return Modes(self.grad, self.anomaly, (*self.scope, name), self.recorder, self.profiler)
 
     def deriving(self, scope: tuple[str, ...]) -> Modes:
         """While a rule of a line in `scope` runs: "∂" and that scope; "∂∂" for a line of a rule."""
         again = scope[:1] and scope[0].strip("∂") == ""
         inside = ("∂" + scope[0], *scope[1:]) if again else ("∂", *scope)
-        return Modes(True, self.anomaly, inside, self.recorder)
+        return Modes(True, self.anomaly, inside, self.recorder, self.profiler)
 
 
 MODES: ContextVar[Modes] = ContextVar("minigrad.modes", default=Modes())  # noqa: B039 (constant)

@@ -127,9 +127,12 @@ class Op:
             params = {**self.defaults, **params}
         modes = MODES.get()
         forward = self.forward
-        if modes.recorder is not None:
-            args = tuple(map(modes.recorder.lift, args))
-            forward = modes.recorder.forward(self)
+        if not modes.unwatched:
+            if modes.recorder is not None:
+                args = tuple(map(modes.recorder.lift, args))
+                forward = modes.recorder.forward(self)
+            else:
+                forward = modes.profiler.forward(self)
         mask, bit, kind, foreign = 0, 1, None, False
         values = []
         for a in args:

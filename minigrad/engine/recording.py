@@ -23,10 +23,10 @@ def kernel(function: Callable[..., Any], *args: Any, **params: Any) -> Any:
 
     What it writes with `out=` or by assignment is written by each replay as well.
     """
-    recorder = MODES.get().recorder
-    return (
-        function(*args, **params) if recorder is None else recorder.kernel(function, args, params)
-    )
+    modes = MODES.get()
+    if modes.unwatched:
+        return function(*args, **params)
+    return (modes.recorder or modes.profiler).kernel(function, args, params)
 
 
 def primitive(function: Callable[..., Any], *args: Any, writes: tuple[int, ...]) -> None:
@@ -34,11 +34,11 @@ def primitive(function: Callable[..., Any], *args: Any, writes: tuple[int, ...])
 
     It writes into the arguments at the positions `writes`, whole or in part, and returns nothing.
     """
-    recorder = MODES.get().recorder
-    if recorder is None:
+    modes = MODES.get()
+    if modes.unwatched:
         function(*args)
     else:
-        recorder.primitive(function, args, writes)
+        (modes.recorder or modes.profiler).primitive(function, args, writes)
 
 
 def before_replay(refresh: Callable[[], None]) -> None:

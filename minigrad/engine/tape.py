@@ -311,9 +311,13 @@ def pull(
             mask = chosen.pop(node, None) if chosen else None
             if mask is not None and node.hooks:
                 mask = None  # a hook may have put values anywhere
-            if modes.recorder is not None:
-                modes.recorder.op = f"{op.name} backward"
-            grads = op.pull(node, gs, wanted, create_graph, mask)
+            pull_line = op.pull
+            if not modes.unwatched:
+                if modes.recorder is not None:
+                    modes.recorder.op = f"{op.name} backward"
+                else:
+                    pull_line = modes.profiler.backward(op)
+            grads = pull_line(node, gs, wanted, create_graph, mask)
             if modes.anomaly:
                 _check_nan(grads, node)
             masks: Any = _NO_MASKS
@@ -456,6 +460,8 @@ def backward(
 
 def accumulate(leaf: Tensor, g: Any, create_graph: bool = False) -> None:
     """Add the gradient `g` to `leaf.grad`: what `backward` does at the end, for each leaf."""
+    if hasattr(type(_values(g)), "depth"):
+        g = ops.settled(g, leaf)  # of a vmap
     old = leaf.grad
     if old is not None:
         recorder = MODES.get().recorder
