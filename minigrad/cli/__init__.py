@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -93,7 +94,11 @@ def _draw_parser(commands: Any) -> None:
     look = p.add_argument_group("what to show; see minigrad.viz.draw_graph")
     look.add_argument("--composite", action="store_true", help="open every fused op")
     look.add_argument(
-        "--expand", action="append", default=[], metavar="NAME", help="open this op or module"
+        "--expand",
+        action="append",
+        default=[],
+        metavar="NAME[:STEPS]",
+        help="open this op or module; lstm:3,4,19 draws these steps one by one",
     )
     look.add_argument("--depth", type=int, default=2, metavar="N", help="levels of modules")
     look.add_argument("--no-fold", action="store_true", help="every step, every layer by itself")
@@ -165,7 +170,9 @@ def _tape(args: argparse.Namespace) -> int:
     result = call(load(args.where))
     if isinstance(result, Graph):
         raise ConfigError("the function returned a Graph; return the Tensor it was drawn from")
-    sys.stdout.write(
-        listing(result.outputs, model=result.model, params=result.params, last=args.last)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    text = listing(
+        result.outputs, model=result.model, params=result.params, last=args.last, width=width
     )
+    sys.stdout.write(text)
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -62,8 +63,10 @@ def check(
             sum(int(np.prod(s)) for s in shapes),
         )
         for name in wanted:
+            _progress(f"{row.name}: {name} …")
             _run(row, name, f, list(values.values()), eps=eps, atol=atol, rtol=rtol)
         rows.append(row)
+    _progress("")
     passed = not any(row.why for row in rows)
     seconds = time.perf_counter() - start
     head = f"{where}  ·  float64, central differences with step {eps:g}  ·  {seconds:.1f} s"
@@ -93,6 +96,13 @@ def function_and_inputs(function: Callable[..., Any]) -> tuple[Callable[..., Any
     if not isinstance(result, Result) or not all(isinstance(t, Tensor) for t in flat):
         raise ConfigError(f"check: the function returned a {type(value).__name__}; {FORMS}")
     return replay(result.outputs, result.model, result.params)
+
+
+def _progress(text: str) -> None:
+    """What is being checked, on a terminal: central differences take their time."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\033[K{text}")
+        sys.stderr.flush()
 
 
 def _run(row: Row, name: str, f: Callable[..., Any], values: list[Any], **how: float) -> None:

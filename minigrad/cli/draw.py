@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..engine import Tensor
+from ..engine import OPS, Tensor
 from ..errors import ConfigError
 from ..viz import Graph, Record, draw_graph, record
 from ..viz.tape import Tape
@@ -25,7 +25,7 @@ def draw(args: argparse.Namespace) -> str:
         found = call(load(args.where))
     graph = found if isinstance(found, Graph) else _graph(found, args)
     if args.output is None:
-        return graph.summary()
+        return f"{graph.summary()}\nfor a picture: -o graph.html, or .svg, .png, .pdf\n"
     path = Path(args.output)
     if not path.parent.is_dir():
         raise ConfigError(f"there is no folder {str(path.parent)!r} to write {path.name} into")
@@ -37,7 +37,7 @@ def draw(args: argparse.Namespace) -> str:
 
 
 def _graph(found: Result, args: argparse.Namespace) -> Graph:
-    expand: Any = True if args.composite else tuple(args.expand)
+    expand = True if args.composite and not args.expand else _expand(args.expand, args.composite)
     seen = None if args.no_backward else _backward(found.outputs, expand)
     return draw_graph(
         found.outputs, model=found.model, params=found.params, record=seen, expand=expand,
@@ -46,6 +46,17 @@ def _graph(found: Result, args: argparse.Namespace) -> Graph:
         show_dtype=args.dtype, show_places=args.places, max_nodes=args.max_nodes,
         show_saved=args.saved, color_by=args.color_by,
     )  # fmt: skip
+
+
+def _expand(given: list[str], composite: bool) -> dict[str, Any]:
+    """`lstm` and `lstm:3,4,19` as `draw_graph` takes them."""
+    found: dict[str, Any] = {}
+    for text in given:
+        name, _, steps = text.partition(":")
+        found[name] = steps.split(",") if steps else True
+    if composite:
+        found = {**{name: True for name, op in OPS.items() if op.plain is not None}, **found}
+    return found
 
 
 def _backward(outputs: Any, expand: Any) -> Record | None:

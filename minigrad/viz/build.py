@@ -11,6 +11,7 @@ from typing import Any
 
 from ..backend import NAMESPACES
 from ..engine import Node, Op, Tensor
+from ..nn import Parameter
 from .escape import clean
 from .ir import DERIVED, FORWARD, GraphIR, Item, Link, Specs, gc_paused
 from .style import SYMBOLS, number
@@ -34,10 +35,10 @@ class Names:
                 self.owned.add(id(t))
 
     def kind(self, tensor: Tensor | None) -> str:
-        """A parameter is what the model owns; without a model, what requires a gradient."""
+        """A parameter is what a module owns; without a model, what requires a gradient."""
         if tensor is None:
             return "input"
-        if id(tensor) in self.owned:
+        if id(tensor) in self.owned or isinstance(tensor, Parameter):
             return "parameter"
         named = not self.known or id(tensor) in self.of
         return "parameter" if tensor.requires_grad and named else "input"

@@ -216,7 +216,9 @@ def summary(ir: GraphIR) -> str:
     out = [clean(ir.title) if ir.title else "computation graph"]
     size = f"{len(ir.items):,} nodes, {len(ir.links):,} edges"
     out.append(f"  {ir.lines:,} tape lines, shown as {size}")
-    out += [f"  {clean(note, 300)}" for note in ir.notes]
+    out += [
+        f"  {clean(note, 300)}" for note in ir.notes if not note.startswith(f"{ir.lines:,} tape")
+    ]
     if ir.banner:
         out.append(f"  {clean(ir.banner)}")
     for path in ir.shown_boxes():
@@ -232,13 +234,15 @@ def summary(ir: GraphIR) -> str:
             ops[item.op] += len(item.lines)
     rows = [f"  {op:<24} {n:>9,}" for op, n in ops.most_common(20)]
     if rows:
-        out += ["  op                           lines", *rows]
+        out += ["", "  op                           lines", *rows]
         if len(ops) > 20:
             out.append(f"  and {len(ops) - 20} other ops")
     parameters = [i for i in ir.items.values() if i.kind == "parameter" and "~" not in i.id]
+    if parameters:
+        out += ["", "  parameter"]
     for item in parameters[:40]:
         shapes = " ".join(shape_text(shape) for shape, _ in item.specs)
-        grad = f"  ‖grad‖ {item.facts['grad']:.3g}" if "grad" in item.facts else ""
+        grad = f"  |grad| {item.facts['grad']:.3g}" if "grad" in item.facts else ""
         out.append(f"  {clean(item.name or title_of(item)):<32} {shapes}{grad}")
     if len(parameters) > 40:
         out.append(f"  and {len(parameters) - 40} other parameters")

@@ -16,9 +16,16 @@ from .tape import Tape, saved_bytes
 HEAD = ("line", "op", "inputs", "shape", "dtype", "saved", "rule", "source")
 WIDEST = {"op": 34, "inputs": 72, "shape": 30, "dtype": 22, "rule": 60}
 
+NARROWEST = {"rule": 16, "inputs": 20, "op": 16}  # where the width is limited, in this order
+
 
 def listing(
-    outputs: Any, *, model: Any = None, params: Mapping[str, Tensor] | None = None, last: int = 0
+    outputs: Any,
+    *,
+    model: Any = None,
+    params: Mapping[str, Tensor] | None = None,
+    last: int = 0,
+    width: int = 0,
 ) -> str:
     """Every line of the tape behind `outputs`: op, inputs, shape, dtype, bytes kept, rule, source.
 
@@ -28,6 +35,7 @@ def listing(
         outputs: a Tensor, or a list, tuple or dict of Tensors.
         model, params: names for the leaves, as in `draw_graph`.
         last: show so many lines at most, the latest; 0 means all.
+        width: cut rules, inputs and parameters of ops to fit so many characters; 0: no limit.
 
     >>> import minigrad as mg
     >>> w = mg.tensor([1.0, 2.0], requires_grad=True)
@@ -43,7 +51,7 @@ def listing(
     start = max(len(tape.lines) - last, 0) if last else 0
     lines = [i for i in ir.items.values() if i.ordered][start:]
     rows = [_row(item, tape.lines[item.lines[0]], sources) for item in lines]
-    parts = [_table([HEAD, *rows])]
+    parts = [_table([HEAD, *rows], width)]
     if start:
         parts.append(f"… {start:,} earlier lines")
     parts.append(_foot(ir, tape, sources))
@@ -75,8 +83,18 @@ def _row(item: Item, node: Node, sources: dict[str, list[str]]) -> tuple[str, ..
     )
 
 
-def _table(rows: list[tuple[str, ...]]) -> str:
+def _table(rows: list[tuple[str, ...]], width: int) -> str:
     limits = [WIDEST.get(name, 40) for name in HEAD]
+    if width:
+        widths = [
+            min(max(map(len, c)), n) for c, n in zip(zip(*rows, strict=True), limits, strict=True)
+        ]
+        over = sum(widths) + 2 * (len(widths) - 1) - width
+        for name, least in NARROWEST.items():
+            at = HEAD.index(name)
+            cut = min(max(over, 0), max(widths[at] - least, 0))
+            limits[at] = widths[at] - cut
+            over -= cut
     cells = [[clean(c, n) for c, n in zip(row, limits, strict=True)] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     right = {HEAD.index("line"), HEAD.index("saved")}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import minigrad as mg
 from minigrad.cli import MODELS, classes, main
 from minigrad.viz import render
 
@@ -235,3 +236,30 @@ def test_python_m_minigrad():
     assert "tanh" in done.stdout
     version = subprocess.run([*command[:3], "--version"], cwd=ROOT, capture_output=True, check=True)
     assert version.stdout.startswith(b"minigrad 0")
+
+
+def test_draw_shows_single_steps(tmp_path, capsys):
+    path = tmp_path / "lstm.json"
+    line = ["draw", "--model", "lstm", "--steps", "9", "--expand", "lstm:0,8", "-o", str(path)]
+    assert main(line) == 0
+    boxes = json.loads(path.read_text(encoding="utf-8"))["boxes"]
+    titles = {b["title"] for b in boxes if b["kind"] in ("step", "steps")}
+    assert titles == {"step 0", "step t", "step 8"}
+
+
+def test_draw_names_a_step_that_is_not_there(capsys):
+    assert main(["draw", "--model", "lstm", "--expand", "lstm:99"]) == 2
+    assert "asks for step 99; there are 20" in capsys.readouterr().err
+
+
+def test_summary_says_how_to_get_a_picture(capsys):
+    assert main(["draw", "--model", "mlp"]) == 0
+    assert "-o graph.html" in capsys.readouterr().out
+
+
+def test_a_listing_fits_a_width():
+    w = mg.tensor([1.0, 2.0], requires_grad=True)
+    loss = mg.nn.functional.cross_entropy(mg.stack([w, w]), mg.tensor([0, 1]))
+    for width in (110, 140):
+        table = mg.viz.listing(loss, width=width).splitlines()[:4]
+        assert max(map(len, table)) <= width
