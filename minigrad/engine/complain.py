@@ -9,6 +9,7 @@ import numpy as np
 from ..backend import NAMESPACES
 from ..errors import AnomalyError, DeviceError, DTypeError, IndexRangeError, ShapeError
 from .modes import show, user_place
+from .operators import ops
 from .tensor import Tensor
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ def _operand(op: Op, value: Any, args: tuple[Any, ...], kind: type) -> Any:
     if isinstance(value, np.generic):
         return value.item()  # NumPy scalars do not promote either
     if type(value) in NAMESPACES:
+        if hasattr(kind, "lift"):
+            return kind.lift(value)
         raise mixed_devices(op, args)
     if isinstance(value, int | float):
         return value
@@ -33,6 +36,17 @@ def _operand(op: Op, value: Any, args: tuple[Any, ...], kind: type) -> Any:
         f"{op.name}: cannot use {type(value).__name__} beside a tensor; "
         "wrap it with mg.asarray, or give a number"
     )
+
+
+def together(op: Op, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Arguments of several kinds as one: what the examples of a vmap share, for all of them.
+
+    Raises: DeviceError if they live on different devices.
+    """
+    lifted = ops.together(args)
+    if lifted is None:
+        raise mixed_devices(op, args)
+    return tuple(lifted)
 
 
 def mixed_devices(op: Op, args: tuple[Any, ...]) -> DeviceError:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..backend import NAMESPACES
 from ..errors import MinigradError
-from .complain import check_nan, explain, mixed_devices, operands
+from .complain import check_nan, explain, operands, together
 from .derive import pull_rules
 from .modes import MODES, Modes
 from .short import arrays, short
@@ -142,7 +142,7 @@ class Op:
                 a = a.data
                 if kind is not type(a):
                     if kind is not None:
-                        raise mixed_devices(self, args)
+                        return self.general(together(self, args), params)
                     kind = type(a)
             elif type(a) not in _PLAIN:
                 foreign = True
@@ -225,6 +225,8 @@ class Op:
         for a in values:
             xp = NAMESPACES.get(type(a), xp)
             if xp is not np:
+                if hasattr(xp, "lift"):  # examples of a vmap, among what they share
+                    values = [xp.lift(v) for v in values]
                 break
         if self.fused:
             return forward(xp, *values, keep=False, **params)[0]
