@@ -14,6 +14,9 @@ device('cpu')
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from minigrad.backend.device import (
     NAMESPACES,
     NUMPY,
@@ -29,9 +32,22 @@ from minigrad.backend.device import (
     use_device,
 )
 from minigrad.backend.dlpack import from_dlpack
-from minigrad.backend.gemm import matmul
+from minigrad.backend.gemm import accumulate, matmul
 from minigrad.backend.random import Stream, get_rng_state, initial_seed, manual_seed, set_rng_state
 from minigrad.backend.threads import get_num_threads, set_num_threads
+
+
+def fused(xp: Any, name: str, dtype: Any) -> Callable[..., Any] | None:
+    """A GPU's kernel for arrays of `dtype`; None on the CPU, or where there is none.
+
+    What each takes says `minigrad.backend.kernels`.
+    """
+    if on_cpu(xp):
+        return None
+    from minigrad.backend.kernels import fused as find
+
+    return find(name, dtype)
+
 
 __all__ = [
     "NAMESPACES",
@@ -40,9 +56,11 @@ __all__ = [
     "Device",
     "Instead",
     "Stream",
+    "accumulate",
     "device",
     "device_of",
     "from_dlpack",
+    "fused",
     "get_num_threads",
     "get_rng_state",
     "initial_seed",

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
 
-from minigrad.backend.device import namespace
 from minigrad.errors import DeviceError, DTypeError, ShapeError
 
-GEMMS: dict[type, Callable[[Any, Any, Any], Any]] = {}
-"""Array type → its `matmul(a, b, out)`, where NumPy does not multiply; providers add theirs."""
+GEMMS: dict[type, Callable[..., Any]] = {}
+"""Array type → its `matmul(a, b, out, accumulate=False)`, where NumPy does not multiply; providers
+add theirs, made of `device_gemm.device_matmul`."""
 
 _HALF = np.dtype("float16")
 
@@ -60,91 +59,39 @@ def flattened(product: Callable[..., Any], a: Any, b: Any, out: Any = None) -> A
     return out
 
 
-def device_matmul(product: Callable[..., Any], a: Any, b: Any, out: Any = None) -> Any:
-    """`matmul` out of the two that GPU libraries do well: 2-D @ 2-D, and (S, M, K) @ (S, K, N).
+def accumulate(a: Any, b: Any, out: Any) -> Any:
+    """out += a @ b, and `out`: on a GPU without a second pass over `out`.
 
-    `product` is called with `out=` only for 2-D arrays, and `out` is then C-contiguous.
+    Shapes and errors as in `matmul`; the leading axes are those of `out`.
+
+    >>> import numpy as np
+    >>> accumulate(np.eye(2), np.ones((2, 2)), np.ones((2, 2)))
+    array([[2., 1.],
+           [1., 2.]])
     """
-    if type(a) is not type(b):
-        raise DeviceError(
-            f"matmul: a is {_describe(a)}, b is {_describe(b)}: arrays of different devices. "
-            'Move one with .to("cuda") or .to("cpu")'
-        )
-    if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[max(b.ndim - 2, 0)]:
-        explain(a, b, out)
-    dtype = np.result_type(a.dtype, b.dtype)
-    plane = b.ndim <= 2 and (dtype.kind in "biu" or dtype.name == "bfloat16")
-    if dtype.kind not in "fc" and not plane:
-        raise DTypeError(
-            f"matmul: this device has no product of {a.dtype} and {b.dtype} for {a.shape} @ "
-            f"{b.shape}; cast both to float16, float32 or float64 with .astype"
-        )
-    if a.ndim == 1 or b.ndim == 1:
-        return _vectors(product, a, b, out)
-    if b.ndim == 2:
-        plain = partial(_plain, product)
-        return plain(a, b, out) if a.ndim == 2 else flattened(plain, a, b, out)
-    try:
-        lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    except ValueError as error:
-        explain(a, b, out, error)
-    result = _stacked(product, a, b, lead, dtype)
-    return result if out is None else _copied(out, result)
-
-
-def _plain(product: Callable[..., Any], a: Any, b: Any, out: Any = None) -> Any:
-    """2-D @ 2-D; cuBLAS refuses empty matrices, so they never reach it."""
-    shape = (a.shape[0], b.shape[1])
-    if not (a.size and b.size):
-        zeros = namespace(a).zeros(shape, np.result_type(a.dtype, b.dtype))
-        return zeros if out is None else _copied(out, zeros)
-    if out is None:
-        return product(a, b)
-    if not out.flags.c_contiguous or out.shape != shape:
-        return _copied(out, product(a, b))
-    product(a, b, out=out)
-    return out
-
-
-def _vectors(product: Callable[..., Any], a: Any, b: Any, out: Any) -> Any:
-    """One operand or both are 1-D: give each a second axis, multiply, drop it."""
-    shape = a.shape[:-1] + b.shape[:-2] + (b.shape[-1:] if b.ndim > 1 else ())
-    column = b.reshape(b.shape[0], 1) if b.ndim == 1 else b
-    row = a.reshape(1, a.shape[0]) if a.ndim == 1 else a
-    result = device_matmul(product, row, column).reshape(shape)
-    return result if out is None else _copied(out, result)
-
-
-def _stacked(product: Callable[..., Any], a: Any, b: Any, lead: tuple[int, ...], dtype: Any) -> Any:
-    """(..., M, K) @ (..., K, N) with b at least 3-D: leading axes to one, the stacks contiguous."""
-    M, K, N, S = a.shape[-2], a.shape[-1], b.shape[-1], math.prod(lead)
-    if not (S and M and K and N):
-        return namespace(a).zeros(lead + (M, N), dtype)
-    if len(lead) == 1 and a.shape[:-2] == b.shape[:-2]:
-        return product(a, b)
-    a3 = _broadcast(a, lead + (M, K)).reshape(S, M, K)
-    b3 = _broadcast(b, lead + (K, N)).reshape(S, K, N)
-    return product(a3, b3).reshape(lead + (M, N))
-
-
-def _broadcast(x: Any, shape: tuple[int, ...]) -> Any:
-    return x if x.shape == shape else namespace(x).broadcast_to(x, shape)
-
-
-def _copied(out: Any, result: Any) -> Any:
-    if out.shape != result.shape:
-        raise ShapeError(f"matmul: out has shape {out.shape}, the product has {result.shape}")
-    out[...] = result
+    gemm = GEMMS.get(type(a)) or GEMMS.get(type(b))
+    if gemm is not None:
+        return gemm(a, b, out, accumulate=True)
+    out += matmul(a, b)
     return out
 
 
 def _half(a: Any, b: Any, out: Any) -> Any:
     """float16 on the CPU: through float32, which BLAS knows (90 × faster) and GPUs sum in, too."""
     result = matmul(a.astype(np.float32), b.astype(np.float32)).astype(_HALF)
-    return result if out is None else _copied(out, result)
+    return result if out is None else copied(out, result)
 
 
-def _describe(x: Any) -> str:
+def copied(out: Any, result: Any) -> Any:
+    """`result` in `out`. Raises: ShapeError if it does not fit."""
+    if out.shape != result.shape:
+        raise ShapeError(f"matmul: out has shape {out.shape}, the product has {result.shape}")
+    out[...] = result
+    return out
+
+
+def describe(x: Any) -> str:
+    """The array type and shape of x."""
     return f"{type(x).__module__.partition('.')[0]}.{type(x).__name__} {getattr(x, 'shape', '')}"
 
 

@@ -11,11 +11,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minigrad.errors import CheckpointError, ConfigError
+
+if TYPE_CHECKING:
+    from minigrad.backend.kernels.draws import Position
 
 State = dict[str, Any]
 """The state of one stream or of all: dicts, lists, strings and ints, as `json.dump` takes them."""
@@ -114,6 +117,21 @@ class HostStream(Stream):
         with self._lock:
             state = _plain(self._generator.bit_generator.state)
         return dict(state)
+
+    def skip(self, halves: int = 0, words: int = 0) -> Position:
+        """Where the stream stands; then it goes on as if so many values had been drawn.
+
+        `halves` of 32 bits (float32, coins) or `words` of 64 bits (float64).
+        """
+        from minigrad.backend.kernels.draws import generator_at, position, skipped
+
+        with self._lock:
+            here = position(self._generator)
+            if halves or words:
+                there = skipped(here, halves)
+                there = there._replace(word=there.word + words)
+                self._generator = generator_at(there)
+        return here
 
     def set_state(self, state: State) -> None:
         fresh: Any = np.random.Philox(0)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from minigrad.backend.philox import DRAWS, numpy_fill
+from minigrad.backend.kernels import kernels
 
 
 class CUDARuntimeError(RuntimeError):
@@ -26,6 +26,10 @@ class FakeArray(np.ndarray):
     def get(self):
         return np.array(self)
 
+    @property
+    def data(self):
+        return types.SimpleNamespace(ptr=self.ctypes.data)
+
 
 class FakeDevice(contextlib.AbstractContextManager):
     current = 0
@@ -43,6 +47,11 @@ class FakeDevice(contextlib.AbstractContextManager):
     def synchronize(self):
         self.waited_for.append(self.index)
 
+    attributes: ClassVar[dict[str, int]] = {
+        "MultiProcessorCount": 4,
+        "MaxSharedMemoryPerBlockOptin": 232448,
+    }
+
 
 class Pool:
     freed = 0
@@ -57,18 +66,32 @@ class Pool:
         Pool.freed += 1
 
 
-def elementwise_kernel(inputs, output, operation, name, preamble):
-    draw = name.removeprefix("mg_").removesuffix("_draw")
-    assert inputs == f"uint64 key, uint64 start, {DRAWS[draw][0]}"
-    assert operation == f"out = (T)({DRAWS[draw][1]})"
+class Stream:
+    ptr, capturing = 0, False
 
-    def kernel(key, start, *rest):
-        *parameters, out = rest
-        assert (type(key), type(start)) == (np.uint64, np.uint64)
-        out[...] = numpy_fill(draw, out.shape, out.dtype, int(key), int(start), *parameters)
-        return out
+    def is_capturing(self):
+        return self.capturing
 
-    return kernel
+
+class RawKernel:
+    """Compiled with `options`; its launches run the reference of the kernel of its name."""
+
+    compiled: ClassVar[list[tuple[str, tuple[str, ...], bool]]] = []
+    launched: ClassVar[list[tuple[str, tuple[int, ...]]]] = []
+    kernel = types.SimpleNamespace(ptr=1)
+
+    def __init__(self, code, name, options, enable_cooperative_groups):
+        assert f"void {name}(" in code
+        self.name = name
+        self.compiled.append((name, options, enable_cooperative_groups))
+
+    def __call__(self, grid, block, args, *, shared_mem):
+        kernel = next(k for k in kernels() if k.name == self.name)
+        for parameter, arg in zip(kernel.parameters, args, strict=True):
+            kinds = {"i64": np.int64, "u64": np.uint64, "double": np.float64}
+            assert isinstance(arg, FakeArray if parameter.array else kinds[parameter.type])
+        self.launched.append((self.name, grid, block, shared_mem))
+        kernel.reference(*(a if isinstance(a, np.ndarray) else a.item() for a in args))
 
 
 def asarray(obj, dtype=None):
@@ -92,15 +115,20 @@ def make(*, driver=13000, runtime=13020, count=2, nvrtc=True):
 
     cupy = types.ModuleType("cupy")
     cupy.ndarray, cupy.asarray, cupy.matmul = FakeArray, asarray, np.matmul
-    cupy.empty = lambda shape, dtype: np.empty(shape, dtype).view(FakeArray)
+    cupy.empty = lambda shape, dtype=float: np.empty(shape, dtype).view(FakeArray)
     cupy.argsort = np.argsort
     cupy.from_dlpack = lambda obj: asarray(obj.payload)
-    cupy.zeros = lambda shape, dtype: np.zeros(shape, dtype).view(FakeArray)
-    cupy.broadcast_to = np.broadcast_to
-    cupy.ElementwiseKernel = elementwise_kernel
+    cupy.zeros = lambda shape, dtype=float: np.zeros(shape, dtype).view(FakeArray)
+    cupy.broadcast_to = lambda x, shape: np.broadcast_to(x, shape, subok=True)
+    cupy.RawKernel, cupy.ascontiguousarray = RawKernel, lambda x: x.copy()
+    cupy.empty_like = np.empty_like
     cupy.get_default_memory_pool = Pool
     cupy.cuda = types.SimpleNamespace(
         Device=FakeDevice,
+        get_current_stream=Stream,
+        driver=types.SimpleNamespace(
+            occupancyMaxActiveBlocksPerMultiprocessor=lambda kernel, block, shared: 1
+        ),
         nvrtc=types.SimpleNamespace(getVersion=nvrtc_version),
         runtime=types.SimpleNamespace(
             CUDARuntimeError=CUDARuntimeError,

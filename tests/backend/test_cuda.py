@@ -7,10 +7,24 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.backend import cuda, device, device_of, from_dlpack, gemm, matmul, namespace, random
+from minigrad.backend import (
+    accumulate,
+    cuda,
+    device,
+    device_of,
+    from_dlpack,
+    gemm,
+    matmul,
+    namespace,
+)
 from minigrad.backend import device as open_device
+from minigrad.backend.cuda import cublas
+from minigrad.backend.device_gemm import precision
+from minigrad.backend.kernels import attention, persist
+from minigrad.backend.kernels.kernel import LAUNCHERS
 from minigrad.errors import DeviceError
 from tests.backend import fake_cupy
+from tests.backend.fake_cublas import FakeCublas
 
 ONE = ["cupy-cuda13x"]
 TWO = ["cupy-cuda12x", "cupy-cuda13x"]
@@ -20,10 +34,13 @@ TWO = ["cupy-cuda12x", "cupy-cuda13x"]
 def machine(monkeypatch):
     """Call it with the machine's properties; what it registers is forgotten afterwards."""
     module = sys.modules["minigrad.backend.device"]
-    for table in (module.NAMESPACES, module._DEVICE_OF, module._DEVICES, gemm.GEMMS):
+    tables = (
+        module.NAMESPACES, module._DEVICE_OF, module._DEVICES, gemm.GEMMS, LAUNCHERS, persist.LIMITS
+    )  # fmt: skip
+    for table in tables:
         for key in list(table):  # so that monkeypatch remembers all of it
             monkeypatch.setitem(table, key, table[key])
-    before = [dict(t) for t in (module.NAMESPACES, module._DEVICE_OF, module._DEVICES, gemm.GEMMS)]
+    before = [dict(t) for t in tables]
 
     def describe(distributions=ONE, **properties):
         cupy = fake_cupy.make(**properties)
@@ -32,13 +49,9 @@ def machine(monkeypatch):
         return cupy
 
     yield describe
-    tables = (module.NAMESPACES, module._DEVICE_OF, module._DEVICES, gemm.GEMMS)
     for table, old in zip(tables, before, strict=True):
         for key in set(table) - set(old):
             del table[key]
-    for name in list(random._STREAMS.opened):
-        if name.startswith("cuda"):
-            del random._STREAMS.opened[name]
 
 
 def without_cupy(monkeypatch, error):
@@ -185,28 +198,97 @@ def test_the_first_cupy_array_makes_itself_known(machine):
         cupy.ndarray.__module__ = "fake_cupy"
 
 
-def test_products(machine):
+@pytest.fixture
+def blas(monkeypatch):
+    fake = FakeCublas()
+    monkeypatch.setattr(cublas, "load", lambda: fake)
+    return fake
+
+
+def test_products(machine, blas):
     machine()
     dev = device("cuda:0")
     a, b = np.arange(24.0).reshape(2, 3, 4), np.arange(20.0).reshape(4, 5)
-    assert dev.to_host(matmul(dev.asarray(a), dev.asarray(b))).tolist() == (a @ b).tolist()
+    there = dev.asarray(a), dev.asarray(b)
+    for _ in range(2):
+        assert dev.to_host(matmul(*there)).tolist() == (a @ b).tolist()
+    transposed = matmul(dev.asarray(b).T, there[0].swapaxes(-1, -2))
+    assert dev.to_host(transposed).tolist() == (b.T @ a.swapaxes(-1, -2)).tolist()
+    assert dev.to_host(accumulate(*there, matmul(*there))).tolist() == (2 * a @ b).tolist()
+    assert [call for call in blas.calls if call[0] != "gemm"] == [
+        "create", ("stream", 0), ("workspace", cublas.WORKSPACE), ("mode", 0),
+    ]  # fmt: skip
     with pytest.raises(DeviceError, match="different devices"):
-        matmul(a, dev.asarray(b))
+        matmul(a, there[1])
 
 
-def test_random_numbers_are_drawn_there_and_resume(machine):
+def test_products_of_integers_and_of_halves(machine, blas):
+    machine()
+    dev = device("cuda:0")
+    integers = dev.asarray(np.arange(6).reshape(2, 3))
+    out = matmul(integers, integers.T)
+    assert accumulate(integers, integers.T, out).tolist() == [[10, 28], [28, 100]]
+    x = dev.asarray(np.array([[1.0, 2049.0]]), "float32")
+    with precision("float16"):
+        assert matmul(x, x.T).item() == 1 + 2048**2
+    with precision("tf32"):
+        matmul(x, x.T)
+    assert [call[3:] for call in blas.calls[-2:]] == [(68, 0), (77, 0)]
+
+
+def test_kernels_are_compiled_once_for_a_dtype(machine, monkeypatch):
+    machine()
+    monkeypatch.setattr(fake_cupy.RawKernel, "compiled", [])
+    monkeypatch.setattr(fake_cupy.RawKernel, "launched", [])
+    x = device("cuda:0").asarray(np.ones((3, 2, 4)), "float32")
+    scores = attention.additive_scores
+    assert scores(x, x, x[0, 0]).shape == scores(x, x, x[0, 0]).shape == (3, 2, 2)
+    y = x.astype("float64")
+    scores(y, y, y[0, 0])
+    name = "additive_scores"
+    assert fake_cupy.RawKernel.compiled == [
+        (name, ("-std=c++17", "-DMG_T=float", "-DMG_A=float"), False),
+        (name, ("-std=c++17", "-DMG_T=double", "-DMG_A=double"), False),
+    ]
+    assert fake_cupy.RawKernel.launched == [(name, (1,), (256,), 0)] * 3
+
+
+def test_a_cooperative_kernel_fits_or_is_refused(machine, monkeypatch):
+    cupy = machine()
+    monkeypatch.setenv("MINIGRAD_PERSISTENT", "1")
+    dev, H, n = device("cuda:0"), 8, 3
+
+    def run():
+        arrays = [
+            np.ones(s) for s in ((4 * H, 2 * n), (4 * H, H), (H, n), (3, 6, H, n), (2 * n, H))
+        ]
+        return persist.lstm_persistent(*map(dev.asarray, arrays), (0, n))
+
+    assert run()
+    monkeypatch.setattr(
+        cupy.cuda.driver, "occupancyMaxActiveBlocksPerMultiprocessor", lambda *args: 0
+    )
+    with pytest.raises(DeviceError, match="2 blocks must run at once, 0 fit this GPU"):
+        run()
+
+
+def test_random_numbers_are_the_hosts(machine, monkeypatch):
     machine()
     before = mg.get_rng_state()
     try:
         mg.manual_seed(3)
         one = device("cuda:1")
-        x = one.rng.normal(0, 1, (2, 3))
-        assert device_of(x) is one
-        state = mg.get_rng_state()
-        assert state["streams"]["cuda:1"]["offset"] == 12
-        expected = one.rng.permutation(10).tolist()
-        mg.set_rng_state(state)
-        assert one.rng.permutation(10).tolist() == expected
+        x = [one.rng.uniform(0, 1, (2, 3)), one.rng.normal(0, 1, 4), one.rng.bernoulli(0.5, 9)]
+        assert {device_of(each) for each in x} == {one}
+        mg.manual_seed(3)
+        host = device("cpu").rng
+        y = [host.uniform(0, 1, (2, 3)), host.normal(0, 1, 4), host.bernoulli(0.5, 9)]
+        for ours, theirs in zip(x, y, strict=True):
+            assert np.array_equal(ours, theirs)
+        assert list(mg.get_rng_state()["streams"]) == ["cpu"]
+        monkeypatch.setattr(fake_cupy.Stream, "capturing", True)
+        with pytest.raises(DeviceError, match=r"a draw from device.rng: not allowed while a graph"):
+            one.rng.bernoulli(0.5, 9)
     finally:
         mg.set_rng_state(before)
 

@@ -6,22 +6,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minigrad.backend import device, matmul
-from minigrad.backend.gemm import device_matmul
-from minigrad.errors import DeviceError, DTypeError, ShapeError
+from minigrad.backend import accumulate, device, matmul
+from minigrad.backend.device_gemm import device_matmul, precision
+from minigrad.errors import ConfigError, DeviceError, DTypeError, ShapeError
 
 STRICT = device("strict")
 CALLS = []
 
 
-def gpu_product(a, b, out=None):
+def gpu_product(a, b, out, *, accumulate, precision):
     """np.matmul, for what a GPU library does well; anything else fails the test."""
-    assert a.ndim == b.ndim
-    assert a.ndim == 2 or (a.ndim == 3 and out is None)
+    assert a.ndim == b.ndim == out.ndim
+    assert a.ndim in (2, 3)
     assert a.size
     assert b.size
+    assert a.dtype == b.dtype == out.dtype
+    assert precision is None
     CALLS.append((a.shape, b.shape))
-    return np.matmul(a, b) if out is None else np.matmul(a, b, out)
+    product = np.matmul(a, b)
+    out[...] = out + product if accumulate else product
 
 
 def on_strict(a, b, out=None):
@@ -191,3 +194,39 @@ def test_any_shapes_numpy_takes(shapes):
         got = path(a, b)
         assert np.shape(got) == expected.shape
         assert np.array_equal(got, expected)
+
+
+@pytest.mark.parametrize("where", ["cpu", "strict"])
+def test_products_are_added_to_what_is_there(where):
+    dev = device(where)
+    for left, right, shape in (((3, 4), (4, 2), (3, 2)), ((5, 3, 4), (4, 2), (5, 3, 2)),
+                               ((3, 4), (4,), (3,)), ((3, 0), (0, 2), (3, 2))):  # fmt: skip
+        a, b, c = normal(left), normal(right), normal(shape)
+        room = dev.asarray(np.concatenate([c, c], axis=-1))  # out: part of a wider array
+        out = room[..., : shape[-1]]
+        assert accumulate(dev.asarray(a), dev.asarray(b), out) is out
+        np.testing.assert_allclose(dev.to_host(out), c + a @ b, rtol=1e-13, atol=1e-13)
+        assert np.array_equal(dev.to_host(room)[..., shape[-1] :], c)
+
+
+@pytest.mark.parametrize(("name", "bits"), [("float16", 11), ("bfloat16", 8), ("tf32", 11)])
+def test_operands_are_rounded_on_request(name, bits):
+    a, b = normal((16, 32), "float32"), normal((32, 8), "float32")
+    exact = a.astype("f8") @ b
+    there = STRICT.asarray(a), STRICT.asarray(b)
+    with precision(name):
+        coarse = STRICT.to_host(matmul(*there))
+        assert np.array_equal(matmul(a, b), a @ b)  # the CPU has no such products
+    fine = STRICT.to_host(matmul(*there))
+    assert coarse.dtype == np.float32
+    error = np.abs(coarse - exact).max() / np.abs(exact).max()
+    assert 2.0 ** -(bits + 4) < error < 2.0**-bits * 8
+    assert np.abs(fine - exact).max() < 1e-4
+    with precision(name):
+        doubles = matmul(STRICT.asarray(a.astype("f8")), STRICT.asarray(b.astype("f8")))
+    np.testing.assert_allclose(STRICT.to_host(doubles), exact)
+
+
+def test_a_precision_that_is_none():
+    with pytest.raises(ConfigError, match="precision is 'int8'"), precision("int8"):
+        pass

@@ -336,10 +336,25 @@ def test_empty_is_poisoned(dtype):
 
 def test_gemm_takes_what_a_gpu_library_does_well(d):
     assert matmul(d, d.T).shape == (3, 3)
-    with pytest.raises(TypeError, match="a GEMM of"):
-        strict._product(dev(np.ones((2, 2, 2, 2))), dev(np.ones((2, 2, 2, 2))))
-    with pytest.raises(TypeError, match="a GEMM of"):
-        strict._product(d, d[0])
+    for a, b, out in (
+        (dev(np.ones((2, 2, 2, 2))), dev(np.ones((2, 2, 2, 2))), dev(np.ones((2, 2, 2, 2)))),
+        (d, d[0], d[0]),
+        (dev(np.ones((2, 2))), dev(np.ones((2, 2))), dev(np.ones((2, 2))).T),
+        (dev(np.ones((2, 2))), dev(np.ones((2, 2))), dev(np.ones((2, 2), "float32"))),
+    ):
+        with pytest.raises(TypeError, match="a GEMM of"):
+            strict.gpu.product(a, b, out, accumulate=False, precision=None)
+
+
+def test_kernels_take_device_arrays_and_numbers_of_the_host(d):
+    from minigrad.backend.kernels import gates
+    from minigrad.backend.kernels.kernel import Launch
+
+    two = xp.zeros((2, 2))
+    with pytest.raises(TypeError, match="rnn_forward: out is ndarray"):
+        gates.rnn_forward(two, xp.zeros((2, 2)), np.zeros((2, 2)), "tanh")
+    with pytest.raises(TypeError, match="relu is no number of the host"):
+        gates.RNN_FORWARD(Launch(1), two, 2, two, 2, two, 2, d[0, 0], 2, 2)
 
 
 def test_installing_twice_changes_nothing(d):

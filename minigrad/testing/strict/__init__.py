@@ -22,6 +22,7 @@ minigrad.errors.DeviceError: .item() makes the host wait for the device: not all
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
@@ -30,13 +31,18 @@ import numpy as np
 from minigrad.backend import random
 from minigrad.backend.device import NAMESPACES, Array, Device, register
 from minigrad.backend.device import device as get_device
-from minigrad.backend.gemm import GEMMS, device_matmul
+from minigrad.backend.device_gemm import device_matmul
+from minigrad.backend.gemm import GEMMS
+from minigrad.backend.graph import Graph
+from minigrad.backend.kernels import persist
+from minigrad.backend.kernels.kernel import LAUNCHERS
+from minigrad.backend.philox import DeviceStream, Steps, steps
 from minigrad.errors import DeviceError
+from minigrad.testing.strict import gpu
 from minigrad.testing.strict.array import StrictArray
 from minigrad.testing.strict.events import (
     Counts,
     FakeGraph,
-    call,
     capturing,
     count,
     event,
@@ -63,30 +69,6 @@ xp: Any = StrictNamespace()
 """The namespace of the strict device's arrays."""
 
 
-class StrictStream(random.HostStream):
-    """The host's values as arrays of the strict device, so its numbers are the CPU's."""
-
-    def uniform(self, *args: Any, **kwargs: Any) -> Any:
-        return _drawn(super().uniform(*args, **kwargs))
-
-    def normal(self, *args: Any, **kwargs: Any) -> Any:
-        return _drawn(super().normal(*args, **kwargs))
-
-    def integers(self, *args: Any, **kwargs: Any) -> Any:
-        return _drawn(super().integers(*args, **kwargs))
-
-    def permutation(self, n: int) -> Any:
-        return _drawn(super().permutation(n))
-
-    def bernoulli(self, *args: Any, **kwargs: Any) -> Any:
-        return _drawn(super().bernoulli(*args, **kwargs))
-
-
-def _drawn(values: np.ndarray[Any, Any]) -> StrictArray:
-    event("random", "a draw from device.rng")
-    return StrictArray(values)
-
-
 class StrictDevice(Device):
     """The device called "strict"."""
 
@@ -104,18 +86,15 @@ class StrictDevice(Device):
         host: np.ndarray[Any, Any] = array.get()
         return host
 
-    def make_stream(self, seed: int) -> random.Stream:
-        return StrictStream(seed)
+    def capture(self, function: Callable[[], Any]) -> tuple[Graph, Any]:
+        prepared = Steps(self.rng)
+        with capturing() as graph, steps(prepared):
+            result = function()
+        return Graph(graph.launch, prepared, result), result
 
-
-def _product(a: StrictArray, b: StrictArray, out: StrictArray | None = None) -> StrictArray:
-    """What a GPU library multiplies well, and nothing else: see `backend.gemm.device_matmul`."""
-    if a.ndim != b.ndim or a.ndim not in (2, 3) or (a.ndim == 3 and out is not None):
-        raise TypeError(f"a GEMM of {a.shape} and {b.shape}: 2-D, or 3-D stacks without out")
-    if out is None:
-        return StrictArray(call(np.matmul, a._a, b._a))
-    call(np.matmul, a._a, b._a, out=out._a, writes=(out._a,))
-    return out
+    @property
+    def rng(self) -> random.Stream:
+        return DeviceStream(self, partial(event, "random"))
 
 
 @cache
@@ -127,7 +106,9 @@ def install() -> None:
     """Make the strict device's arrays known; `minigrad.device("strict")` does it by itself."""
     if StrictArray not in NAMESPACES:
         register(StrictArray, xp, lambda array: _device())
-        GEMMS[StrictArray] = partial(device_matmul, _product)
+        GEMMS[StrictArray] = partial(device_matmul, gpu.product)
+        LAUNCHERS[StrictArray] = gpu.launch
+        persist.LIMITS[StrictArray] = lambda: gpu.LIMITS
 
 
 def open_device(index: int | None) -> StrictDevice:

@@ -151,10 +151,14 @@ class FakeGraph:
         self._lines.append((function, args, kwargs, result))
         return result
 
-    def finish(self) -> None:
-        """End the capture: put back what it wrote, poison what it made."""
+    def undo(self) -> None:
+        """Put back what the capture wrote."""
         for buffer, copy in self._before.values():
             buffer[...] = copy
+
+    def finish(self) -> None:
+        """End the capture: put back what it wrote, poison what it made."""
+        self.undo()
         for buffer in self._made.values():
             if buffer.flags.writeable:
                 poison(buffer)
@@ -190,6 +194,9 @@ def capturing() -> Iterator[FakeGraph]:
     try:
         with _forbid(_MEANING, "while a graph is captured"):
             yield graph
+    except BaseException:
+        graph.undo()  # a capture computes nothing, also one that fails
+        raise
     finally:
         _graph.reset(token)
     graph.finish()

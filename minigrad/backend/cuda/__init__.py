@@ -7,18 +7,28 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from minigrad.backend import random as _random
+from minigrad.backend.cuda.graph import capture as capture_on
+from minigrad.backend.cuda.launch import Launcher, Products, ask_host, limits
 from minigrad.backend.device import Array, Device, device, register
-from minigrad.backend.gemm import GEMMS, device_matmul
+from minigrad.backend.device_gemm import device_matmul
+from minigrad.backend.gemm import GEMMS
+from minigrad.backend.graph import Graph, GraphedCallable, capture
+from minigrad.backend.kernels.kernel import LAUNCHERS
+from minigrad.backend.kernels.persist import LIMITS
+from minigrad.backend.philox import DeviceStream
 from minigrad.errors import DeviceError
 
 __all__ = [
+    "GraphedCallable",
+    "capture",
     "device_count",
     "empty_cache",
     "is_available",
@@ -118,7 +128,11 @@ def _cupy() -> Any:
 
     if cupy.ndarray not in GEMMS:
         register(cupy.ndarray, cupy, lambda array: device(f"cuda:{array.device.id}"))
-        GEMMS[cupy.ndarray] = partial(device_matmul, cupy.matmul)
+        products = Products(cupy)
+        GEMMS[cupy.ndarray] = partial(device_matmul, products)
+        CudaDevice.products = products
+        LAUNCHERS[cupy.ndarray] = Launcher(cupy)
+        LIMITS[cupy.ndarray] = partial(limits, cupy)
     return cupy
 
 
@@ -150,6 +164,7 @@ class CudaDevice(Device):
     """A GPU, through CuPy."""
 
     kind = "cuda"
+    products: ClassVar[Products]
 
     def __init__(self, cupy: Any, index: int) -> None:
         super().__init__(f"cuda:{index}", cupy, index)
@@ -170,10 +185,12 @@ class CudaDevice(Device):
     def to_host(self, array: Array) -> np.ndarray[Any, Any]:
         return np.asarray(array.get())
 
-    def make_stream(self, seed: int) -> _random.Stream:
-        from minigrad.backend.philox import cupy_stream
+    def capture(self, function: Callable[[], Any]) -> tuple[Graph, Any]:
+        return capture_on(self, self.products, function)
 
-        return cupy_stream(self.xp, seed, self.activate)
+    @property
+    def rng(self) -> _random.Stream:
+        return DeviceStream(self, partial(ask_host, self.xp))
 
     def synchronize(self) -> None:
         self.xp.cuda.Device(self.index).synchronize()

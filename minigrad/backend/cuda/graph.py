@@ -1,0 +1,57 @@
+"""The capture of a CUDA graph through CuPy."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from minigrad.backend.device import Device
+from minigrad.backend.graph import Graph
+from minigrad.backend.philox import Steps, steps
+
+
+def capture(device: Device, products: Any, function: Callable[[], Any]) -> tuple[Graph, Any]:
+    """A graph of what `function` does on `device`, and its result, which a launch fills.
+
+    On a stream of its own, so that nothing else is captured, with memory from a pool of its own, so
+    that nothing else gets it while the graph lives. A failed capture leaves the stream behind,
+    ended, and raises what failed.
+    """
+    cupy = device.xp
+    with device.activate():
+        prepared = Steps(device.rng)
+        stream, pool = cupy.cuda.Stream(non_blocking=True), cupy.cuda.MemoryPool()
+        stream.wait_event(cupy.cuda.get_current_stream().record())
+        with cupy.cuda.using_allocator(pool.malloc), stream, _uncollected():
+            products.handle()  # with its workspace: no library is loaded during the capture
+            stream.begin_capture()
+            try:
+                with steps(prepared):
+                    result = function()
+            except BaseException:
+                with contextlib.suppress(Exception):  # the capture may be invalid already
+                    stream.end_capture()
+                products.forget(stream.ptr)
+                raise
+            graph = stream.end_capture()
+
+    def launch() -> None:
+        with device.activate():
+            graph.launch(cupy.cuda.get_current_stream())
+
+    return Graph(launch, prepared, pool, stream, graph, result), result
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage is collected inside: freeing an old graph or pool would break the capture."""
+    gc.collect()
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()

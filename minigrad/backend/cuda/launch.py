@@ -1,0 +1,125 @@
+"""How CuPy's arrays are multiplied, and how kernels are launched on them."""
+
+from __future__ import annotations
+
+import threading
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from minigrad.backend.cuda import cublas
+from minigrad.backend.kernels.kernel import Kernel, Launch, options, source
+from minigrad.backend.kernels.persist import Limits
+from minigrad.errors import DeviceError
+
+SCALARS: dict[str, Any] = {"i64": np.int64, "u64": np.uint64, "double": np.float64}
+
+
+class Products:
+    """`device_gemm.Product` for CuPy's arrays: a cuBLAS handle per device, stream and thread."""
+
+    def __init__(self, cupy: Any) -> None:
+        self.cupy = cupy
+        self._library: Any = None
+        self._handles: dict[tuple[int, int, int], cublas.Handle] = {}
+
+    def handle(self) -> cublas.Handle:
+        """The handle of the current stream."""
+        stream = self.cupy.cuda.get_current_stream().ptr
+        key = self.cupy.cuda.runtime.getDevice(), stream, threading.get_ident()
+        found = self._handles.get(key)
+        if found is None:
+            if self._library is None:
+                self._library = cublas.load()
+            workspace = self.cupy.empty(cublas.WORKSPACE, np.uint8)
+            found = cublas.Handle(self._library, stream, workspace, lambda x: int(x.data.ptr))
+            self._handles[key] = found
+        return found
+
+    def forget(self, stream: int) -> None:
+        """Drop the handles of a stream that is no more."""
+        for key in [k for k in self._handles if k[1] == stream]:
+            del self._handles[key]
+
+    def __call__(
+        self, a: Any, b: Any, out: Any, *, accumulate: bool, precision: str | None
+    ) -> None:
+        if np.dtype(a.dtype).name not in cublas.DATA:  # integers, complex numbers
+            if accumulate:
+                out += self.cupy.matmul(a, b)
+            else:
+                out[...] = self.cupy.matmul(a, b)
+            return
+        if precision in ("float16", "bfloat16"):
+            half = _bfloat16() if precision == "bfloat16" else np.float16
+            a, b = a.astype(half), b.astype(half)  # into float32 all the same
+        a, b = (x if cublas.side(x) else self.cupy.ascontiguousarray(x) for x in (a, b))
+        beta = 1.0 if accumulate else 0.0
+        with self.cupy.cuda.Device(a.device.id):
+            self.handle().gemm(a, b, out, beta=beta, tf32=precision == "tf32")
+
+
+def _bfloat16() -> Any:
+    import ml_dtypes
+
+    return ml_dtypes.bfloat16
+
+
+class Launcher:
+    """Compiles a kernel's CUDA text when it is first launched, and launches it."""
+
+    def __init__(self, cupy: Any) -> None:
+        self.cupy = cupy
+        self._compiled = cache(self._compile)
+
+    def _compile(self, kernel: Kernel, dtype: str, shared: int) -> Any:
+        raw = self.cupy.RawKernel(
+            source(kernel.file),
+            kernel.name,
+            options=("-std=c++17", *options(dtype)),
+            enable_cooperative_groups=kernel.cooperative,
+        )
+        if shared > 48 << 10:  # more than that must be asked for
+            raw.max_dynamic_shared_size_bytes = shared
+        return raw
+
+    def __call__(self, kernel: Kernel, shape: Launch, args: tuple[Any, ...]) -> None:
+        with self.cupy.cuda.Device(args[0].device.id):
+            raw = self._compiled(kernel, kernel.dtype(args), shape.shared)
+            if kernel.cooperative:
+                self._all_at_once(kernel, raw, shape)
+            passed = tuple(
+                arg if p.array else SCALARS[p.type](arg)
+                for p, arg in zip(kernel.parameters, args, strict=True)
+            )
+            raw((shape.grid,), (shape.block,), passed, shared_mem=shape.shared)
+
+    def _all_at_once(self, kernel: Kernel, raw: Any, shape: Launch) -> None:
+        """Raise unless all blocks fit the GPU at once: CuPy would shrink the grid and go on."""
+        each = self.cupy.cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor(
+            raw.kernel.ptr, shape.block, shape.shared
+        )
+        room = each * limits(self.cupy).multiprocessors
+        if room < shape.grid:
+            raise DeviceError(
+                f"{kernel.name}: {shape.grid} blocks must run at once, {room} fit this GPU; "
+                "unset MINIGRAD_PERSISTENT"
+            )
+
+
+def limits(cupy: Any) -> Limits:
+    """What the current GPU has."""
+    return _limits(cupy, cupy.cuda.runtime.getDevice())
+
+
+@cache
+def _limits(cupy: Any, index: int) -> Limits:
+    attributes = cupy.cuda.Device(index).attributes
+    return Limits(attributes["MultiProcessorCount"], attributes["MaxSharedMemoryPerBlockOptin"])
+
+
+def ask_host(cupy: Any, what: str) -> None:
+    """Raises: DeviceError in the capture of a graph, which would bake in what the host says."""
+    if cupy.cuda.get_current_stream().is_capturing():
+        raise DeviceError(f"{what}: not allowed while a graph is captured; see cuda.capture")

@@ -1,0 +1,50 @@
+"""Fused kernels for GPUs: one CUDA source each, and what it computes, in NumPy.
+
+An op asks `fused(xp, "lstm_forward", dtype)`; on the CPU, or for a dtype without kernels, the
+answer is None and it goes on with its neutral text. The strict device answers like a GPU, so what
+an op does with a kernel is tested on every machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minigrad.backend.kernels import attention, gates, persist, rows, segments
+from minigrad.backend.kernels.kernel import TYPES, Kernel
+
+__all__ = ["FUSED", "Kernel", "fused", "kernels"]
+
+FUSED: dict[str, Callable[..., Any]] = {
+    "additive_backward": attention.additive_backward,
+    "additive_scores": attention.additive_scores,
+    "cross_entropy": rows.cross_entropy,
+    "gru_backward": gates.gru_backward,
+    "gru_forward": gates.gru_forward,
+    "layer_norm_backward": rows.layer_norm_backward,
+    "layer_norm_forward": rows.layer_norm_forward,
+    "lstm_backward": gates.lstm_backward,
+    "lstm_forward": gates.lstm_forward,
+    "lstm_persistent": persist.lstm_persistent,
+    "lstm_persistent_backward": persist.lstm_persistent_backward,
+    "rnn_backward": gates.rnn_backward,
+    "rnn_forward": gates.rnn_forward,
+    "sum_rows": segments.sum_rows,
+}
+"""Name → the function that launches the kernel."""
+
+
+def fused(name: str, dtype: Any) -> Callable[..., Any] | None:
+    """The kernel's function for arrays of `dtype`, or None."""
+    return FUSED[name] if np.dtype(dtype).name in TYPES else None
+
+
+def kernels() -> list[Kernel]:
+    """All kernels, for tests that compile each."""
+    from minigrad.backend.kernels import draws
+
+    modules = (attention, gates, persist, rows, segments, draws)
+    found = {id(k): k for m in modules for k in vars(m).values() if isinstance(k, Kernel)}
+    return sorted(found.values(), key=lambda kernel: (kernel.file, kernel.name))

@@ -1,0 +1,132 @@
+"""A CUDA kernel, and what it computes in NumPy: one text, launched wherever its arrays are.
+
+A kernel's arguments are arrays (device pointers, in CUDA), whole numbers and numbers. What it is
+launched with follows from its first array: a GPU runs the CUDA source, NumPy's arrays and the
+strict device's the reference. The signature is read from the source, so the two cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigrad.backend.device import Array
+
+FOLDER = Path(__file__).parent
+TYPES = {"float16": "half_t", "bfloat16": "bfloat_t", "float32": "float", "float64": "double"}
+"""Element type of the arrays → T."""
+
+_SIGNATURE = r'extern "C" __global__ void {}\(([^)]*)\)'
+
+
+class Parameter(NamedTuple):
+    """One parameter of a kernel: its C type without const and *, and what it is for."""
+
+    type: str
+    name: str
+    array: bool
+    written: bool
+
+
+@cache
+def source(file: str) -> str:
+    """The CUDA text of a file of this folder, with the prelude before it."""
+    return "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in ("prelude.cuh", file))
+
+
+def options(dtype: str) -> tuple[str, ...]:
+    """The compiler's definitions of T and A for arrays of `dtype`."""
+    return f"-DMG_T={TYPES[dtype]}", f"-DMG_A={'double' if dtype == 'float64' else 'float'}"
+
+
+class Launch(NamedTuple):
+    """How many blocks of how many threads, and bytes of shared memory for each block."""
+
+    grid: int
+    block: int = 256
+    shared: int = 0
+
+
+class Kernel:
+    """The kernel `name` in `file`; `reference(*args)` does the same to NumPy arrays.
+
+    `cooperative`: its blocks meet, so all of them must run at the same time.
+    """
+
+    def __init__(
+        self,
+        file: str,
+        name: str,
+        reference: Callable[..., None],
+        *,
+        cooperative: bool = False,
+    ) -> None:
+        self.file, self.name, self.reference = file, name, reference
+        self.cooperative = cooperative
+
+    def __repr__(self) -> str:
+        return f"<kernel {self.name} of {self.file}>"
+
+    @cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Read from the source."""
+        found = re.search(_SIGNATURE.format(self.name), source(self.file))
+        if found is None:
+            raise LookupError(f"{self.file} has no kernel {self.name}")
+        return tuple(map(_parameter, found[1].split(",")))
+
+    @property
+    def barriers(self) -> bool:
+        """Whether the threads of a block wait for each other."""
+        text = source(self.file)
+        begin = text.index(f"void {self.name}(")
+        end = text.find('extern "C"', begin)
+        return re.search("sync|mg_block_", text[begin:end]) is not None
+
+    def dtype(self, args: tuple[Any, ...]) -> str:
+        """The element type of the arrays that are T."""
+        for parameter, arg in zip(self.parameters, args, strict=True):
+            if parameter.array and parameter.type == "T":
+                return np.dtype(arg.dtype).name
+        return "float32"  # it has none
+
+    def written(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The arrays among `args` that the kernel writes."""
+        return tuple(a for p, a in zip(self.parameters, args, strict=True) if p.written)
+
+    def __call__(self, launch: Launch, *args: Any) -> None:
+        """Launch it on the device of its first array."""
+        if launch.grid:
+            LAUNCHERS.get(type(args[0]), _run_reference)(self, launch, args)
+
+
+def _parameter(text: str) -> Parameter:
+    words = text.replace("*", " * ").split()
+    array = "*" in words
+    kind = next(w for w in words if w not in ("const", "*"))
+    return Parameter(kind, words[-1], array, array and "const" not in words)
+
+
+def _run_reference(kernel: Kernel, launch: Launch, args: tuple[Any, ...]) -> None:
+    kernel.reference(*args)
+
+
+LAUNCHERS: dict[type, Callable[[Kernel, Launch, tuple[Any, ...]], None]] = {}
+"""Array type → how its device launches; elsewhere the reference runs."""
+
+
+def over(count: int) -> Launch:
+    """A thread per element, up to 2²⁰ of them; kernels loop over the rest."""
+    return Launch(min(-(-count // 256), 4096))
+
+
+def row(x: Array) -> int:
+    """Elements from one row of a matrix to the next, whose rows are contiguous."""
+    if x.strides[-1] != x.itemsize and x.shape[-1] > 1 and x.size:
+        raise ValueError(f"a kernel needs contiguous rows, got strides {x.strides}")
+    return int(x.strides[-2] // x.itemsize)

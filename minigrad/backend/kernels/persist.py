@@ -1,0 +1,135 @@
+"""The LSTM's loop as one launch, with the weights in shared memory; see `persist.cu`.
+
+Opt-in with MINIGRAD_PERSISTENT=1: where it wins over a product and a kernel per step depends on the
+GPU and is for `benchmarks` to say. It runs where the weights of all units fit the shared memory of
+the multiprocessors at once, each with a block of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from minigrad.backend.device import Array, namespace
+from minigrad.backend.kernels.gates import _lstm_backward, _lstm_forward, wide
+from minigrad.backend.kernels.kernel import Kernel, Launch, row
+
+UNITS = 4  # hidden units a lane has in registers, as in persist.cu
+
+
+class Limits(NamedTuple):
+    """What a GPU has: multiprocessors, and bytes of shared memory that a block may take."""
+
+    multiprocessors: int
+    shared: int
+
+
+LIMITS: dict[type, Callable[[], Limits]] = {}
+"""Array type → the limits of the current device; types that are not here have no such kernel."""
+
+
+def _forward(
+    projected: Array, _pr: int, U: Array, state: Array, blocks: Array, out: Array, _or: int,
+    first: int, stride: int, steps: int, H: int, n: int, J: int, splits: int, meet: Array,
+) -> None:  # fmt: skip
+    for step in range(steps):
+        at = slice(first + step * stride, first + step * stride + n)
+        gates = wide(projected[:, at]) + wide(U) @ wide(state[step % 2])
+        now = state[(step + 1) % 2]
+        _lstm_forward(gates, 0, blocks[step], blocks[step + 1], now, 0, out[at], 0, H, n)
+
+
+def _backward(
+    V: Array, blocks: Array, dy: Array, _yr: int, has_dy: int, dstate: Array, carry: Array,
+    d: Array, _dp: int, _dr: int, first: int, stride: int, steps: int, H: int, n: int, J: int,
+    meet: Array,
+) -> None:  # fmt: skip
+    for step in reversed(range(steps)):
+        at = slice(first + step * stride, first + step * stride + n)
+        dh, following = dstate[(steps - 1 - step) % 2], dstate[(steps - step) % 2]
+        columns = d[:, :, at]
+        _lstm_backward(
+            dh, dy[at] if has_dy else dh, 0, has_dy, blocks[step], carry, columns,
+            0, 0, H, n,
+        )  # fmt: skip
+        following[...] = wide(V).T @ wide(columns).reshape(4 * H, n)
+
+
+FORWARD = Kernel("persist.cu", "lstm_persistent", _forward, cooperative=True)
+BACKWARD = Kernel("persist.cu", "lstm_persistent_backward", _backward, cooperative=True)
+
+
+def plan(limits: Limits, H: int, n: int, itemsize: int) -> tuple[int, int, Launch] | None:
+    """(J units per block, splits of the sum, launch), or None where they do not fit."""
+    J = UNITS * -(-H // (UNITS * limits.multiprocessors))
+    warps, groups = 8, -(-n // 32)
+    splits = max(1, warps // groups)
+    shared = 4 * max(itemsize, 4) * J * (H + splits * n)
+    if shared > limits.shared:
+        return None
+    return J, splits, Launch(-(-H // J), 32 * warps, shared)
+
+
+def _chosen(x: Array, H: int, n: int) -> tuple[int, int, Launch] | None:
+    limits = LIMITS.get(type(x))
+    if limits is None or os.environ.get("MINIGRAD_PERSISTENT") != "1":
+        return None
+    return plan(limits(), H, n, x.itemsize)
+
+
+def _stride(starts: Sequence[int]) -> int:
+    return starts[1] - starts[0] if len(starts) > 1 else 0
+
+
+def lstm_persistent(
+    projected: Array, U: Array, h: Array, blocks: Array, out: Array, starts: Sequence[int]
+) -> bool:
+    """All steps of a run, if it is worth it: whether it was done.
+
+    projected (4H, size) W x + b, U (4H, H), h (H, n) before and then after, blocks
+    (steps + 1, 6, H, n), out (size, H).
+    """
+    (H, n), xp = h.shape, namespace(h)
+    chosen = _chosen(h, H, n)
+    if chosen is None or len(blocks) != len(starts) + 1:
+        return False
+    J, splits, launch = chosen
+    state = xp.empty((2, H, n), dtype=h.dtype)
+    state[0] = h
+    FORWARD(
+        launch, projected, row(projected), U, state, blocks, out, row(out), starts[0],
+        _stride(starts), len(starts), H, n, J, splits, xp.zeros(1, dtype=np.uint32),
+    )  # fmt: skip
+    h[...] = state[len(starts) % 2]
+    return True
+
+
+def lstm_persistent_backward(
+    V: Array, blocks: Array, dy: Array | None, dh: Array, carry: Array, d: Array,
+    starts: Sequence[int],
+) -> bool:  # fmt: skip
+    """All steps back of a run, if it is worth it: whether it was done.
+
+    V (4H, H) and d (4, H, size) with gates i f g o, dy (size, H), dh and carry (H, n) after the
+    last step, then before the first.
+    """
+    (H, n), xp = dh.shape, namespace(dh)
+    chosen = _chosen(dh, H, n)
+    if chosen is None or len(blocks) != len(starts) + 1:
+        return False
+    J, _, launch = chosen
+    dstate = xp.empty((2, H, n), dtype=dh.dtype)
+    dstate[0] = dh
+    y, has = (dh, 0) if dy is None else (dy, 1)
+    BACKWARD(
+        launch, V, blocks, y, row(y), has, dstate, carry, d, int(d.strides[0] // d.itemsize),
+        row(d), starts[0], _stride(starts), len(starts), H, n, J, xp.zeros(1, dtype=np.uint32),
+    )  # fmt: skip
+    dh[...] = dstate[len(starts) % 2]
+    return True
+
+
+__all__: list[str] = ["LIMITS", "Limits", "lstm_persistent", "lstm_persistent_backward", "plan"]

@@ -1,0 +1,101 @@
+// What every kernel of this folder begins with. No header is included, so nvrtc needs none.
+//
+// T is the element type of arrays, A the type in which is computed: double for double, else float.
+// Whole numbers are i64 and single numbers are double, whatever T is. testing/host.h compiles the
+// same text with g++: MG_HOST is defined there, and so is what stands in for CUDA's own.
+typedef long long i64;
+typedef unsigned long long u64;
+
+#ifndef MG_HOST
+__device__ __forceinline__ float mg_half_to_float(unsigned short x) {
+  float y; asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x)); return y;
+}
+__device__ __forceinline__ unsigned short mg_float_to_half(float x) {
+  unsigned short y; asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y) : "f"(x)); return y;
+}
+#define MG_INFINITY __int_as_float(0x7F800000)
+#define MG_SHARED(type, name) \
+  extern __shared__ double mg_dynamic[]; type* name = (type*)mg_dynamic
+// All threads of a grid whose blocks run at the same time. `counter` is zero before the launch.
+__device__ __forceinline__ void mg_grid_sync(unsigned* counter) {
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    unsigned old, now;
+    asm volatile("fence.acq_rel.gpu;" ::: "memory");
+    asm volatile("atom.add.release.gpu.u32 %0, [%1], 1;" : "=r"(old) : "l"(counter) : "memory");
+    unsigned target = (old / gridDim.x + 1) * gridDim.x;
+    do { asm volatile("ld.acquire.gpu.u32 %0, [%1];" : "=r"(now) : "l"(counter) : "memory"); }
+    while (now < target);
+  }
+  __syncthreads();
+}
+#endif
+
+struct half_t {
+  unsigned short bits;
+  __device__ half_t() {}
+  __device__ half_t(float x) : bits(mg_float_to_half(x)) {}
+  __device__ operator float() const { return mg_half_to_float(bits); }
+};
+
+struct bfloat_t {  // float32 without its lower 16 bits, rounded to even
+  unsigned short bits;
+  __device__ bfloat_t() {}
+  __device__ bfloat_t(float x) {
+    union { float f; unsigned u; } w; w.f = x;
+    bits = x != x ? 0x7FC0 : (unsigned short)((w.u + 0x7FFF + ((w.u >> 16) & 1)) >> 16);
+  }
+  __device__ operator float() const {
+    union { float f; unsigned u; } w; w.u = (unsigned)bits << 16; return w.f;
+  }
+};
+
+#ifndef MG_T
+#define MG_T float
+#endif
+#ifndef MG_A
+#define MG_A float
+#endif
+typedef MG_T T;
+typedef MG_A A;
+
+#define MG_EACH(i, count) \
+  for (i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x; i < (count); i += (i64)gridDim.x * blockDim.x)
+
+// What another block may have written: read past this multiprocessor's own cache. Only global memory.
+__device__ __forceinline__ float mg_load(const float* p) { return __ldcg(p); }
+__device__ __forceinline__ double mg_load(const double* p) { return __ldcg(p); }
+__device__ __forceinline__ float mg_load(const half_t* p) {
+  half_t x; x.bits = __ldcg(&p->bits); return x;
+}
+__device__ __forceinline__ float mg_load(const bfloat_t* p) {
+  bfloat_t x; x.bits = __ldcg(&p->bits); return x;
+}
+
+__device__ __forceinline__ A mg_sigmoid(A halved) { return A(0.5) + A(0.5) * tanh(halved); }
+
+// The sum, or the largest, of one value per thread, in every thread; a fixed tree, so the same bits
+// each time. `room` is shared memory for blockDim.x values; blockDim.x is a power of two.
+__device__ __forceinline__ A mg_block_sum(A value, A* room) {
+  room[threadIdx.x] = value;
+  __syncthreads();
+  for (unsigned half = blockDim.x / 2; half; half /= 2) {
+    if (threadIdx.x < half) room[threadIdx.x] += room[threadIdx.x + half];
+    __syncthreads();
+  }
+  A total = room[0];
+  __syncthreads();
+  return total;
+}
+__device__ __forceinline__ A mg_block_max(A value, A* room) {
+  room[threadIdx.x] = value;
+  __syncthreads();
+  for (unsigned half = blockDim.x / 2; half; half /= 2) {
+    if (threadIdx.x < half && room[threadIdx.x + half] > room[threadIdx.x])
+      room[threadIdx.x] = room[threadIdx.x + half];
+    __syncthreads();
+  }
+  A most = room[0];
+  __syncthreads();
+  return most;
+}

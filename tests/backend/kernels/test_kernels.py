@@ -1,0 +1,286 @@
+"""Every kernel's CUDA text: what its reference computes, free of races, and taken by nvrtc."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from minigrad.backend.kernels import (
+    FUSED,
+    attention,
+    draws,
+    gates,
+    kernels,
+    persist,
+    rows,
+    segments,
+)
+from minigrad.backend.kernels.kernel import LAUNCHERS, Kernel, Launch, options, row, source
+from minigrad.testing import cuda_host
+
+needs_gcc = pytest.mark.skipif(cuda_host.compiler() is None, reason="needs g++")
+DTYPES = ["float32", "float64", "float16"]
+CLOSE = {"float64": 1e-12, "float32": 2e-6, "float16": 2e-3}
+
+
+def values(*shape, dtype="float32", seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def part(x, *, rows_before=0):
+    """The same matrix as a part of a wider one: its rows are not next to each other."""
+    room = np.zeros((*x.shape[:-1], x.shape[-1] + 5), x.dtype)
+    room[..., 2 : 2 + x.shape[-1]] = x
+    return room[..., 2 : 2 + x.shape[-1]]
+
+
+def lstm_forward(dtype):
+    H, n = 5, 7
+    block, after = values(6, H, n, dtype=dtype), np.zeros((6, H, n), dtype)
+    hidden, out = part(np.zeros((H, n), dtype)), np.zeros((n, H), dtype)
+    gates.lstm_forward(part(values(4 * H, n, dtype=dtype, seed=1)), block, after, hidden, out)
+    return block, after[1], hidden, out
+
+
+def lstm_backward(dtype, has_dy=True):
+    H, n = 5, 7
+    block, carry = values(6, H, n, dtype=dtype) / 2, values(H, n, dtype=dtype, seed=1)
+    columns = part(np.zeros((4, H, n), dtype))
+    dy = part(values(n, H, dtype=dtype, seed=3)) if has_dy else None
+    gates.lstm_backward(values(H, n, dtype=dtype, seed=2), dy, block, carry, columns)
+    return carry, columns
+
+
+def gru_forward(dtype):
+    H, n = 4, 6
+    block, hidden = np.zeros((5, H, n), dtype), values(H, n, dtype=dtype)
+    out, x = np.zeros((n, H), dtype), part(values(3 * H, n, dtype=dtype, seed=1))
+    gates.gru_forward(values(3 * H, n, dtype=dtype, seed=2), x, block, hidden, out)
+    return block, hidden, out
+
+
+def gru_backward(dtype):
+    H, n = 4, 6
+    dh, block = values(H, n, dtype=dtype), values(5, H, n, dtype=dtype, seed=1) / 2
+    columns = part(np.zeros((4, H, n), dtype))
+    gates.gru_backward(dh, values(n, H, dtype=dtype, seed=2), block, columns)
+    return dh, columns
+
+
+def rnn(dtype, nonlinearity="tanh"):
+    H, n = 300, 3  # more elements than threads in a block
+    hidden, out = part(np.zeros((H, n), dtype)), np.zeros((n, H), dtype)
+    gates.rnn_forward(part(values(H, n, dtype=dtype)), hidden, out, nonlinearity)
+    columns = part(np.zeros((H, n), dtype))
+    dy = part(values(n, H, dtype=dtype, seed=1))
+    gates.rnn_backward(values(H, n, dtype=dtype), dy, out, columns, nonlinearity)
+    return hidden, out, columns
+
+
+def cross_entropy(dtype):
+    x, scale = values(5, 70, dtype=dtype), np.array([1, 0.5, 0, 1, 2], dtype)
+    x[2, 3] = -np.inf
+    return rows.cross_entropy(x, np.array([0, 69, 3, 7, 7]), scale, np.full(1, 3, dtype), keep=True)
+
+
+def layer_norm(dtype, affine=True):
+    x, g = values(6, 33, dtype=dtype), values(6, 33, dtype=dtype, seed=1)
+    weight, bias = (values(33, dtype=dtype, seed=s) if affine else None for s in (2, 3))
+    y, normal, scale = rows.layer_norm_forward(x, weight, bias, 1e-5)
+    return y, normal, scale, *rows.layer_norm_backward(g, normal, scale, weight)
+
+
+def additive(dtype):
+    query, keys, v = (values(*s, dtype=dtype) for s in ((2, 3, 9), (2, 5, 9), (9,)))
+    scores = attention.additive_scores(query, keys, v)
+    return scores, *attention.additive_backward(query, keys, v, values(2, 3, 5, dtype=dtype))
+
+
+def sum_rows(dtype):
+    ids = np.random.default_rng(0).integers(0, 9, 40)
+    return (segments.sum_rows(values(40, 6, dtype=dtype), ids, 12, 4),)
+
+
+def persistent(dtype, H=10, n=5):
+    steps, U, blocks = 3, values(4 * H, H, dtype=dtype), np.zeros((4, 6, H, n), dtype)
+    projected = part(values(4 * H, steps * n, dtype=dtype, seed=1))
+    blocks[0, 1], h, out = values(H, n, dtype=dtype), values(H, n, dtype=dtype, seed=2), None
+    out = np.zeros((steps * n, H), dtype)
+    assert persist.lstm_persistent(projected, U, h, blocks, out, (2 * n, n, 0))
+    dh, carry, d = h / 2, h / 3, part(np.zeros((4, H, steps * n), dtype))
+    dy = values(steps * n, H, dtype=dtype, seed=4)
+    assert persist.lstm_persistent_backward(U, blocks, dy, dh, carry, d, (2 * n, n, 0))
+    return out, h, blocks[:, :2], blocks[:3, 2:], dh, carry, d
+
+
+def random(dtype):
+    at = draws.position(np.random.Generator(np.random.Philox(3))).words()
+    filled, flipped = np.zeros((7, 5), dtype), np.zeros(21, dtype)
+    draws.fill(at, 3, filled, -1.0, 3.0)
+    draws.flip(at, 0, flipped, 0.4)
+    draws.put(at, draws.Position((1, 2), 3, 1, 4))
+    return filled, flipped, at
+
+
+CASES = [
+    lstm_forward, lstm_backward, gru_forward, gru_backward, rnn, cross_entropy, layer_norm,
+    additive, sum_rows, persistent, random,
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("kernels")
+
+
+@pytest.fixture
+def small_gpu(monkeypatch):
+    monkeypatch.setenv("MINIGRAD_PERSISTENT", "1")
+    monkeypatch.setitem(persist.LIMITS, np.ndarray, lambda: persist.Limits(2, 200_000))
+
+
+@needs_gcc
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_the_cuda_text_computes_what_its_reference_does(
+    case, dtype, folder, monkeypatch, small_gpu
+):
+    expected = case(dtype)
+    monkeypatch.setitem(LAUNCHERS, np.ndarray, cuda_host.launcher(folder))
+    got = case(dtype)
+    for one, other in zip(got, expected, strict=True):
+        assert one.dtype == other.dtype
+        tolerance = CLOSE[dtype]
+        np.testing.assert_allclose(one, other, rtol=10 * tolerance, atol=4 * tolerance)
+        if case in (sum_rows, random):
+            assert np.array_equal(one, other)
+
+
+@needs_gcc
+def test_the_variants(folder, monkeypatch):
+    cases = [
+        lambda: lstm_backward("float32", has_dy=False),
+        lambda: rnn("float32", "relu"),
+        lambda: layer_norm("float32", affine=False),
+    ]
+    expected = [case() for case in cases]
+    monkeypatch.setitem(LAUNCHERS, np.ndarray, cuda_host.launcher(folder))
+    for case, wanted in zip(cases, expected, strict=True):
+        for one, other in zip(case(), wanted, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_every_kernel_is_run_here(monkeypatch, small_gpu):
+    seen = set()
+    monkeypatch.setitem(
+        LAUNCHERS, np.ndarray, lambda k, s, args: (seen.add(k.name), k.reference(*args))
+    )
+    for case in CASES:
+        case("float32")
+    draws.fill_double(np.zeros(5, np.uint64) + 4, np.zeros(3), 0.0, 1.0)
+    assert seen == {kernel.name for kernel in kernels()}
+
+
+def test_sums_of_rows_are_those_of_add_at():
+    g, ids = values(500, 3), np.random.default_rng(1).integers(0, 5, 500)
+    expected = np.zeros((7, 3), np.float32)
+    np.add.at(expected, ids, g)
+    assert np.array_equal(segments.sum_rows(g, ids, 7), expected)
+
+
+def test_a_kernel_reads_its_signature():
+    names = [(p.type, p.name, p.array, p.written) for p in segments.SUM_ROWS.parameters]
+    assert names[0] == ("i64", "ids", True, False)
+    assert names[4:6] == [("T", "sums", True, True), ("i64", "N", False, False)]
+    with pytest.raises(LookupError, match=r"gates.cu has no kernel nothing"):
+        _ = Kernel("gates.cu", "nothing", print).parameters
+    with pytest.raises(ValueError, match="contiguous rows"):
+        row(np.zeros((4, 6))[:, ::2])
+
+
+def test_an_empty_launch_is_none(monkeypatch):
+    monkeypatch.setitem(LAUNCHERS, np.ndarray, lambda *_: pytest.fail("launched"))
+    assert segments.sum_rows(np.zeros((0, 3)), np.zeros(0, int), 2).shape == (2, 3)
+    assert attention.additive_scores(np.zeros((0, 2, 3)), np.zeros((0, 4, 3)), np.ones(3)).size == 0
+
+
+def test_a_run_that_does_not_fit_is_left_alone(monkeypatch):
+    assert not persist.lstm_persistent(*[np.zeros((4, 1))] * 5, (0,))
+    assert persist.plan(persist.Limits(132, 227 * 1024), 1024, 32, 4) is not None
+    assert persist.plan(persist.Limits(132, 227 * 1024), 4096, 32, 4) is None
+
+
+def test_the_names_are_there():
+    assert list(FUSED) == sorted(FUSED)
+
+
+# -- races --------------------------------------------------------------------------------------
+
+
+def launches(case, monkeypatch):
+    """What `case` launches: (kernel, shape, arguments)."""
+    seen = {}
+
+    def record(kernel, shape, args):
+        seen.setdefault(
+            kernel.name, (kernel, shape, [np.copy(a) if np.ndim(a) else a for a in args])
+        )
+        kernel.reference(*args)
+
+    monkeypatch.setitem(LAUNCHERS, np.ndarray, record)
+    case("float32")
+    return list(seen.values())
+
+
+def thread_sanitizer(folder):
+    """Whether programs under it run here."""
+    if cuda_host.compiler() is None or shutil.which("setarch") is None:
+        return False
+    try:
+        return not cuda_host.sanitize(
+            draws.DRAWS_DOUBLE,
+            Launch(1, 1),
+            (np.zeros(5, np.uint64), np.zeros(1), 0.0, 1.0, 1),
+            folder,
+        )
+    except RuntimeError:
+        return False
+
+
+RACING = [cross_entropy, layer_norm, lambda dtype: persistent(dtype, H=6, n=3)]
+
+
+@needs_gcc
+@pytest.mark.parametrize("case", RACING, ids=["cross_entropy", "layer_norm", "persistent"])
+def test_barriers_are_where_they_must_be(case, folder, monkeypatch, small_gpu):
+    if not thread_sanitizer(folder):
+        pytest.skip("needs g++'s thread sanitizer")
+    for kernel, shape, args in launches(case, monkeypatch):
+        small = shape._replace(grid=min(shape.grid, 2), block=min(shape.block, 64))
+        assert cuda_host.sanitize(kernel, small, tuple(args), folder) == ""
+        report = cuda_host.sanitize(kernel, small, tuple(args), folder, "-DMG_NO_BARRIER")
+        assert "data race" in report  # without barriers it does see one
+
+
+def test_kernels_with_barriers_are_all_sanitized(monkeypatch, small_gpu):
+    names = {k.name for case in RACING for k, _, _ in launches(case, monkeypatch)}
+    assert names == {kernel.name for kernel in kernels() if kernel.barriers}
+
+
+# -- nvrtc ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arch", ["80", "90"])
+@pytest.mark.parametrize("file", sorted({kernel.file for kernel in kernels()}))
+def test_nvrtc_takes_them(file, arch):
+    cupy = pytest.importorskip("cupy")
+    compiler = pytest.importorskip("cupy.cuda.compiler")
+    try:
+        cupy.cuda.nvrtc.getVersion()
+    except Exception as error:  # noqa: BLE001  each missing library has its own
+        pytest.skip(f"needs nvrtc: {error}")
+    for dtype in ("float16", "bfloat16", "float32", "float64"):
+        program = compiler._NVRTCProgram(source(file), file, (), (), method="cubin")
+        flags = (f"-arch=sm_{arch}", "-std=c++17", "-ftz=true", *options(dtype))
+        cubin, _ = program.compile(flags, None)
+        assert cubin[:4] == b"\x7fELF"
