@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array, namespace, on_cpu
+from ..backend import Array, instead, namespace, on_cpu
 from ..engine import Arena, Tensor, arenas, before_replay, kernel
 from ..engine.recording import guard, recording
 from ..errors import CheckpointError, ConfigError
@@ -42,6 +42,10 @@ class SWA:
 
     def _lay_out(self, values: list[Array]) -> None:
         """Keep averages in the layout of the parameters, which begin as `values`."""
+        with instead(None):  # the averages outlive a recording
+            self._place(values)
+
+    def _place(self, values: list[Array]) -> None:
         self._parts = [_Part(arena) for arena in arenas(self.params, move=False)]
         places = {id(p): (part, i) for part in self._parts for i, p in enumerate(part.arena.params)}
         self._where = [places[id(p)] for p in self.params]

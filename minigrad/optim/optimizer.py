@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array
+from ..backend import Array, instead
 from ..backend.threads import get_num_threads
 from ..engine import Arena, RowSparse, Tensor, arenas, before_replay, fork, kernel, stamp
 from ..engine.arena import raw
@@ -109,7 +109,8 @@ class Optimizer(Rule):
         """The ledgers, after the parameters: those that were moved since are laid out again."""
         for ledger in self._ledgers:
             if not ledger.current():
-                self._lay_out()
+                with instead(None):  # the state outlives a recording
+                    self._lay_out()
                 break
         return self._ledgers
 
@@ -289,10 +290,12 @@ class Optimizer(Rule):
         key = ledger.key, branch
         room = self._scratch.get(key)
         if room is None or room[0].size < size:
-            xp, dtype = ledger.arena.device.xp, ledger.arena.dtype
+            dtype = ledger.arena.dtype
             if dtype.itemsize < 4:
                 dtype = np.dtype("float32")  # ε would vanish
-            room = [xp.empty(size, dtype=dtype) for _ in range(self.buffers + 1)]
+            with instead(None):  # it outlives a recording
+                empty = ledger.arena.device.xp.empty
+                room = [empty(size, dtype=dtype) for _ in range(self.buffers + 1)]
             self._scratch[key] = room
         return room
 
