@@ -136,6 +136,20 @@ def touched(line: Line) -> set[Memory]:
     return line.reads | line.writes
 
 
+def in_use(lines: list[Line]) -> list[int]:
+    """The bytes that are needed while each line runs: what it touches, and what is read later."""
+    last: dict[Memory, int] = {}
+    for i, line in enumerate(lines):
+        last.update((m, i) for m in touched(line) if m.owner is None)
+    found: list[int] = []
+    live: set[Memory] = set()
+    for i, line in enumerate(lines):
+        live |= {m for m in touched(line) if m.owner is None}
+        found.append(sum(m.nbytes for m in live))
+        live -= {m for m in touched(line) if last.get(m) == i and not m.kept}
+    return found
+
+
 class Plan:
     """Where each block of memory lies.
 

@@ -13,7 +13,7 @@ from ...backend import threads
 from ..modes import show
 from .calls import resolved, store, whole, write
 from .memory import Host, Memory, Ref, leaves
-from .plan import ALIGN, Plan, blocks, chains, constants, forward, prune
+from .plan import ALIGN, Plan, blocks, chains, constants, forward, in_use, prune
 from .recorder import Line, Recorder
 
 Step = tuple[Callable[..., Any], tuple[Any, ...]]
@@ -102,12 +102,11 @@ class Program:
         return len(self.lines)
 
     def __str__(self) -> str:
-        names: dict[Memory, str] = {}
-        rows = list(self._rows(self.lines, names, ""))
-        width = max([len(row[0]) for row in rows], default=0)
-        text = [f"{left:{min(width, 78)}}  {right}" for left, right in rows]
-        size = f"{self.nbytes / 1e6:.2f} MB" if self.nbytes > 1e5 else f"{self.nbytes:,} bytes"
-        return "\n".join([f"program of {len(rows)} lines over {size}", *text])
+        rows = list(self._rows(self.lines, {}, ""))
+        width = min(78, max([len(left) for left, _, _ in rows], default=0))
+        text = [f"{live:>11}  {left:{width}}  {op}" for left, op, live in rows]
+        head = f"program of {len(rows)} lines over {self.nbytes:,} bytes (left: those in use)"
+        return "\n".join([head, *text])
 
     def print(self) -> None:
         """List the program: what each line writes, from what, for which op, from where."""
@@ -115,7 +114,9 @@ class Program:
 
     def _rows(
         self, lines: list[Line], names: dict[Memory, str], indent: str
-    ) -> Iterable[tuple[str, str]]:
+    ) -> Iterable[tuple[str, str, str]]:
+        """Per line: what is written from what, for which op and where, the bytes in use."""
+
         def name(ref: Any) -> str:
             if type(ref) is not Ref:
                 return f"{ref.item():.6g}" if _is_number(ref) else str(ref)
@@ -126,15 +127,15 @@ class Program:
             shape = ",".join(map(str, ref.shape))
             return f"{names[ref.memory]}:{ref.dtype.kind}{ref.dtype.itemsize * 8}[{shape}]"
 
-        for line in lines:
-            where = show(line.place).rsplit("/", 1)[-1]
+        for line, used in zip(lines, in_use(lines), strict=True):
+            about, live = f"{line.op}  {show(line.place).rsplit('/', 1)[-1]}", f"{used:,}"
             if line.branches:
-                yield f"{indent}fork into {len(line.branches)} threads", f"{line.op}  {where}"
+                yield f"{indent}fork into {len(line.branches)} threads", about, live
                 for i, branch in enumerate(line.branches):
-                    yield f"{indent}  thread {i}", ""
+                    yield f"{indent}  thread {i}", "", ""
                     yield from self._rows(branch, names, indent + "    ")
                 continue
-            yield indent + _shown(line, name), f"{line.op}  {where}"
+            yield indent + _shown(line, name), about, live
 
 
 def _replay(steps: list[Step]) -> None:

@@ -337,7 +337,7 @@ def test_the_listing_says_what_is_done_and_where():
     f(mg.ones((2, 3)))
     text = str(f.program)
     assert text.startswith("program of 3 lines over")
-    assert "#0:f32[2,3] = multiply(@0:f32[2,3], 2)" in text
+    assert "         24  #0:f32[2,3] = multiply(@0:f32[2,3], 2)" in text
     assert "tanh" in text
     assert "test_compile.py:" in text
 
