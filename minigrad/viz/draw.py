@@ -13,7 +13,7 @@ from ..errors import ConfigError
 from .build import Names, build
 from .fold import fold as fold_repeats
 from .graph import Graph
-from .group import group, size_at
+from .group import group, modules_of, size_at
 from .ir import GraphIR, gc_paused
 from .labels import Show
 from .overlay import level, overlay
@@ -188,9 +188,11 @@ def plot_model(
     to_file: str | Path = "model.png",
     show_shapes: bool = False,
     show_dtype: bool = False,
+    show_layer_names: bool = True,
     rankdir: str = "TB",
     expand_nested: bool = False,
     dpi: int = 200,
+    show_trainable: bool = False,
 ) -> Graph:
     """The twin of `keras.utils.plot_model`: calls `model(*inputs)` and writes its layers to a file.
 
@@ -198,9 +200,11 @@ def plot_model(
         model: the model; it is called once, so give it an example of its `inputs`.
         to_file: where to write; the suffix is the format.
         show_shapes, show_dtype: of the outputs of each layer.
+        show_layer_names: the layers' names in the model; else what they are.
         rankdir: "TB" from top to bottom, "LR" from left to right.
         expand_nested: open all modules instead of one level.
         dpi: dots per inch of a PNG.
+        show_trainable: say of each layer with parameters whether they are trained.
     """
     with enable_grad():
         outputs = model(*inputs)
@@ -209,8 +213,36 @@ def plot_model(
         show_shapes=show_shapes, show_dtype=show_dtype, show_grads=False, rankdir=rankdir,
         title=type(model).__name__,
     )  # fmt: skip
+    if show_trainable:
+        _mark_trainable(graph.ir, model)
+    if not show_layer_names:
+        for item in graph.ir.items.values():
+            if item.kind == "module":
+                kind = item.notes[0].partition("  ·  ")[0] if item.notes else item.op
+                item.title = kind.partition("(")[0]
+            elif item.op and item.kind == "op":
+                item.title = item.op
+    graph.redraw()
     graph.render(to_file, dpi=dpi)
     return graph
+
+
+def _mark_trainable(ir: GraphIR, model: Any) -> None:
+    """A word on each layer that has parameters: "trainable" or "frozen"."""
+    trained: dict[str, bool] = {}
+    for link in ir.links:
+        leaf = ir.items[link.src]
+        if leaf.kind == "parameter":
+            trained[link.dst] = trained.get(link.dst, False) or "frozen" not in leaf.notes
+    modules = dict(getattr(model, "named_modules", dict)())
+    for item in ir.items.values():
+        if item.kind == "module":
+            path = ".".join(modules_of((*item.path, item.name))[1:])
+            if path in modules:
+                held = [p.requires_grad for _, p in modules[path].named_parameters()]
+                trained.update({item.id: any(held)} if held else {})
+    for id_, is_trained in trained.items():
+        ir.items[id_].notes.append("trainable" if is_trained else "frozen")
 
 
 def _check(
@@ -246,7 +278,7 @@ def _notes(full: GraphIR, shown: GraphIR) -> list[str]:
     notes = [lines]
     nodes = sum(1 for i in shown.items.values() if i.ordered and i.kind != "state")
     if nodes < full.lines:
-        notes = [f"{lines} shown as {len(shown.items):,} nodes"]
+        notes = [f"{lines} drawn as {nodes:,} operation{'s' * (nodes != 1)}"]
     cells: Counter[tuple[int, str]] = Counter()
     for path in shown.shown_boxes():
         box = shown.boxes.get(path)

@@ -51,6 +51,10 @@ class Graph:
         self._coarser = coarser
         self.details, self.interactive = details, interactive
 
+    def redraw(self) -> None:
+        """Write `source` again, after a change of `ir`."""
+        self.source = to_dot(self.ir, self.theme, self.show)
+
     # -- text -------------------------------------------------------------------------------------
 
     def to_json(self) -> str:

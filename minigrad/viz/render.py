@@ -66,6 +66,8 @@ def layout(
             "and .summary() work without it)",
             name="pygraphviz",
         )
+    if format != "png":
+        dpi = None  # what is drawn in lines has none, and dot would scale it past its frame
     if found == "dot":
         command = [shutil.which("dot") or "dot", f"-T{format}"]
         if dpi:

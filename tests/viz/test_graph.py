@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+import minigrad as mg
 from minigrad import viz
 from minigrad.errors import ConfigError, MinigradError, MissingExtraError
 from minigrad.viz import render
@@ -155,3 +156,34 @@ def test_plot_model(tmp_path):
     graph = viz.plot_model(Double(), nets.leaf(3), to_file=path, show_shapes=True)
     assert path.exists()
     assert graph.ir.title == "Double"
+
+
+@pytest.mark.skipif(render.find_engine() is None, reason="no Graphviz here")
+def test_dots_per_inch_are_of_a_png_only():
+    graph = viz.draw_graph(nets.mlp()[0])
+    assert graph.pipe("svg", dpi=200) == graph.pipe("svg")
+    assert len(graph.pipe("png", dpi=200)) > len(graph.pipe("png", dpi=72))
+
+
+class Net(mg.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = mg.nn.Sequential(mg.nn.Linear(3, 4), mg.nn.Tanh(), mg.nn.Linear(4, 4))
+        self.head = mg.nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.head(self.inner(x))
+
+
+def test_plot_model_says_what_is_trained_and_what_layers_are(tmp_path):
+    model, x = Net(), nets.constant(5, 3)
+    for p in model.head.parameters():
+        p.requires_grad = False
+    graph = viz.plot_model(model, x, to_file=tmp_path / "a.dot", show_trainable=True)
+    said = {i.name: i.notes for i in graph.ir.items.values() if i.kind in ("op", "module")}
+    assert "frozen" in said["head"]
+    assert "trainable" in said["inner"]
+    assert "trainable" in graph.source
+    graph = viz.plot_model(model, x, to_file=tmp_path / "a.dot", show_layer_names=False)
+    titles = [i.title for i in graph.ir.items.values() if i.kind in ("op", "module")]
+    assert titles == ["Sequential", "linear"]
