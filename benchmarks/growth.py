@@ -128,9 +128,9 @@ def text(result: Any) -> str:
     base = ", ".join(f"{key} {value}" for key, value in BASE.size.items())
     about = (
         f"A training step of the language model ({base}) with one size changed at a time; tape: a "
-        "chain of products of 8 x 8 matrices, forward and backward. ms: the quickest step. MB: the "
-        "peak beyond the memory after the import. The slope of the logarithms is fitted to the "
-        f"{TAIL} largest sizes: 1 is linear; with the hidden size the products grow as its square.\n"
+        "chain of products of 8 x 8 matrices, forward and backward. ms: the quickest step; MB: the "
+        "peak beyond the memory after the import. The slope of the logarithms is fitted to "
+        f"the {TAIL} largest sizes: 1 is linear; products grow as the square of the hidden size.\n"
     )
     parts = [report.heading(result, "How time and memory grow"), about]
     for axis, told in result["growth"].items():

@@ -8,6 +8,7 @@ from the same weights and the same batch.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -97,7 +98,8 @@ class Process:
     def close(self) -> None:
         """End it."""
         if self.child.stdin:
-            self.child.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                self.child.stdin.close()
         try:
             self.child.wait(10)
         except subprocess.TimeoutExpired:
