@@ -95,7 +95,7 @@ class _Composite:
     folded: GraphIR
     arguments: dict[str, int]
     slots: tuple[int, ...]
-    views: dict[str, int]  # leaves that are parts of an argument no gradient flows to: x[t] of x
+    views: dict[str, int]  # leaves made of an argument no gradient flows to: x[t] of x
 
 
 def _composite(opening: Opening) -> _Composite | None:
@@ -138,9 +138,10 @@ def _composite(opening: Opening) -> _Composite | None:
 def _views(
     full: GraphIR, known: Mapping[str, Tensor], args: tuple[Any, ...], unread: set[int]
 ) -> dict[str, int]:
-    """Leaves that came and went inside: slices of an argument that needs no gradient are no lines.
+    """Leaves that were made inside of an argument that needs no gradient: that leaves no lines.
 
-    Such an argument is read by no line; a leaf of its shape, but for the first axes, is part of it.
+    No line reads such an argument. A leaf with its last axes is a slice of it, as x[t] of x; one
+    with its first axes is made of it, as one-hot rows of targets.
     """
     found: dict[str, int] = {}
     for item in full.items.values():
@@ -148,8 +149,9 @@ def _views(
             continue
         (shape, dtype), *_ = item.specs
         for i in sorted(unread):
-            arg = args[i]
-            if shape and str(arg.dtype) == dtype and tuple(arg.shape)[-len(shape) :] == shape:
+            of = tuple(args[i].shape)
+            slices = str(args[i].dtype) == dtype and of[-len(shape) :] == shape
+            if shape and of and (slices or shape[: len(of)] == of):
                 found.setdefault(item.id, i)
     return found
 

@@ -238,7 +238,7 @@ document.addEventListener("keydown", (event) => {
   keys[event.key]();
 });
 
-window.minigrad = { model, stage, colours, panels, stepper, engine, compose: () => compose(model), reveal, toggle };
+window.minigrad = { model, stage, colours, panels, stepper, engine, draw, compose: () => compose(model), reveal, toggle };
 welcome();
 if (stage.show(null)) {
   colours.paint();
