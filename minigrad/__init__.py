@@ -62,12 +62,24 @@ from .engine import (
 from .ops import *  # the functions: each module of ops says in its __all__ what it brings
 
 if TYPE_CHECKING:
-    from . import data, io, linalg, nn, optim, parallel, testing, training, viz
+    from . import data, io, linalg, nn, optim, parallel, profiler, testing, training, viz
     from .backend import cuda
+    from .profiler import profile
 
 __version__ = "0.1.0"
 
-_LAZY = {"data", "io", "linalg", "nn", "optim", "parallel", "testing", "training", "viz"}
+_LAZY = {
+    "data",
+    "io",
+    "linalg",
+    "nn",
+    "optim",
+    "parallel",
+    "profiler",
+    "testing",
+    "training",
+    "viz",
+}
 
 __all__ = [
     "Device",
@@ -309,6 +321,8 @@ __all__ = [
     "pow",
     "prelu",
     "prod",
+    "profile",
+    "profiler",
     "put",
     "quantile",
     "rand",
@@ -408,6 +422,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return importlib.import_module(f".{name}", __name__)
+    if name == "profile":
+        return importlib.import_module(".profiler", __name__).profile
     if name == "cuda":
         return importlib.import_module(".backend.cuda", __name__)
     raise AttributeError(f"module 'minigrad' has no attribute {name!r}")

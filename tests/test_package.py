@@ -123,7 +123,7 @@ def test_extras():
     extras = project["optional-dependencies"]
     (everything,) = extras["all"]
     named = set(everything.removeprefix("minigrad[").removesuffix("]").split(","))
-    assert named == set(extras) - {"all", "cuda12", "cuda13"}
+    assert named == set(extras) - {"all", "cuda12", "cuda13", "nccl"}
     required = {d.split(">")[0] for d in project["dependencies"]}
     assert required == {"numpy", "safetensors", "graphviz"}
     assert not any("torch" in d for group in extras.values() for d in group)
