@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import NamedTuple
 
 from ..engine import Arena
@@ -17,6 +18,7 @@ class Block(NamedTuple):
         copies: the leaves in it, whose gradients are copied into `Arena.grad` first.
         source: or -1, or the one large leaf that it is a piece of, whose gradient is read in place.
         offset: where that leaf begins.
+        gaps: what lies between the leaves, zeros that must stay so.
     """
 
     start: int
@@ -24,6 +26,7 @@ class Block(NamedTuple):
     copies: tuple[int, ...]
     source: int
     offset: int
+    gaps: tuple[slice, ...] = ()
 
 
 def blocks(
@@ -41,8 +44,10 @@ def blocks(
 
     def close() -> None:
         if group:
-            start = arena.starts[group[0]]
-            found.append(Block(start, ends(group[-1])[1], tuple(group), -1, 0))
+            pairs = [(ends(i)[1], arena.starts[j]) for i, j in pairwise(group)]
+            gaps = tuple(slice(*pair) for pair in pairs if pair[0] < pair[1])
+            start, stop = arena.starts[group[0]], ends(group[-1])[1]
+            found.append(Block(start, stop, tuple(group), -1, 0, gaps))
             group.clear()
 
     for i in indices:

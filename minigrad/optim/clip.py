@@ -133,7 +133,7 @@ def _pieces(
     """
     if grad is None:
         yield given[0].reshape(-1), None
-    for start, stop, copies, source, offset in work:
+    for start, stop, copies, source, offset, _ in work:
         for i in copies:
             if given[i] is not places[i]:
                 places[i][...] = given[i]
@@ -211,4 +211,7 @@ def _clipped(
             place = namespace(g).empty(g.shape, dtype=g.dtype)
             new.append(place.reshape(given[0].shape))
         f(g, place)
+    for block in work:
+        for gap in block.gaps:
+            grad[gap] = 0  # 0 times an infinite factor is no 0
     return new

@@ -94,7 +94,7 @@ class Rule:
         """The update of some blocks of an arena; small gradients are copied side by side first."""
         xp, group = namespace(data), cohort.group
         last, flat, scaled = -1, grad, cohort.scaled
-        for start, stop, copies, source, offset in blocks:
+        for start, stop, copies, source, offset, _ in blocks:
             for i in copies:
                 if given[i] is not places[i]:
                     places[i][...] = given[i]

@@ -403,6 +403,20 @@ def test_clipped_gradients_lie_in_the_arena(limit):
     assert_same(values(params), values(others))
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_gradient_that_is_not_finite_leaves_nothing_behind(bad):
+    params = fresh([(3,), (5,), (2, 2)], "float32")
+    opt = optim.SGD(params, lr=0.1)
+    give(params, 0)
+    params[0].grad.data[1] = bad
+    with np.errstate(invalid="ignore"):
+        optim.clip_grad_norm_(params, 1.0)
+    give(params, 1)
+    norm = optim.clip_grad_norm_(params, 0.1)
+    assert np.isfinite(norm)
+    assert np.isfinite(opt.arenas[0].grad).all()
+
+
 def test_an_infinite_norm_can_be_an_error():
     params = fresh()
     give(params, 0)
