@@ -47,6 +47,12 @@ class Ref(NamedTuple):
         return True
 
     @property
+    def transposed(self) -> Ref:
+        """Its axes in the opposite order."""
+        array = None if self.array is None else self.array.T
+        return self._replace(shape=self.shape[::-1], strides=self.strides[::-1], array=array)
+
+    @property
     def size(self) -> int:
         """Number of elements."""
         return int(np.prod(self.shape, dtype=np.int64))

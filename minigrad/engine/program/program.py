@@ -92,7 +92,8 @@ class Program:
                 kwargs = resolved(line.kwargs, self.view)
                 if line.function in (np.maximum, np.minimum):  # their third argument has a name
                     args, kwargs = args[:2], {**kwargs, "out": args[2]}
-                function = partial(line.function, **kwargs) if kwargs else line.function
+                function = np.dot if _is_plain_product(line) else line.function
+                function = partial(function, **kwargs) if kwargs else function
                 steps.append((function, args))
         return steps
 
@@ -141,6 +142,20 @@ class Program:
 def _replay(steps: list[Step]) -> None:
     for function, args in steps:
         function(*args)
+
+
+def _is_plain_product(line: Line) -> bool:
+    """A product of compact matrices: `np.dot` gives the same bits in half the time of a call."""
+    if line.function is not np.matmul or line.kwargs or len(line.args) != 3:
+        return False
+    a, b, out = line.args
+    return (
+        out.contiguous
+        and all(type(x) is Ref and len(x.shape) == 2 and min(x.shape) > 1 for x in line.args)
+        and all(x.contiguous or x.transposed.contiguous for x in (a, b))
+        and a.dtype == b.dtype == out.dtype
+        and a.dtype in (np.float32, np.float64)
+    )
 
 
 def _is_number(value: Any) -> bool:

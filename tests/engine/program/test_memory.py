@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 
 import numpy as np
@@ -88,7 +89,7 @@ def test_memory_that_lives_at_one_time_does_not_overlap():
         spans = sorted(
             (program.plan.at[m], program.plan.at[m] + m.nbytes) for m in live - heirs if m.nbytes
         )
-        assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+        assert all(a[1] <= b[0] for a, b in itertools.pairwise(spans))
         live = {m for m in live if m.kept or last[m] > i}
 
 
@@ -156,3 +157,19 @@ def test_copies_are_made_where_they_are_wanted():
         f(mg.full((4,), k, dtype="float64"))
         np.testing.assert_array_equal(table.numpy(), np.full(4, 2 * k))
     assert len(f.program.lines) == 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(2, 2, 2), (8, 8, 8), (33, 7, 64), (128, 512, 32), (1, 5, 9)])
+def test_plain_products_have_the_bits_of_matmul(shape, dtype):
+    M, K, N = shape
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((M, K)).astype(dtype), rng.standard_normal((K, N)).astype(dtype)
+    f = mg.compile(lambda a, b, at, bt: [x @ y for x in (a, at.mT) for y in (b, bt.mT)])
+    given = [mg.asarray(x) for x in (a, b, a.T.copy(), b.T.copy())]
+    f(*given)
+    expected = [x @ y for x in (given[0], given[2].mT) for y in (given[1], given[3].mT)]
+    for x, y in zip(f(*given), expected, strict=True):
+        np.testing.assert_array_equal(x.numpy(), y.numpy())
+    called = {step[0] for step in f.program.steps}
+    assert called == ({np.matmul} if M == 1 else {np.dot})

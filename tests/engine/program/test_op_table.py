@@ -47,7 +47,8 @@ def test_same_bits(sample):
         try:
             got = arrays(compiled(*tensors))
         except CompileError as error:
-            assert any(reason in str(error) for reason in REASONS)
+            if not any(reason in str(error) for reason in REASONS):
+                raise
             pytest.skip(str(error)[:100])
         assert len(got) == len(expected)
         for a, b in zip(got, expected, strict=True):
