@@ -1,7 +1,7 @@
 """Where the time of a computation goes: per op, forward and backward, beside what is possible."""
 
 from .events import Event
-from .profile import Profile, profile
-from .roofline import Roofline, roofline
+from .machine import Roofline, roofline
+from .measure import Profile, profile
 
 __all__ = ["Event", "Profile", "Roofline", "profile", "roofline"]

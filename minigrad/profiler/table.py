@@ -10,7 +10,7 @@ from ..errors import ConfigError
 from .events import Event
 
 if TYPE_CHECKING:
-    from .profile import Profile
+    from .measure import Profile
 
 Row = dict[str, Any]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .events import Event
 
 if TYPE_CHECKING:
-    from .profile import Profile
+    from .measure import Profile
 
 
 def save(p: Profile, path: Path) -> Path:
