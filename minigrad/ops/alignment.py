@@ -54,9 +54,13 @@ def additive_attention(
     if mask is not None:
         used = used_by(xp, mask)[1]  # (B, S, 1)
         keys, values = clean(xp, keys, used), clean(xp, values, used)
-    sums = keys[:, None] + steps[:, :, None]  # (B, T, S, A)
-    xp.tanh(sums, out=sums)
-    scores = backend.matmul(sums, v)
+    fast = backend.fused(xp, "additive_scores", query.dtype)
+    if fast is not None:  # makes the sums again in the backward pass
+        sums, scores = keys, fast(steps, keys, v)
+    else:
+        sums = keys[:, None] + steps[:, :, None]  # (B, T, S, A)
+        xp.tanh(sums, out=sums)
+        scores = backend.matmul(sums, v)
     weights = weigh(xp, scores, mask)
     context = backend.matmul(weights, values)
     residual = (sums, weights, values) if keep else None
@@ -105,6 +109,10 @@ def _additive_backward(
     d = rows.rowwise(xp, rows.softmax_grad, (d, weights), -1)  # by the scores (B, T, S)
     if needs[4] and mask is not None:
         dmask = sum_to(d, _per_step(mask).shape).reshape(mask.shape)
+    fast = backend.fused(xp, "additive_backward", query.dtype)
+    if fast is not None:
+        dquery, dkeys, dv = fast(query.reshape(d.shape[:2] + v.shape), sums, v, d)
+        return dquery.reshape(query.shape), dkeys, dvalues, dv, dmask
     if needs[3]:
         dv = backend.matmul(d.reshape(-1), sums.reshape(-1, sums.shape[-1]))
     if needs[0] or needs[1]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import Array, device_of, matmul
+from ..backend import fused as fused_kernel
 from ..engine import Tensor, examine, function, fused, ops
 from ..errors import ConfigError, DataError, DTypeError, IndexRangeError, ShapeError
 
@@ -48,6 +49,11 @@ def _cross_entropy(
         scale = scale * (1 - eps)
     if reduction != "mean":
         divisor = 1
+    fast = None if soft or eps else fused_kernel(xp, "cross_entropy", x.dtype)
+    if fast is not None:
+        loss, surprise, slope = fast(x, ids, scale, xp.ones(1, dtype=x.dtype) * divisor, keep=keep)
+        loss = loss.reshape(_without(logits, axis)) if reduction == "none" else loss.sum() / divisor
+        return loss.astype(logits.dtype), (slope, surprise, divisor)
     # Row blocks that stay in the L2 cache. The gradient for g = 1 is made while they are there.
     slope: Any = xp.empty_like(x) if keep else None
     surprise = xp.empty((n, 1), dtype=x.dtype)  # -log softmax is this less x

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array, on_cpu
+from ..backend import Array, fused, on_cpu
 from ..engine import RowSparse, Tensor, examine, function, op, recording
 from ..errors import DTypeError, IndexRangeError, ShapeError
 
@@ -18,13 +18,16 @@ _ROUNDS = 16  # ids that occur more often are summed one by one
 def sum_rows(xp: Any, rows: Array, ids: Array, count: int) -> Array:
     """(count, E): row i is the sum of the rows[n] with ids[n] = i.
 
-    On the CPU the sums run in the order of occurrence, or in a fixed tree, so they are the same
-    each time; on a GPU they are atomic additions in any order. Shapes: rows (N, E), ids (N,).
+    The sums run in the order of occurrence, or in a fixed tree, so they are the same each time.
+    Shapes: rows (N, E), ids (N,).
     """
     n = len(ids)
     sums = xp.zeros((count, rows.shape[1]), dtype=rows.dtype)
     if not rows.size:
         return sums
+    fast = fused(xp, "sum_rows", rows.dtype)
+    if fast is not None:
+        return fast(rows, ids, count)
     if not on_cpu(xp):
         xp.add.at(sums, ids, rows)
         return sums

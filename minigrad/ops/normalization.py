@@ -36,6 +36,11 @@ def _layer_norm(
     data = x.reshape(x.size // D if D else 0, D)
     if x.dtype.itemsize < 4:
         data = data.astype(np.float32)  # half precision overflows in the squares
+    fast = backend.fused(xp, "layer_norm_forward", data.dtype) if centred else None
+    if fast is not None:
+        affine = (None if a is None else a.reshape(D).astype(data.dtype) for a in (weight, bias))
+        y, normal, scale = fast(data, *affine, eps)
+        return y.astype(x.dtype, copy=False).reshape(x.shape), (normal, scale)
     mean = xp.full((D, 1), 1 / max(D, 1), dtype=data.dtype)
     normal, y = xp.empty_like(data), xp.empty_like(data)
     scale = xp.empty((len(data), 1), dtype=data.dtype)
@@ -72,7 +77,11 @@ def _layer_norm_backward(
     w = xp.ones(D, dtype=g.dtype) if weight is None else weight.reshape(D).astype(g.dtype)
     mean = (w / max(D, 1))[:, None]
     dx, dweight = xp.empty_like(g), xp.zeros(D, dtype=g.dtype)
-    for block in rows.blocks(xp, N, D):
+    fast = backend.fused(xp, "layer_norm_backward", g.dtype) if centred else None
+    if fast is not None:
+        dx, product = fast(g, normal, scale, w)
+        dweight = rows.column_sums(xp, product)
+    for block in rows.blocks(xp, N, D) if fast is None else ():
         cotangent, n, out = g[block], normal[block], dx[block]
         product = cotangent * n
         if needs[1]:

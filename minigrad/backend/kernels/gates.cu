@@ -1,7 +1,7 @@
 // The gates of recurrent layers: all of a step but its product. Features major, as the loops keep
 // them: (H, n) for n sequences, one thread per element. Sigmoids come as σ(x) = ½ + ½ tanh(x/2),
 // and the halving is in the weights.
-// gates (4H, n): g o f i. block and after (6, H, n): tanh c, c before, g, o, f, i.
+// gates (4H, n): g o f i. block (6, H, n): tanh c, c before, g, o, f, i; after (H, n): c.
 extern "C" __global__ void lstm_forward(
     const T* gates, i64 gates_row, T* block, T* after, T* hidden, i64 hidden_row,
     T* out, i64 out_row, i64 H, i64 n) {
@@ -15,7 +15,7 @@ extern "C" __global__ void lstm_forward(
     A c = f * A(block[plane + e]) + i * g, squashed = tanh(c);
     block[e] = squashed; block[2 * plane + e] = g; block[3 * plane + e] = o;
     block[4 * plane + e] = f; block[5 * plane + e] = i;
-    after[plane + e] = c;
+    after[e] = c;
     hidden[k * hidden_row + j] = out[j * out_row + k] = o * squashed;
   }
 }

@@ -36,7 +36,7 @@ def _lstm_forward(
     c = f * wide(block[1]) + i * g
     squashed = np.tanh(c)
     block[0], block[2], block[3], block[4], block[5] = squashed, g, o, f, i
-    after[1] = c
+    after[...] = c
     hidden[...] = h = o * squashed
     out[...] = h.T
 
@@ -106,7 +106,7 @@ RNN_BACKWARD = Kernel("gates.cu", "rnn_backward", _rnn_backward)
 
 
 def lstm_forward(gates: Array, block: Array, after: Array, hidden: Array, out: Array) -> None:
-    """A step: gates (4H, n) → `block`, the cell of the block `after`, h (H, n) and out (n, H)."""
+    """A step: gates (4H, n) → `block`, the cell `after` (H, n), h (H, n) and out (n, H)."""
     H, n = hidden.shape
     LSTM_FORWARD(
         over(H * n), gates, row(gates), block, after, hidden, row(hidden), out, row(out), H, n

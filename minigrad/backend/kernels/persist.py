@@ -39,7 +39,7 @@ def _forward(
         at = slice(first + step * stride, first + step * stride + n)
         gates = wide(projected[:, at]) + wide(U) @ wide(state[step % 2])
         now = state[(step + 1) % 2]
-        _lstm_forward(gates, 0, blocks[step], blocks[step + 1], now, 0, out[at], 0, H, n)
+        _lstm_forward(gates, 0, blocks[step], blocks[step + 1, 1], now, 0, out[at], 0, H, n)
 
 
 def _backward(

@@ -62,11 +62,12 @@ def _per_row(rows: int, width: int, itemsize: int) -> Launch:
 def cross_entropy(
     x: Array, ids: Array, scale: Array, divisor: Array, *, keep: bool
 ) -> tuple[Array, Array, Array | None]:
-    """(loss (N,), log Σ exp (N, 1), slope (N, C) or None) of contiguous logits x (N, C).
+    """(loss (N,), log Σ exp (N, 1), slope (N, C) or None) of logits x (N, C).
 
-    ids (N,) int64, scale (N,) what each row counts, divisor of the slope (1,).
+    ids (N,), scale (N,) what each row counts, divisor of the slope (1,).
     """
     xp, (N, C) = namespace(x), x.shape
+    x, ids = xp.ascontiguousarray(x), ids.astype(np.int64, copy=False)
     loss, surprise = xp.empty(N, dtype=x.dtype), xp.empty(N, dtype=x.dtype)
     slope = xp.empty_like(x) if keep else None
     CROSS_ENTROPY(
@@ -79,8 +80,9 @@ def cross_entropy(
 def layer_norm_forward(
     x: Array, weight: Array | None, bias: Array | None, eps: float
 ) -> tuple[Array, Array, Array]:
-    """(y, normal, scale (N, 1)) of contiguous rows x (N, D); the last two float32 at least."""
+    """(y, normal, scale (N, 1)) of rows x (N, D); the last two float32 at least."""
     xp, (N, D) = namespace(x), x.shape
+    x = xp.ascontiguousarray(x)
     compute = np.promote_types(x.dtype, np.float32) if x.dtype.kind == "f" else np.float32
     y, normal = xp.empty_like(x), xp.empty(x.shape, dtype=compute)
     scale = xp.empty(N, dtype=compute)
@@ -96,6 +98,7 @@ def layer_norm_backward(
 ) -> tuple[Array, Array]:
     """(dx, g ∘ normal), both (N, D)."""
     xp, (N, D) = namespace(g), g.shape
+    g = xp.ascontiguousarray(g)
     dx, product = xp.empty_like(g), xp.empty_like(normal)
     LAYER_NORM_BACKWARD(
         _per_row(N, D, g.itemsize), g, normal, scale, g if weight is None else weight,

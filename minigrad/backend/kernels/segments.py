@@ -29,7 +29,7 @@ def sum_rows(rows: Array, ids: Array, count: int, skip: int = -1) -> Array:
     """
     xp, (N, E) = namespace(rows), rows.shape
     sums = xp.zeros((count, E), dtype=rows.dtype)
-    ids = ids.astype(np.int64, copy=False)
+    rows, ids = xp.ascontiguousarray(rows), ids.astype(np.int64, copy=False)
     order = xp.argsort(ids, kind="stable")
     block = min(256, max(32, 1 << (E - 1).bit_length())) if E else 32
     SUM_ROWS(Launch(N if E else 0, block), ids, order, rows, row(rows), sums, N, E, skip)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+from ... import backend
 from ...backend import Array
 from ...engine import Tensor, fused, ops
+from ..compiled import find
 from ._products import product
 from ._scan import scan
 from ._schedule import Lengths, schedule
@@ -51,39 +54,67 @@ def gru(
     out, previous = batch.outputs(xp, h0)
     hidden = batch.columns(xp, h0)
     saved = []
-    half = xp.full((), 0.5, dtype=dtype)
-    add, multiply, subtract, tanh, copyto = xp.add, xp.multiply, xp.subtract, xp.tanh, xp.copyto
+    copyto = xp.copyto
+    advance = find(xp, "gru_forward", dtype, writes=(2, 3)) or partial(forward_step, xp)
+    step_forward = backend.fused(xp, "gru_forward", dtype)
 
     for n, starts in batch.runs:
         # A step's block: r, z, U hₜ₋₁ + b' for n, hₜ₋₁ - n, n.
         blocks = xp.empty((len(starts) if keep else 1, 5, H, n), dtype=dtype)
         gates = xp.empty((3 * H, n), dtype=dtype)
         state = xp.ones((recurrent.shape[1], n), dtype=dtype)  # hₜ₋₁, and ones for the bias
-        h, t = state[:H], xp.empty((H, n), dtype=dtype)
+        h = state[:H]
         recur = product(xp, recurrent, state, gates)
         h[...] = hidden[:, :n]
 
         for step, (start, projected) in enumerate(project_input(n, starts)):
-            block = blocks[step % len(blocks)]
-            rz, new, change = block[:2].reshape(2 * H, n), block[4], block[3]
             recur()
-            add(gates[: 2 * H], projected[: 2 * H], rz)
-            tanh(rz, rz)
-            multiply(rz, half, rz)
-            add(rz, half, rz)
-            copyto(block[2], gates[2 * H :])
-            multiply(block[0], block[2], new)
-            add(new, projected[2 * H :], new)
-            tanh(new, new)
-            subtract(h, new, change)
-            multiply(block[1], change, t)
-            add(new, t, h)
+            if step_forward is not None:
+                step_forward(
+                    gates, projected, blocks[step % len(blocks)], h, out[start : start + n]
+                )
+                continue
+            advance(gates, projected, h, blocks[step % len(blocks)])
             copyto(out[start : start + n], h.T)
         hidden[:, :n] = h
         saved.append(blocks)
 
     ys = batch.unpack(xp, out), batch.states(xp, hidden)
     return ys, (batch, rows, previous, saved) if keep else None
+
+
+def forward_step(xp: Any, gates: Array, projected: Array, h: Array, block: Array) -> None:
+    """From U hₜ₋₁ + b' and W xₜ + b, the rows r z halved, to the step's block, and hₜ in h."""
+    H, n = h.shape
+    half, rz, new, change = xp.full((), 0.5, dtype=h.dtype), block[:2], block[4], block[3]
+    flat = rz.reshape(2 * H, n)
+    xp.add(gates[: 2 * H], projected[: 2 * H], flat)
+    xp.tanh(flat, flat)
+    xp.multiply(rz, half, rz)
+    xp.add(rz, half, rz)
+    xp.copyto(block[2], gates[2 * H :])
+    xp.multiply(block[0], block[2], new)
+    xp.add(new, projected[2 * H :], new)
+    xp.tanh(new, new)
+    xp.subtract(h, new, change)
+    xp.multiply(block[1], change, h)
+    xp.add(new, h, h)
+
+
+def backward_step(xp: Any, dh: Array, block: Array, work: Array) -> None:
+    """From dh and the step's block to dn, dr, dz, the gradient of U hₜ₋₁ + b' for n, and dh ∘ z."""
+    multiply, subtract = xp.multiply, xp.subtract
+    dn, drz, dhn, through = work[0], work[1:3], work[3], work[4]
+    u, w = v = xp.empty_like(drz)
+    multiply(dh, block[1], through)
+    subtract(dh, through, u)  # dh ∘ (1 - z)
+    multiply(u, block[4], w)
+    multiply(w, block[4], w)
+    subtract(u, w, dn)
+    multiply(dn, block[0], dhn)
+    multiply(work[3:], block[2:4], drz)  # dn ∘ r ∘ (U h + b'), and dh ∘ z ∘ (h - n)
+    multiply(drz, block[:2], v)
+    subtract(drz, v, drz)  # … ∘ (1 - r), … ∘ (1 - z)
 
 
 @gru.backward
@@ -119,33 +150,32 @@ def _(
         sums.for_bias(n_x, db_ih[2 * H :])
     dw_hh = sums.for_weight(rz_n, previous) if needs[3] else None
     db_hh = sums.for_bias(rz_n) if needs[5] else None
-    add, multiply, subtract, copyto = xp.add, xp.multiply, xp.subtract, xp.copyto
+    add, copyto = xp.add, xp.copyto
+    retreat = find(xp, "gru_backward", dtype, writes=(2,)) or partial(backward_step, xp)
+    step_backward = backend.fused(xp, "gru_backward", dtype)
 
     for (n, starts), blocks in zip(reversed(batch.runs), reversed(saved), strict=True):
         work = xp.empty((5, H, n), dtype=dtype)  # dn, dr, dz, d(U h + b') of n, dh ∘ z
-        d, dn, drz, dhn, dhn_t, t = work[:4], work[0], work[1:3], work[3], work[3:], work[4]
-        v = xp.empty((2, H, n), dtype=dtype)
-        u, w = v
         dh, back = xp.empty((2, H, n), dtype=dtype)
         recur = product(xp, w_hh.T, work[1:4].reshape(3 * H, n), back)
         dh[...] = dhidden[:, :n]
 
         for step in range(len(starts) - 1, -1, -1):
-            start, block = starts[step], blocks[step]  # r, z, U h + b', h - n, n
+            start = starts[step]
+            if step_backward is not None:
+                columns, upstream = (
+                    sums.columns(start, n),
+                    None if dy is None else dy[start : start + n],
+                )
+                step_backward(dh, upstream, blocks[step], columns)
+                backend.accumulate(w_hh.T, columns[1:].reshape(3 * H, n), dh)
+                continue
             if dy is not None:
                 add(dh, dy[start : start + n].T, dh)
-            multiply(dh, block[1], t)
-            subtract(dh, t, u)  # dh ∘ (1 - z)
-            multiply(u, block[4], w)
-            multiply(w, block[4], w)
-            subtract(u, w, dn)
-            multiply(dn, block[0], dhn)
-            multiply(dhn_t, block[2:4], drz)  # dn ∘ r ∘ (U h + b'), and dh ∘ z ∘ (h - n)
-            multiply(drz, block[:2], v)
-            subtract(drz, v, drz)  # … ∘ (1 - r), … ∘ (1 - z)
-            copyto(sums.columns(start, n), d)
+            retreat(dh, blocks[step], work)
+            copyto(sums.columns(start, n), work[:4])
             recur()
-            add(back, t, dh)
+            add(back, work[4], dh)
         dhidden[:, :n] = dh
 
     sums.flush()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+from ... import backend
 from ...backend import Array
 from ...engine import Tensor, fused, ops
+from ..compiled import find
 from ._products import product
 from ._scan import scan
 from ._schedule import Lengths, schedule
@@ -59,37 +62,53 @@ def lstm(
     hidden, cell = batch.columns(xp, h0), batch.columns(xp, c0)
     unprojected = xp.empty((batch.size if w_hr is not None else 0, H), dtype=dtype)
     saved = []
-    half = xp.full((), 0.5, dtype=dtype)
-    add, multiply, tanh, copyto = xp.add, xp.multiply, xp.tanh, xp.copyto
+    copyto = xp.copyto
+    step_forward, rows_of_m = backend.fused(xp, "lstm_forward", dtype), out
+    if w_hr is not None:
+        rows_of_m = unprojected
+    advance = find(xp, "lstm_forward", dtype, writes=(1, 2, 3)) or partial(forward_step, xp)
 
     for n, starts in batch.runs:
         # A step's block: tanh cₜ, cₜ₋₁, g, o, f, i. The next block takes cₜ.
         blocks = xp.empty((len(starts) + 1 if keep else 2, 6, H, n), dtype=dtype)
-        fc, ig = fc_ig = xp.empty((2, H, n), dtype=dtype)
         h, steps = preactivations(n, starts)
         m = h if w_hr is None else xp.empty((H, n), dtype=dtype)
         project = None if w_hr is None else product(xp, w_hr, m, h)
         h[...], blocks[0, 1] = hidden[:, :n], cell[:, :n]
 
         for step, (start, gates) in enumerate(steps):
-            block, after = blocks[step % len(blocks)], blocks[(step + 1) % len(blocks)]
-            activations, sigmoids = block[2:].reshape(4 * H, n), block[3:]
-            tanh(gates, activations)
-            multiply(sigmoids, half, sigmoids)
-            add(sigmoids, half, sigmoids)
-            multiply(block[4:], block[1:3], fc_ig)
-            add(fc, ig, after[1])
-            tanh(after[1], block[0])
-            multiply(block[3], block[0], m)
+            after = blocks[(step + 1) % len(blocks), 1]
+            if step_forward is not None:
+                step_forward(
+                    gates, blocks[step % len(blocks)], after, m, rows_of_m[start : start + n]
+                )
+                if project is not None:
+                    project()
+                    copyto(out[start : start + n], h.T)
+                continue
+            advance(gates, blocks[step % len(blocks)], after, m)
             if project is not None:
                 copyto(unprojected[start : start + n], m.T)
                 project()
             copyto(out[start : start + n], h.T)
-        hidden[:, :n], cell[:, :n] = h, after[1]
+        hidden[:, :n], cell[:, :n] = h, after
         saved.append(blocks)
 
     ys = batch.unpack(xp, out), batch.states(xp, hidden), batch.states(xp, cell)
     return ys, (batch, rows, previous, saved, unprojected) if keep else None
+
+
+def forward_step(xp: Any, gates: Array, block: Array, after: Array, m: Array) -> None:
+    """From the preactivations of g o f i to the step's block, cₜ in `after`, and o ∘ tanh cₜ."""
+    sigmoids, half = block[3:], xp.full((), 0.5, dtype=block.dtype)
+    products = xp.empty_like(block[:2])
+    xp.tanh(gates, block[2:].reshape(gates.shape))
+    xp.multiply(sigmoids, half, sigmoids)
+    xp.add(sigmoids, half, sigmoids)
+    xp.multiply(block[4:], block[1:3], products)  # f ∘ cₜ₋₁, i ∘ g
+    xp.add(products[0], products[1], after)
+    xp.tanh(after, block[0])
+    xp.multiply(block[3], block[0], m)
 
 
 def make_slopes(xp: Any, blocks: Array, slopes: Array) -> None:
@@ -141,6 +160,8 @@ def _(
         projection_sums = GateGradients(xp, batch, 1, P, w_hr.size, dtype)
         dw_hr = projection_sums.for_weight(every, unprojected)
     add, multiply, copyto = xp.add, xp.multiply, xp.copyto
+    retreat = find(xp, "lstm_backward", dtype, writes=(2,))
+    step_backward = backend.fused(xp, "lstm_backward", dtype)
 
     for (n, starts), blocks in zip(reversed(batch.runs), reversed(saved), strict=True):
         work = xp.empty((6, H, n), dtype=dtype)  # dcₜ₋₁; i f g o; what dh gives dc
@@ -155,16 +176,31 @@ def _(
 
         for step in range(len(starts) - 1, -1, -1):
             start, place = starts[step], step % group
-            if place == group - 1 or step == len(starts) - 1:
+            if step_backward is not None:
+                upstream = None if dy is None else dy[start : start + n]
+                if project is not None:
+                    if upstream is not None:
+                        add(dh, upstream.T, dh)
+                    copyto(projection_sums.columns(start, n)[0], dh)
+                    project()
+                    upstream = None
+                columns = sums.columns(start, n)
+                step_backward(dm, upstream, blocks[step], after, columns)
+                backend.matmul(w_hh.T, columns.reshape(4 * H, n), dh)
+                continue
+            if retreat is None and (place == group - 1 or step == len(starts) - 1):
                 make_slopes(xp, blocks[step - place : step + 1], slopes[: place + 1])
             if dy is not None:
                 add(dh, dy[start : start + n].T, dh)
             if project is not None:
                 copyto(projection_sums.columns(start, n)[0], dh)
                 project()
-            multiply(dm, slopes[place, 4:], by_dh)
-            add(after, through, dc)
-            multiply(dc, slopes[place, :4], by_dc)
+            if retreat is not None:
+                retreat(dm, blocks[step], work)
+            else:
+                multiply(dm, slopes[place, 4:], by_dh)
+                add(after, through, dc)
+                multiply(dc, slopes[place, :4], by_dc)
             copyto(sums.columns(start, n), d)
             recur()
         dhidden[:, :n], dcell[:, :n] = dh, after

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ... import backend
 from ...backend import Array
 from ...engine import Tensor, fused, ops
 from ...errors import ConfigError
@@ -49,11 +50,15 @@ def rnn(
     out, previous = batch.outputs(xp, h0)
     hidden = batch.columns(xp, h0)
     zero = xp.zeros((), dtype=x.dtype)
+    step_forward = backend.fused(xp, "rnn_forward", x.dtype)
 
     for n, starts in batch.runs:
         h, steps = preactivations(n, starts)
         h[...] = hidden[:, :n]
         for start, gate in steps:
+            if step_forward is not None:
+                step_forward(gate, h, out[start : start + n], nonlinearity)
+                continue
             if nonlinearity == "tanh":
                 xp.tanh(gate, h)
             else:
@@ -92,12 +97,19 @@ def _(
     dw_hh = sums.for_weight(every, previous) if needs[3] else None
     db = sums.for_bias(every) if needs[4] or needs[5] else None
     one = xp.ones((), dtype=dtype)
+    step_backward = backend.fused(xp, "rnn_backward", dtype)
 
     for n, starts in reversed(batch.runs):
         dh, slope, d = xp.empty((3, H, n), dtype=dtype)
         recur = product(xp, w_hh.T, d, dh)
         dh[...] = dhidden[:, :n]
         for start in reversed(starts):
+            if step_backward is not None:
+                upstream = None if dy is None else dy[start : start + n]
+                columns = sums.columns(start, n)[0]
+                step_backward(dh, upstream, out[start : start + n], columns, nonlinearity)
+                backend.matmul(w_hh.T, columns, dh)
+                continue
             if dy is not None:
                 xp.add(dh, dy[start : start + n].T, dh)
             xp.copyto(slope, out[start : start + n].T)

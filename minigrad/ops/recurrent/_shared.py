@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from ...backend import Array, on_cpu
+from ...backend import Array, accumulate, on_cpu
 from ._products import product
 from ._schedule import Schedule
 
@@ -122,8 +122,11 @@ class Preactivations:
     def _projected(
         self, operand: Array, multiply: Any, out: Array, starts: Sequence[int]
     ) -> Iterator[tuple[int, Array]]:
-        add = self.xp.add
+        add, on_host = self.xp.add, on_cpu(self.xp)
         for start, projected in self.weights[1](out.shape[1], starts):
+            if not on_host:  # in the product itself
+                yield start, accumulate(self.weights[0], operand, projected)
+                continue
             multiply()
             add(out, projected, out)
             yield start, out
