@@ -7,6 +7,7 @@ that differ from step to step become one input x [t]. Nothing is lost: an item k
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -233,7 +234,7 @@ class _Folder:
             self.states[r, offset, slot] = id_
             specs = producer.specs[slot : slot + 1]
             sides = [("in", clock.before, before), ("out", clock.now, after)]
-            for side, mark, place in sides[family != "" and clock.first > 0 :]:
+            for side, mark, place in sides[self._follows(r) :]:
                 place.append(
                     Item(
                         f"{id_}{side}", "state", title=f"{name} [{mark}]", name=name,
@@ -243,6 +244,10 @@ class _Folder:
                 )  # fmt: skip
                 if family:
                     place[-1].facts["family"] = f"{family}:{offset}:{slot}"
+
+    def _follows(self, r: int) -> bool:
+        """Whether this is a single step that reads the states that the part before it shows."""
+        return self.runs[r].count == 1 and self.clocks[r].first > 0
 
     # -- links ------------------------------------------------------------------------------------
 
@@ -275,18 +280,38 @@ class _Folder:
     ) -> list[Link]:
         run = self.runs[r]
         offset = int((o - run.shift[o, a]) % run.period)
-        first = self.into[rows[0][o].id][a]
-        src, _, _ = self._from(first)
-        if run.period == 1:
-            return [replace(first, src=src, dst=rows[min(1, run.count - 1)][o].id, label="")]
+        reach = int(-((o - run.shift[o, a]) // run.period))
+        starts: dict[tuple[str, int], list[int]] = {}  # where the first repetitions start from
+        begin: dict[tuple[str, int], Link] = {}
+        for k in range(min(reach, run.count)):
+            one = self.into[rows[k][o].id][a]
+            src = self._from(one)[0]
+            starts.setdefault((src, one.slot), []).append(k)
+            begin[src, one.slot] = one
+        if self._follows(r) or run.period == 1:
+            dst = rows[min(1, run.count - 1)][o].id
+            several = len(starts) > 1
+            return [
+                replace(
+                    begin[s],
+                    src=s[0],
+                    dst=dst,
+                    slot=0 if s[0].endswith("out") else s[1],
+                    label=self._when(r, ks) if several else "",
+                )  # fmt: skip
+                for s, ks in starts.items()
+            ]
         id_ = self.states[r, offset, link.slot]
-        if self.parts[r].family and self.clocks[r].first:  # the part before shows that state
-            label = "" if run.count == 1 else self.clocks[r].index
-            return [replace(link, src=src, slot=0, count=run.count, label=label)]
         return [
             replace(link, src=f"{id_}in", slot=0, count=run.count),
-            Link(src, f"{id_}in", first.slot, 0, first.grad, self.clocks[r].which([0])),
+            *(
+                Link(s[0], f"{id_}in", s[1], 0, begin[s].grad, self._when(r, ks))
+                for s, ks in starts.items()
+            ),
         ]
+
+    def _when(self, r: int, repetitions: list[int]) -> str:
+        return self.clocks[r].which(repetitions)
 
     def _from(self, link: Link) -> tuple[str, int, int]:
         """(item, run, repetition) that a link comes from, in the new graph."""
@@ -350,17 +375,19 @@ class _Folder:
 
     def _outer_links(self, links: list[Link]) -> list[Link]:
         """Links into items that were not folded; those from one cell are told apart by step."""
-        grouped: dict[tuple[str, str], list[tuple[int, Link]]] = {}
+        grouped: dict[tuple[str, str, int], list[tuple[int, Link]]] = {}
         runs: dict[tuple[str, str], int] = {}
+        times: Counter[tuple[str, str, int]] = Counter()  # h · h reads a step's h twice
         out = []
         for link in links:
             src, r, k = self._from(link)
             if r < 0:
                 out.append(link)
                 continue
-            grouped.setdefault((src, link.dst), []).append((k, link))
+            grouped.setdefault((src, link.dst, times[src, link.dst, k]), []).append((k, link))
+            times[src, link.dst, k] += 1
             runs[src, link.dst] = r
-        for (src, dst), found in grouped.items():
+        for (src, dst, _), found in grouped.items():
             label = self.clocks[runs[src, dst]].which([k for k, _ in found])
             out.append(replace(found[0][1], src=src, label=label, count=len(found)))
         return out

@@ -49,6 +49,10 @@ def mark_gates(ir: GraphIR) -> None:
             for source in into.get(item.id, ()):
                 if items[source].kind == "state" and not items[source].name.startswith("state"):
                     _rename(items, item, items[source].name)
+    for item in items.values():  # what runs through a stack of layers
+        box = ir.boxes.get(item.loop)
+        if item.kind == "state" and item.name == "state" and box and box.kind == "layers":
+            _rename(items, item, "x")
     for gate in gates:  # the candidate is what the input gate, or 1 − z, multiplies
         letter = {"input": "g", "update": "n"}.get(gate.title.partition(" ")[0])
         sources = [gate.id, *(d for d in out.get(gate.id, ()) if items[d].op == "subtract")]

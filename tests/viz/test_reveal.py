@@ -42,7 +42,7 @@ def test_states_lead_from_one_part_to_the_next():
     states = [i.title for i in graph.ir.items.values() if i.kind == "state"]
     assert sorted(states) == sorted(
         ["h [t−1]", "c [t−1]", "h [t]", "c [t]", "h [3]", "c [3]", "h [4]", "c [4]",
-         "h [t]", "c [t]", "h [19]", "c [19]"]
+         "h [t−1]", "c [t−1]", "h [t]", "c [t]", "h [19]", "c [19]"]
     )  # fmt: skip
     assert not [i for i in graph.ir.items.values() if i.title.startswith("state")]
     gates = [i.title.partition("  ")[0] for i in graph.ir.items.values() if i.kind == "gate"]
