@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
     if given.device == "cuda":
         from . import cuda
 
-        result = {**about, **cuda.measure(config)}
+        result = {**about, **cuda.measure(config, quick=given.quick)}
         finish(given, result, cuda.text(result), "cuda", picture=False)
         return 0
     if not given.growth or given.all:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import machine, targets
-from .frameworks import IMPLEMENTATIONS, PEERS_BEST, REFERENCE
+from .frameworks import IMPLEMENTATIONS, ON_CUDA, PEERS_BEST, REFERENCE
 
 Entry = dict[str, Any]
 Row = Sequence[str]
@@ -79,7 +79,9 @@ def absent(workload: Entry) -> str:
     for name, entry in workload["implementations"].items():
         for how in ("skipped", "failed", "wrong"):
             if how in entry:
-                reasons.setdefault(f"{how}: {entry[how]}", []).append(IMPLEMENTATIONS[name].title)
+                reasons.setdefault(f"{how}: {entry[how]}", []).append(
+                    (IMPLEMENTATIONS | ON_CUDA)[name].title
+                )
     return "".join(f"- {'; '.join(titles)}: {why}\n" for why, titles in reasons.items())
 
 

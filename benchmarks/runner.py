@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from .frameworks import IMPLEMENTATIONS, PEERS_BEST, REFERENCE, Implementation
+from .frameworks import IMPLEMENTATIONS, REFERENCE, Implementation
 from .workloads import Workload
 
 LOSS_TOLERANCE = 1e-5  # relative
@@ -44,6 +44,11 @@ class Config:
     seed: int = 0
     timeout: float = 300.0  # for an answer
     pythons: dict[str, str] = field(default_factory=dict)  # framework → interpreter
+    known: dict[str, Implementation] = field(default_factory=lambda: IMPLEMENTATIONS)
+    reference: str = REFERENCE
+    tolerance: float = GRADIENT_TOLERANCE
+    loss_tolerance: float = LOSS_TOLERANCE
+    last: tuple[str, ...] = ("memory",)  # what to ask at the end
 
 
 class DiedError(Exception):
@@ -57,6 +62,7 @@ class Process:
         self.name, self.config = one.name, config
         threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
         env = os.environ | dict.fromkeys(threads, str(one.threads))
+        env["MINIGRAD_DEVICE"] = one.options.get("device", "cpu")
         env["MINIGRAD_FAST"] = str(int(bool(one.options.get("fast"))))
         python = config.pythons.get(one.framework, sys.executable)
         self.errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
@@ -134,10 +140,11 @@ class Measurement:
 
     def run(self) -> dict[str, dict[str, Any]]:
         """All of it."""
-        others = [name for name in self.config.implementations if name != REFERENCE]
+        reference = self.config.reference
+        others = [name for name in self.config.implementations if name != reference]
         try:
             with tempfile.TemporaryDirectory() as folder:
-                for name in (REFERENCE, *others):
+                for name in (reference, *others):
                     self.guard(name, self.start, Path(folder))
             self.rounds()
             for name in list(self.running):
@@ -164,7 +171,7 @@ class Measurement:
 
     def start(self, name: str, folder: Path) -> None:
         """The process, and the check."""
-        self.running[name] = process = Process(IMPLEMENTATIONS[name], self.workload, self.config)
+        self.running[name] = process = Process(self.config.known[name], self.workload, self.config)
         if not self.good(name, process.hello):
             return
         path = folder / f"{name}.npz"
@@ -172,18 +179,18 @@ class Measurement:
         if not self.good(name, checked):
             return
         entry = {**process.hello, **checked, "ms": {}}
-        if name != REFERENCE:
-            if "loss" not in self.results.get(REFERENCE, {}):
-                self.drop(name, "failed", f"nothing to compare it with: {REFERENCE} did not run")
+        if name != (reference := self.config.reference):
+            if "loss" not in self.results.get(reference, {}):
+                self.drop(name, "failed", f"nothing to compare it with: {reference} did not run")
                 return
-            right = self.results[REFERENCE]["loss"]
-            with np.load(path) as mine, np.load(folder / f"{REFERENCE}.npz") as theirs:
+            right = self.results[reference]["loss"]
+            with np.load(path) as mine, np.load(folder / f"{reference}.npz") as theirs:
                 entry["gradient_error"], where = compare(mine, theirs)
             entry["loss_error"] = abs(checked["loss"] - right) / max(abs(right), 1e-30)
-            if not entry["gradient_error"] <= GRADIENT_TOLERANCE:
+            if not entry["gradient_error"] <= self.config.tolerance:
                 self.drop(name, "wrong", f"gradients, {entry['gradient_error']:.1e}: {where}")
                 return
-            if not entry["loss_error"] <= LOSS_TOLERANCE:
+            if not entry["loss_error"] <= self.config.loss_tolerance:
                 self.drop(name, "wrong", f"loss {checked['loss']}, expected {right}")
                 return
         self.results[name] = entry
@@ -200,7 +207,7 @@ class Measurement:
         """Blocks in turn. Peers that are far off take part in every other round."""
         order = random.Random(self.config.seed)
         for number in range(self.config.rounds):
-            names = [name for name in self.running if number % 2 == 0 or close_by(name)]
+            names = [name for name in self.running if number % 2 == 0 or self.close_by(name)]
             order.shuffle(names)
             for name in names:
                 self.guard(name, self.block, number)
@@ -214,13 +221,16 @@ class Measurement:
                 kept[str(number)] = float(np.median(times))
 
     def finish(self, name: str) -> None:
-        """The memory."""
-        self.results[name].update(self.running[name].ask("memory"))
+        """The memory, and what else is asked."""
+        for what in self.config.last:
+            answer = self.running[name].ask(what)
+            if "error" in answer:
+                self.say(f"  {name}, {what}: {answer['error']}")
+            self.results[name].update(answer)
 
-
-def close_by(name: str) -> bool:
-    """minigrad and PyTorch."""
-    return IMPLEMENTATIONS[name].framework in (OWN, "torch")
+    def close_by(self, name: str) -> bool:
+        """Whether it is minigrad or PyTorch."""
+        return self.config.known[name].framework in (OWN, "torch")
 
 
 def measure(
@@ -234,12 +244,6 @@ def measure(
         found[workload.name] = {
             "title": workload.title,
             "size": workload.size,
-            "implementations": {n: results[n] for n in config.implementations if n in results},
+            "implementations": {name: results[name] for name in config.known if name in results},
         }
-        missing = [name for name in (REFERENCE,) if name not in config.implementations]
-        for name in missing:
-            found[workload.name]["implementations"][name] = results[name]
     return found
-
-
-__all__ = ["PEERS_BEST", "Config", "compare", "measure"]

@@ -157,6 +157,44 @@ class Worker:
     def memory(self) -> dict[str, Any]:
         return {"peak_mb": peak_memory()}
 
+    def device_memory(self) -> dict[str, Any]:
+        return {"device_mb": self.work.memory()}
+
+    def launches(self) -> dict[str, Any]:
+        """Kernels and launches of one step, by PyTorch's profiler: it sees the whole process."""
+        torch = importlib.import_module("torch")
+        activities = torch.profiler.ProfilerActivity
+        self.step()
+        with torch.profiler.profile(activities=[activities.CPU, activities.CUDA]) as profile:
+            self.step()
+            torch.cuda.synchronize()
+        names = [(e.name, str(e.device_type)) for e in profile.events()]
+        asked = sum("Launch" in name and name.startswith("cu") for name, _ in names)
+        return {"launches": asked, "kernels": sum(kind.endswith("CUDA") for _, kind in names)}
+
+    def peaks(self) -> dict[str, Any]:
+        """What PyTorch gets out of the GPU: FLOP/s of a large product, bytes/s of a large copy."""
+        torch = importlib.import_module("torch")
+
+        def best(work: Any, amount: float) -> float:
+            times = []
+            for _ in range(10):
+                torch.cuda.synchronize()
+                begin = perf_counter()
+                work()
+                torch.cuda.synchronize()
+                times.append(perf_counter() - begin)
+            return amount / min(times)
+
+        found = {"name": torch.cuda.get_device_name()}
+        for bits, dtype in ((32, torch.float32), (16, torch.bfloat16)):
+            a = torch.randn(8192, 8192, device="cuda", dtype=dtype)
+            found[f"flops_{bits}"] = best(lambda a=a: a @ a, 2.0 * 8192**3)
+        x = torch.empty(2**28, device="cuda")
+        y = torch.empty_like(x)
+        found["bytes"] = best(lambda: y.copy_(x), 2.0 * x.nbytes)
+        return found
+
     def profile(self, path: str, seconds: float = 1.0) -> dict[str, Any]:
         """Where a step spends its time."""
         import cProfile

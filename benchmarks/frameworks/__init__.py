@@ -55,5 +55,16 @@ IMPLEMENTATIONS = {
         Implementation("mygrad", "mygrad", "MyGrad"),
     )
 }
+ON_CUDA = {
+    i.name: i
+    for i in (
+        Implementation("cuda-eager", "minigrad", "minigrad"),
+        Implementation("cuda-compiled", "minigrad", "mg.compile", options={"compiled": True}),
+        Implementation("cuda-torch", "torch", "PyTorch (cuDNN)"),
+        Implementation("cuda-torch-compile", "torch", "torch.compile", options={"compiled": True}),
+    )
+}
+"""The same on a GPU; the sizes come with the workloads of `benchmarks.cuda`."""
+
 REFERENCE = "torch-2"  # whose loss and gradients are the right ones
 PEERS_BEST = ("torch-1", "torch-2")  # a ratio is to the faster of these

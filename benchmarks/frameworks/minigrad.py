@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -10,12 +11,16 @@ import numpy as np
 import minigrad as mg
 from benchmarks.workloads import Batch, Weights, Workload
 from minigrad import optim
+from minigrad.backend import device_of
+from minigrad.engine import RowSparse
 
 from . import RATE, SkipError
 
 
 def need(options: dict[str, Any]) -> None:
     """Raise SkipError if this minigrad, or this environment, lacks what the options ask for."""
+    if options.get("device") == "cuda" and (why := mg.cuda.why_not_available()):
+        raise SkipError(why)
     if options.get("compiled") and not hasattr(mg, "compile"):
         raise SkipError("this minigrad has no mg.compile")
     if options.get("workers") and not hasattr(mg, "parallel"):
@@ -33,6 +38,8 @@ class Work:
         if not hasattr(workload.module, "in_minigrad"):
             return
         self.model, self.loss = workload.module.in_minigrad(workload.s)
+        if options.get("bits") == 16:
+            self.model.to(narrow())
         self.load(weights)
         self.parameters = list(self.model.parameters())
         rule = {"Adam": optim.Adam, "SGD": optim.SGD}[workload.optimizer]
@@ -43,8 +50,12 @@ class Work:
         self.model.load_state_dict(weights)
 
     def place(self, batch: Batch) -> Batch:
+        bits = self.options.get("bits")
+        dtype = narrow() if bits == 16 else None
         return tuple(
-            array if name == "lengths" else mg.asarray(array)
+            array
+            if name == "lengths"
+            else mg.asarray(array, dtype=dtype if array.dtype.kind == "f" else None)
             for name, array in zip(names(self.workload, batch), batch, strict=True)
         )
 
@@ -72,14 +83,25 @@ class Work:
     def gradients(self) -> Weights:
         grads = {}
         for name, p in self.model.named_parameters():
-            grad = p.grad.to_dense() if hasattr(p.grad, "to_dense") else p.grad
-            grads[name] = np.array(grad.data if hasattr(grad, "data") else grad)
+            grad = p.grad.to_dense() if isinstance(p.grad, RowSparse) else p.grad.data
+            grads[name] = np.array(device_of(grad).to_host(grad), dtype=np.float32)
         return grads
+
+    def memory(self) -> float:
+        """MB that the GPU's pool holds; nan on the CPU."""
+        if self.options.get("device") != "cuda":
+            return float("nan")
+        return float(import_module("cupy").get_default_memory_pool().total_bytes() / 2**20)
 
     def parts(self) -> Any:
         if self.options.get("workers"):
             raise SkipError("there is no batch to split")
         return self.workload.module.minigrad_parts(self.workload.s, self.options)
+
+
+def narrow() -> Any:
+    """bfloat16, as a NumPy type."""
+    return np.dtype(import_module("ml_dtypes").bfloat16)
 
 
 def names(workload: Workload, batch: Batch) -> list[str]:

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.workloads import Batch, Weights, Workload
 
-from . import RATE
+from . import RATE, SkipError
 
 
 class Work:
@@ -21,6 +21,13 @@ class Work:
         if not hasattr(workload.module, "in_torch"):
             return
         self.model, self.loss = workload.module.in_torch(workload.s)
+        self.device = options.get("device", "cpu")
+        if self.device == "cuda":
+            if not torch.cuda.is_available():
+                raise SkipError("PyTorch sees no GPU")
+            torch.backends.cudnn.allow_tf32 = False  # float32 means float32, as everywhere else
+        self.dtype = torch.bfloat16 if options.get("bits") == 16 else torch.float32
+        self.model.to(self.device, self.dtype)
         self.load(weights)
         rule = {"Adam": torch.optim.Adam, "SGD": torch.optim.SGD}[workload.optimizer]
         self.optimizer = rule(self.model.parameters(), lr=RATE, fused=True)
@@ -33,7 +40,10 @@ class Work:
 
     def place(self, batch: Batch) -> Batch:
         batch = getattr(self.workload.module, "by_length", tuple)(batch)
-        return tuple(torch.from_numpy(array) for array in batch)
+        tensors = (torch.from_numpy(array) for array in batch)
+        return tuple(
+            t.to(self.device, self.dtype if t.is_floating_point() else None) for t in tensors
+        )
 
     def step(self, *batch: Any) -> float:
         loss = self.loss(self.model, *batch)
@@ -43,7 +53,15 @@ class Work:
         return loss.item()
 
     def gradients(self) -> Weights:
-        return {name: p.grad.numpy().copy() for name, p in self.model.named_parameters()}
+        return {
+            name: p.grad.float().cpu().numpy().copy() for name, p in self.model.named_parameters()
+        }
+
+    def memory(self) -> float:
+        """MB that the GPU's allocator holds; nan on the CPU."""
+        if self.device != "cuda":
+            return float("nan")
+        return float(torch.cuda.memory_reserved() / 2**20)
 
     def parts(self) -> Any:
         return self.workload.module.torch_parts(self.workload.s, self.options)
