@@ -69,8 +69,7 @@ class Decoder(nn.Module):
 
     def read(self, states: mg.Tensor, lengths: np.ndarray) -> Memory:
         """Prepare the encoder's states for all steps."""
-        steps = np.arange(states.shape[1])
-        mask = mg.asarray(steps[None] < np.asarray(lengths)[:, None], device=states.device)
+        mask = nn.lengths_to_mask(lengths, states.shape[1], device=states.device)
         keys = None if self.attention is None else self.attention.project_keys(states)
         return Memory(states, keys, mask)
 

@@ -118,7 +118,7 @@ def _signature(value: Any, arrays: list[Any]) -> Any:
     if kind is np.ndarray:
         arrays.append(value)
         return kind, value.shape, value.dtype
-    if kind is tuple or kind is list:
+    if isinstance(value, tuple | list):
         return kind, *[_signature(v, arrays) for v in value]
     if kind is dict:
         return kind, *[(k, _signature(v, arrays)) for k, v in value.items()]

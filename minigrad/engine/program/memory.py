@@ -118,6 +118,8 @@ def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
     kind = type(value)
     if kind is tuple or kind is list:
         return kind([mapped(v, change) for v in value])
+    if isinstance(value, tuple) and kind is not Ref:  # a named one
+        return kind(*[mapped(v, change) for v in value])
     if kind is dict:
         return {k: mapped(v, change) for k, v in value.items()}
     if kind is slice:
@@ -129,7 +131,7 @@ def leaves(value: Any) -> Iterator[Any]:
     """The leaves of nested tuples, lists, dicts and slices."""
     kind = type(value)
     parts: Iterable[Any]
-    if kind is tuple or kind is list:
+    if kind is not Ref and isinstance(value, tuple | list):
         parts = value
     elif kind is dict:
         parts = value.values()

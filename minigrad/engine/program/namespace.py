@@ -49,6 +49,11 @@ class Namespace:
         return "<numpy, recorded>"
 
     @staticmethod
+    def primitive(function: Callable[..., Any], *args: Any, writes: tuple[int, ...]) -> None:
+        """A call of code that NumPy does not see; see `engine.primitive`."""
+        _recorder().primitive(function, args, writes)
+
+    @staticmethod
     def empty(shape: Any, dtype: Any = float, order: Any = "C") -> StandIn:
         """A new array; what stands in it is arbitrary."""
         return _recorder().made(np.empty(shape, dtype, order))
