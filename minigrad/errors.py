@@ -5,6 +5,7 @@ Each is also the built-in exception that Python programmers expect: ``except Val
     MinigradError
     ├── ShapeError          (ValueError)    shapes that do not fit each other
     ├── DTypeError          (TypeError)     an element type the function does not take
+    ├── ArgumentError       (TypeError)     an argument the function does not have, or misses
     ├── DeviceError         (RuntimeError)  devices mixed, or a device that is not there
     ├── IndexRangeError     (IndexError)    an index or a token id outside its range
     ├── LinAlgError         (ValueError)    a matrix that is singular, or has no such decomposition
@@ -28,6 +29,7 @@ from __future__ import annotations
 
 __all__ = [
     "AnomalyError",
+    "ArgumentError",
     "CheckpointError",
     "ChecksumError",
     "CompileError",
@@ -58,6 +60,13 @@ class ShapeError(MinigradError, ValueError):
 
 class DTypeError(MinigradError, TypeError):
     """An element type that the function does not take."""
+
+
+class ArgumentError(MinigradError, TypeError):
+    """An argument that is missing, or that the function does not have, such as PyTorch's `dim=`.
+
+    The message says what the argument is called here.
+    """
 
 
 class DeviceError(MinigradError, RuntimeError):

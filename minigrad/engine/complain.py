@@ -8,6 +8,7 @@ import numpy as np
 
 from ..backend import NAMESPACES
 from ..errors import AnomalyError, DeviceError, DTypeError, IndexRangeError, ShapeError
+from .calls import no_array, wrong_arguments
 from .modes import show, user_place
 from .operators import ops
 from .tensor import Tensor
@@ -64,6 +65,19 @@ def mixed_devices(op: Op, args: tuple[Any, ...]) -> DeviceError:
 
 def explain(op: Op, error: Exception, values: list[Any], params: dict[str, Any]) -> Exception:
     """A NumPy error as one that says which op, with what."""
+    known = op.__signature__.parameters
+    unknown = [name for name in params if name not in known]
+    missing = [name for name in op.static if name not in params]
+    if unknown or missing:
+        why = (
+            f"no argument {unknown[0]!r}" if unknown else f"the argument {missing[0]!r} is missing"
+        )
+        return wrong_arguments(op.name, op.__signature__, unknown, why)
+    for value in values:
+        if not isinstance(value, int | float | None) and not hasattr(value, "dtype"):
+            return no_array(op.name, value)
+    if isinstance(error, AttributeError):
+        return error
     given = [f"{v.dtype}{v.shape}" if hasattr(v, "dtype") else repr(v) for v in values[:8]]
     given += ["…"] * (len(values) > 8)
     given += [f"{k}={v!r}" for k, v in params.items()]

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, overload
 
 from ..backend import NAMESPACES, Array
 from ..errors import GradError, MinigradError
+from .calls import explained
 from .derive import fit
 from .modes import MODES
 from .op import Op
@@ -123,7 +124,10 @@ def fused(kernel: Callable[..., Any]) -> FusedOp:
 
 def function(f: F) -> F:
     """Decorator: a public function that is no op; Tensor methods find it in the registry."""
-    setattr(ops, f.__name__.strip("_"), f)
+    name = f.__name__.strip("_")
+    if name not in ("getitem", "setitem"):  # between brackets, and often
+        f = explained(f)
+    setattr(ops, name, f)
     return f
 
 

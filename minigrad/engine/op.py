@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from ..backend import NAMESPACES
-from ..errors import MinigradError
+from ..errors import ArgumentError, MinigradError
+from .calls import no_array, wrong_arguments
 from .complain import check_nan, explain, operands, together
 from .derive import pull_rules
 from .modes import MODES, Modes
@@ -223,14 +224,21 @@ class Op:
         if recorder is not None:
             values, forward = [recorder.lift(v) for v in values], recorder.forward(self)
         for a in values:
+            if type(a) in _NO_ARRAYS:
+                raise no_array(self.name, a)
             xp = NAMESPACES.get(type(a), xp)
             if xp is not np:
                 if hasattr(xp, "lift"):  # examples of a vmap, among what they share
                     values = [xp.lift(v) for v in values]
                 break
-        if self.fused:
-            return forward(xp, *values, keep=False, **params)[0]
-        return forward(xp, *values, **params)
+        try:
+            if self.fused:
+                return forward(xp, *values, keep=False, **params)[0]
+            return forward(xp, *values, **params)
+        except MinigradError:
+            raise
+        except (ValueError, TypeError, IndexError, AttributeError) as error:
+            raise explain(self, error, values, params) from error
 
     pull = pull_rules
 
@@ -259,16 +267,19 @@ class Op:
             elif self.arrays[name] is not inspect.Parameter.empty:
                 arrays.append(self.arrays[name])
             else:
-                raise TypeError(f"{self.name}{self.__signature__}: argument {name!r} is missing")
+                raise wrong_arguments(
+                    self.name, self.__signature__, params, f"the argument {name!r} is missing"
+                )
         if len(rest) > len(self.static):
-            raise TypeError(
-                f"{self.name}{self.__signature__}: got {len(args)} positional arguments"
+            raise wrong_arguments(
+                self.name, self.__signature__, (), f"got {len(args)} positional arguments"
             )
         for name, value in zip(self.static, rest, strict=False):
             if name in params:
-                raise TypeError(f"{self.name}: argument {name!r} is given twice")
+                raise ArgumentError(f"{self.name}: argument {name!r} is given twice")
             params[name] = value
         return tuple(arrays), params
 
 
 _PLAIN = {bool, int, float, type(None)}
+_NO_ARRAYS = {str, bytes, list, tuple, dict, set}

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from .calls import explained, has_axes
+
 if TYPE_CHECKING:
     from .tensor import Tensor
 
@@ -220,3 +222,8 @@ class Operators:
 
     def _unit_axes(self) -> tuple[int, ...]:
         return tuple(i for i, n in enumerate(self.shape) if n == 1)
+
+
+for _name, _method in list(vars(Operators).items()):
+    if callable(_method) and hasattr(_method, "__code__") and has_axes(_method):
+        setattr(Operators, _name, explained(_method))

@@ -6,6 +6,7 @@ children the modules (both also inside lists, tuples and dicts), in the order of
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self, TypeVar
 
@@ -14,6 +15,7 @@ import numpy as np
 from ..backend import NAMESPACES, Device, device_of
 from ..backend import device as find_device
 from ..engine import MODES, Tensor, settle
+from ..engine.calls import TORCH, wrong_arguments
 from ..errors import CheckpointError, DTypeError
 from ..ops import get_default_dtype
 
@@ -51,6 +53,16 @@ class Module:
     """
 
     training: bool
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        if not TORCH.keys().isdisjoint(kwargs):
+            signature = inspect.signature(cls.__init__)
+            unknown = [name for name in kwargs if name not in signature.parameters]
+            varied = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+            if unknown and not varied:
+                own = signature.replace(parameters=list(signature.parameters.values())[1:])
+                raise wrong_arguments(cls.__name__, own, unknown, f"no argument {unknown[0]!r}")
+        return super().__new__(cls)
 
     def __init__(self) -> None:
         self.training = True

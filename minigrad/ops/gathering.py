@@ -117,7 +117,7 @@ def put(
 
     On a GPU the winner among repeated indices is undefined.
     """
-    y = x.copy()
+    indices, y = integers(indices, "put"), x.copy()
     try:
         y[_key(indices, axis)] = value
     except IndexError as error:

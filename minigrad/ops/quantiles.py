@@ -95,7 +95,7 @@ def median(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
 
 def _last(x: Any, axis: Axis, what: str) -> Any:
     """x with the axes to reduce joined into the last one."""
-    axes = axes_of(x.ndim, axis)
+    axes = axes_of(x.ndim, axis, what)
     n = math.prod(x.shape[a] for a in axes)
     if not n:
         raise ShapeError(

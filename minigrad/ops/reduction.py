@@ -31,14 +31,15 @@ __all__ = [
 Axis = int | Sequence[int] | None
 
 
-def axes_of(ndim: int, axis: Axis) -> tuple[int, ...]:
-    """`axis` as non-negative axis numbers."""
+def axes_of(ndim: int, axis: Axis, what: str = "") -> tuple[int, ...]:
+    """`axis` as non-negative axis numbers; `what`: the function that asks, for the error."""
     if axis is None:
         return tuple(range(ndim))
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
     for a in axes:
         if not -ndim <= a < ndim:
-            raise ShapeError(f"axis {a} does not exist in an array with {ndim} axes")
+            lead = f"{what}: " if what else ""
+            raise ShapeError(f"{lead}axis {a} does not exist in an array with {ndim} axes")
     return tuple(a % ndim for a in axes)
 
 

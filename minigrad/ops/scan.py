@@ -16,7 +16,7 @@ def _axis(ndim: int, axis: int | None, what: str) -> int:
     """`axis` from the front; None is the only axis of a vector."""
     if axis is None and ndim != 1:
         raise ShapeError(f"{what}: say which axis of {ndim} is meant")
-    return axes_of(ndim, axis or 0)[0]
+    return axes_of(ndim, axis or 0, what)[0]
 
 
 def _along(axis: int, start: int | None, stop: int | None = None, step: int = 1) -> Any:

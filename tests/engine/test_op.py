@@ -153,7 +153,7 @@ def test_static_parameters_positional_keyword_and_default():
         user_power(x, 3, 4)
     with pytest.raises(TypeError, match="twice"):
         user_power(x, 3, n=3)
-    with pytest.raises(errors.DTypeError, match="user_power"):
+    with pytest.raises(errors.ArgumentError, match="user_power"):
         user_power(x, 3, nonsense=1)
 
 
