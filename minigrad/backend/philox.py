@@ -76,17 +76,17 @@ class DeviceStream(Stream):
     def normal(
         self, mean: float = 0.0, std: float = 1.0, shape: Any = (), dtype: Any = "float32"
     ) -> Any:
-        return self._upload("normal", self.host.normal(mean, std, shape, dtype))
+        return self._uploaded("normal", mean, std, shape, dtype)
 
     def integers(self, low: int, high: int, shape: Any = (), dtype: Any = "int64") -> Any:
-        return self._upload("integers", self.host.integers(low, high, shape, dtype))
+        return self._uploaded("integers", low, high, shape, dtype)
 
     def permutation(self, n: int) -> Any:
-        return self._upload("permutation", self.host.permutation(n))
+        return self._uploaded("permutation", n)
 
-    def _upload(self, name: str, values: Any) -> Any:
-        self.ask_host(f"rng.{name}, drawn on the host,")
-        return self.device.asarray(values)
+    def _uploaded(self, draw: str, *args: Any) -> Any:
+        self.ask_host(f"rng.{draw}, drawn on the host,")
+        return self.device.asarray(getattr(self.host, draw)(*args))
 
     def _here(self, halves: int = 0, words: int = 0) -> Any:
         self.ask_host("a draw from device.rng")

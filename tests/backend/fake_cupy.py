@@ -1,6 +1,7 @@
 """A CuPy made of NumPy: enough of it to run `minigrad.backend.cuda` without a GPU."""
 
 import contextlib
+import gc
 import types
 from typing import ClassVar
 
@@ -25,6 +26,10 @@ class FakeArray(np.ndarray):
 
     def get(self):
         return np.array(self)
+
+    def set(self, host, stream):
+        LOG.append(f"copy on {stream.ptr}")
+        self[...] = host
 
     @property
     def data(self):
@@ -66,11 +71,87 @@ class Pool:
         Pool.freed += 1
 
 
+LOG: list[str] = []  # what streams, events, pools and graphs were asked
+
+
+class Event:
+    def __init__(self, disable_timing=False):
+        pass
+
+    def record(self, stream):
+        LOG.append(f"record on {stream.ptr}")
+
+    def synchronize(self):
+        LOG.append("host waits")
+
+
+class Graph:
+    def __init__(self, work):
+        self.work = work
+
+    def launch(self, stream):
+        LOG.append(f"launch on {stream.ptr}")
+        for each in self.work:
+            each()
+
+
 class Stream:
+    """Stream 0 is the default; captures record what `RawKernel` launches, and do it, too."""
+
     ptr, capturing = 0, False
+    current: ClassVar[list] = []
+    work: ClassVar[list] = []
+    count = 0
+
+    def __init__(self, non_blocking=False):
+        assert non_blocking
+        Stream.count += 1
+        self.ptr = Stream.count
 
     def is_capturing(self):
         return self.capturing
+
+    def record(self):
+        LOG.append(f"record on {self.ptr}")
+        return Event()
+
+    def wait_event(self, event):
+        LOG.append(f"{self.ptr} waits")
+
+    def __enter__(self):
+        self.current.append(self)
+
+    def __exit__(self, *exc):
+        self.current.pop()
+
+    def begin_capture(self):
+        assert gc.isenabled() is False
+        LOG.append(f"begin on {self.ptr}")
+        self.capturing, self.work[:] = True, []
+
+    def end_capture(self):
+        LOG.append(f"end on {self.ptr}")
+        self.capturing = False
+        return Graph(list(self.work))
+
+
+DEFAULT = Stream.__new__(Stream)
+
+
+def get_current_stream():
+    return Stream.current[-1] if Stream.current else DEFAULT
+
+
+class MemoryPool:
+    def malloc(self, size):
+        raise AssertionError
+
+
+@contextlib.contextmanager
+def using_allocator(malloc):
+    LOG.append("own pool")
+    yield
+    LOG.append("default pool")
 
 
 class RawKernel:
@@ -91,7 +172,10 @@ class RawKernel:
             kinds = {"i64": np.int64, "u64": np.uint64, "double": np.float64}
             assert isinstance(arg, FakeArray if parameter.array else kinds[parameter.type])
         self.launched.append((self.name, grid, block, shared_mem))
-        kernel.reference(*(a if isinstance(a, np.ndarray) else a.item() for a in args))
+        values = [a if isinstance(a, np.ndarray) else a.item() for a in args]
+        kernel.reference(*values)
+        if get_current_stream().capturing:
+            Stream.work.append(lambda: kernel.reference(*values))
 
 
 def asarray(obj, dtype=None):
@@ -125,7 +209,11 @@ def make(*, driver=13000, runtime=13020, count=2, nvrtc=True):
     cupy.get_default_memory_pool = Pool
     cupy.cuda = types.SimpleNamespace(
         Device=FakeDevice,
-        get_current_stream=Stream,
+        get_current_stream=get_current_stream,
+        Stream=Stream,
+        Event=Event,
+        MemoryPool=MemoryPool,
+        using_allocator=using_allocator,
         driver=types.SimpleNamespace(
             occupancyMaxActiveBlocksPerMultiprocessor=lambda kernel, block, shared: 1
         ),

@@ -1,7 +1,9 @@
 """CUDA devices, and why there is none, on machines that are described and not there."""
 
 import builtins
+import gc
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -19,10 +21,11 @@ from minigrad.backend import (
 )
 from minigrad.backend import device as open_device
 from minigrad.backend.cuda import cublas
+from minigrad.backend.cuda.feed import Feeder
 from minigrad.backend.device_gemm import precision
 from minigrad.backend.kernels import attention, persist
 from minigrad.backend.kernels.kernel import LAUNCHERS
-from minigrad.errors import DeviceError
+from minigrad.errors import DeviceError, ShapeError
 from tests.backend import fake_cupy
 from tests.backend.fake_cublas import FakeCublas
 
@@ -286,11 +289,69 @@ def test_random_numbers_are_the_hosts(machine, monkeypatch):
         for ours, theirs in zip(x, y, strict=True):
             assert np.array_equal(ours, theirs)
         assert list(mg.get_rng_state()["streams"]) == ["cpu"]
-        monkeypatch.setattr(fake_cupy.Stream, "capturing", True)
+        monkeypatch.setattr(fake_cupy.DEFAULT, "capturing", True)
         with pytest.raises(DeviceError, match=r"a draw from device.rng: not allowed while a graph"):
             one.rng.bernoulli(0.5, 9)
     finally:
         mg.set_rng_state(before)
+
+
+def test_a_graph_is_captured_on_a_stream_and_memory_of_its_own(machine, blas, monkeypatch):
+    machine()
+    monkeypatch.setattr(fake_cupy, "LOG", [])
+    monkeypatch.setattr(fake_cupy.Stream, "count", 0)
+    before = mg.get_rng_state()
+    try:
+        mg.manual_seed(3)
+        dev = device("cuda:0")
+        expected = [device("cpu").rng.bernoulli(0.5, 40).tolist() for _ in range(3)]
+        mg.manual_seed(3)
+        graph, mask = dev.capture(lambda: dev.rng.bernoulli(0.5, 40))
+        assert fake_cupy.LOG == [
+            "record on 0", "1 waits", "own pool", "begin on 1", "end on 1", "default pool"
+        ]  # fmt: skip
+        assert ("stream", 1) in blas.calls  # a handle, made before the capture began
+        for numbers in expected:
+            graph.launch()
+            assert mask.tolist() == numbers
+        assert fake_cupy.LOG[-1] == "launch on 0"
+        assert gc.isenabled()
+    finally:
+        mg.set_rng_state(before)
+
+
+def test_a_failed_capture_ends_and_says_what_failed(machine, blas, monkeypatch):
+    machine()
+    monkeypatch.setattr(fake_cupy, "LOG", [])
+    dev = device("cuda:0")
+    with pytest.raises(ZeroDivisionError):
+        dev.capture(lambda: 1 / 0)
+    assert fake_cupy.LOG[-1].startswith("end on")
+    assert gc.isenabled()
+    assert not fake_cupy.Stream.current
+    with pytest.raises(DeviceError, match=r"rng.normal, drawn on the host,: not allowed while"):
+        dev.capture(lambda: dev.rng.normal(shape=3))
+
+
+def test_batches_come_from_pinned_memory_on_a_stream_of_copies(machine, monkeypatch):
+    machine()
+    pinned = types.ModuleType("cupyx")
+    pinned.empty_pinned = np.empty
+    monkeypatch.setitem(sys.modules, "cupyx", pinned)
+    monkeypatch.setattr(fake_cupy, "LOG", [])
+    monkeypatch.setattr(fake_cupy.Stream, "count", 0)
+    dev = device("cuda:0")
+    inputs = [dev.asarray(np.zeros((2, 3))), dev.asarray(np.zeros(4))]
+    feed = Feeder(dev, inputs)
+    for k in range(5):
+        there = dev.asarray(np.full(4, -k))
+        feed(np.full((2, 3), k), there)
+        assert (inputs[0].tolist(), inputs[1].tolist()) == ([[k] * 3] * 2, [-k] * 4)
+    assert fake_cupy.LOG[:6] == [
+        "host waits", "1 waits", "copy on 1", "record on 1", "0 waits", "record on 0"
+    ]  # fmt: skip
+    with pytest.raises(ShapeError, match="a captured step takes"):
+        feed(np.zeros((3, 3)), np.zeros(4))
 
 
 def test_memory(machine):
