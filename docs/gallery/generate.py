@@ -13,11 +13,12 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import minigrad as mg
-from minigrad import nn, viz
+from minigrad import nn, optim, viz
 
 HERE = Path(__file__).parent
 F = nn.functional
@@ -85,10 +86,24 @@ def lstm() -> viz.Graph:
     return viz.draw_graph(loss, model=model, params={"x": x, "y": y}, record=seen)
 
 
+def lstm_steps() -> viz.Graph:
+    """The same LSTM, three of its steps shown
+
+    A dict for `expand` names steps: these are drawn one by one, the stretches between them stay
+    folded. The weights are the same ones in all steps.
+    """
+    model, x, y = nn.LSTM(8, 32), numbers(20, 64, 8), numbers(64, 32, seed=1)
+    output, _ = model(x)
+    loss = F.mse_loss(output[-1], y)
+    with viz.record(loss, expand="lstm") as seen:
+        loss.backward()
+    return viz.draw_graph(loss, model=model, record=seen, expand={"lstm": [3, 4, 19]})
+
+
 def gru() -> viz.Graph:
     """A GRU
 
-    Reset gate, update gate, candidate.
+    Reset gate, update gate, candidate; one state runs through.
     """
     model, x, y = nn.GRU(8, 32), numbers(20, 64, 8), numbers(64, 32, seed=1)
     output, _ = model(x)
@@ -116,9 +131,9 @@ class Decoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.attention = nn.AdditiveAttention(16, 16, 16)
-        self.cell = nn.GRUCell(8 + 16, 16)
-        self.head = nn.Linear(16, 20)
+        self.attention = nn.AdditiveAttention(32, 32, 32)
+        self.cell = nn.GRUCell(16 + 32, 32)
+        self.head = nn.Linear(32, 12)
 
     def forward(self, words: mg.Tensor, memory: mg.Tensor, state: mg.Tensor) -> mg.Tensor:
         logits = []
@@ -134,26 +149,49 @@ class Translator(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.source, self.target = nn.Embedding(20, 8), nn.Embedding(20, 8)
-        self.encoder, self.decoder = nn.GRU(8, 16, batch_first=True), Decoder()
+        self.source, self.target = nn.Embedding(12, 16), nn.Embedding(12, 16)
+        self.encoder, self.decoder = nn.GRU(16, 32), Decoder()
 
     def forward(self, source: mg.Tensor, target: mg.Tensor) -> mg.Tensor:
         memory, state = self.encoder(self.source(source))
-        return self.decoder(self.target(target), memory, state[0])
+        return self.decoder(self.target(target), mg.permute_dims(memory, (1, 0, 2)), state[0])
+
+
+def reversing(rng: np.random.Generator, batch: int) -> tuple[mg.Tensor, mg.Tensor, mg.Tensor]:
+    """Nine words, and the same ones from the last to the first."""
+    source = rng.integers(1, 12, (9, batch))
+    target = source[::-1].copy()
+    shifted = np.concatenate([np.zeros((1, batch), int), target[:-1]])
+    return mg.tensor(source), mg.tensor(shifted), mg.tensor(target.reshape(-1))
+
+
+def trained_translator(rng: np.random.Generator) -> Translator:
+    """A translator that has learned to reverse its input, in some seconds."""
+    model = Translator()
+    adam = optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(250):
+        source, shifted, target = reversing(rng, 32)
+        adam.zero_grad()
+        F.cross_entropy(model(source, shifted).reshape((-1, 12)), target).backward()
+        adam.step()
+    return model
 
 
 def seq2seq() -> viz.Graph:
     """An encoder and a decoder with attention
 
-    Nine decoding steps in one cell. Modules deeper than `depth=2` are closed to one node each.
+    Trained to reverse its input: the map on the attention, one row per decoding step, leans from
+    the last word to the first. Nine steps are one cell; modules deeper than `depth=2` are closed to
+    one node each.
     """
-    model = Translator()
-    source, target = classes(20, 3, 7), classes(20, 9, 3)
-    logits = model(source, target)
-    loss = F.cross_entropy(logits.reshape((27, 20)), classes(20, 27))
-    with viz.record(loss) as seen:
+    rng = np.random.default_rng(0)
+    model = trained_translator(rng)
+    model.zero_grad()
+    with viz.record(model) as seen:
+        source, shifted, target = reversing(rng, 3)
+        loss = F.cross_entropy(model(source, shifted).reshape((-1, 12)), target)
         loss.backward()
-    names = {"source": source, "target": target}
+    names = {"source": source, "target": shifted}
     return viz.draw_graph(loss, model=model, params=names, record=seen)
 
 
@@ -202,40 +240,63 @@ def transformer() -> viz.Graph:
 
 
 def double_backward() -> viz.Graph:
-    """The gradient of a gradient
+    """The second derivative of tanh
 
-    With `create_graph=True` the backward pass is recorded like any other computation.
+    With `create_graph=True` the backward pass is recorded like any other computation. Its lines
+    stand in a box of their own, and so do those of its own backward pass.
     """
     x = numbers(3).requires_grad_()
-    y = mg.tanh(x).sum()
-    (gradient,) = mg.grad(y, [x], create_graph=True)
-    penalty = (gradient * gradient).sum()
-    return viz.draw_graph(penalty, params={"x": x}, title="‖∂y/∂x‖²")
+    (first,) = mg.grad(mg.tanh(x).sum(), [x], create_graph=True)
+    (second,) = mg.grad(first.sum(), [x], create_graph=True)
+    return viz.draw_graph(second.sum(), params={"x": x}, title="The second derivative of tanh")
+
+
+def gradient_penalty() -> viz.Graph:
+    """A gradient penalty
+
+    The loss pulls the norm of ∂y/∂x towards 1 (Gulrajani et al. 2017): what its gradient is, goes
+    through the backward pass of the first network and then through its forward pass.
+    """
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+    x = numbers(16, 4).requires_grad_()
+    (gradient,) = mg.grad(model(x).sum(), [x], create_graph=True)
+    penalty = mg.square(mg.sqrt((gradient * gradient).sum(axis=1)) - 1).mean()
+    with viz.record(penalty) as seen:
+        penalty.backward()
+    return viz.draw_graph(
+        penalty, model=model, params={"x": x}, record=seen, title="(|∂y/∂x| − 1)²"
+    )
 
 
 def checkpointing() -> viz.Graph:
     """A checkpointed segment
 
-    One line that keeps its inputs only, and computes the inside again in the backward pass.
+    Of two equal segments, the second is one line: it keeps its inputs only, and computes the inside
+    again in the backward pass. `show_saved` says how many bytes wait for backward.
     """
-    w, x = numbers(4, 4).requires_grad_(), numbers(2, 4, seed=1)
+    w, x = numbers(64, 64).requires_grad_(), numbers(256, 64, seed=1)
 
     def segment(h: mg.Tensor) -> mg.Tensor:
-        return mg.tanh(mg.tanh(h @ w) @ w)
+        for _ in range(2):
+            h = mg.tanh(mg.sin(h @ w))
+        return h
 
-    h = mg.checkpoint(segment, x @ w)
-    return viz.draw_graph((h * h).sum(), params={"w": w, "x": x})
+    h = mg.checkpoint(segment, segment(x))
+    return viz.draw_graph((h * h).mean(), params={"w": w, "x": x}, show_saved=True)
 
 
 def tied_weights() -> viz.Graph:
     """Tied weights
 
-    The embedding is also the output layer; its one cylinder has two arrows.
+    The embedding is also the output layer: one cylinder with two arrows, and its gradient is the
+    sum of both.
     """
     table, ids = numbers(20, 8).requires_grad_(), classes(20, 6)
     vectors = mg.tanh(table[ids])
     loss = F.cross_entropy(vectors @ table.T, classes(20, 6))
-    return viz.draw_graph(loss, params={"table": table, "ids": ids})
+    with viz.record(loss) as seen:
+        loss.backward()
+    return viz.draw_graph(loss, params={"table": table, "ids": ids}, record=seen)
 
 
 def loops_in_loops() -> viz.Graph:
@@ -258,22 +319,91 @@ def loops_in_loops() -> viz.Graph:
 
 
 ENTRIES: tuple[Callable[[], viz.Graph], ...] = (
-    mlp, mlp_cards, rnn, lstm, gru, bilstm, seq2seq, transformer, double_backward, checkpointing,
-    tied_weights, loops_in_loops,
+    mlp, mlp_cards, rnn, lstm, lstm_steps, gru, bilstm, seq2seq, transformer, double_backward,
+    gradient_penalty, checkpointing, tied_weights, loops_in_loops,
 )  # fmt: skip
 
 
-def page(entry: Callable[[], viz.Graph], graph: viz.Graph) -> str:
+def vanishing() -> Any:
+    """The vanishing gradient
+
+    How much of ∂L/∂h reaches each of sixty steps from a loss at the last. An RNN forgets; an LSTM
+    whose forget gates start open does not.
+    """
+    layers = {"RNN": nn.RNN(8, 32), "LSTM": nn.LSTM(8, 32), "GRU": nn.GRU(8, 32)}
+    layers["LSTM, open"] = nn.LSTM(8, 32)
+    with mg.no_grad():
+        layers["LSTM, open"].bias_hh_l0[32:64] = 4.0
+    return viz.gradient_through_time(layers, numbers(60, 8, 8))
+
+
+def gates() -> Any:
+    """Gates over a sentence
+
+    What each gate of an LSTM does at each word, one row per group of units.
+    """
+    words = ["the", "film", "was", "not", "good", "but", "the", "music", "saved", "it"]
+    return viz.gate_map(nn.LSTM(8, 32), 2 * numbers(len(words), 1, 8), words)
+
+
+def spectrum() -> Any:
+    """What a recurrent network remembers
+
+    Singular values of ∂h_t/∂h_0: after one step an RNN still tells states apart, after twenty all
+    of them look alike.
+    """
+
+    def last(steps: int) -> Callable[[mg.Tensor], mg.Tensor]:
+        x = numbers(steps, 1, 8)
+        return lambda h: layer(x, h)[0][-1]
+
+    layer, h0 = nn.RNN(8, 32), mg.zeros((1, 1, 32))
+    steps = {"1 step": 1, "5 steps": 5, "20 steps": 20}
+    return viz.spectrum_plot(
+        {f"after {name}": viz.jacobian_spectrum(last(n), h0) for name, n in steps.items()}
+    )
+
+
+def landscape() -> Any:
+    """A loss landscape
+
+    The loss of a small network on a plane through its trained weights, along two random directions
+    of the weights' own scale.
+    """
+    model, x = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 1)), numbers(64, 2)
+    y = x[:, :1] * x[:, 1:]
+    adam = optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(200):
+        adam.zero_grad()
+        F.mse_loss(model(x), y).backward()
+        adam.step()
+    steps, losses = viz.landscape(lambda: F.mse_loss(model(x), y), list(model.parameters()))
+    return viz.landscape_plot(steps, losses)
+
+
+FIGURES: tuple[Callable[[], Any], ...] = (vanishing, gates, spectrum, landscape)
+
+
+def page(entry: Callable[[], Any], alt: str) -> str:
     """The Markdown of one entry."""
     heading, _, text = inspect.cleandoc(entry.__doc__ or entry.__name__).partition("\n")
     source = inspect.getsource(entry)
     body = source.split('"""', 2)[2]
-    code = textwrap.dedent(body.replace("    return viz.draw_graph", "    graph = viz.draw_graph"))
+    for made, name in (("viz.draw_graph", "graph"), ("viz.", "figure")):
+        body = body.replace(f"    return {made}", f"    {name} = {made}")
     return (
         f"## {heading}\n\n{text.strip()}\n\n"
-        f"![{heading}: {'; '.join(graph.ir.notes)}]({entry.__name__}.svg)\n\n"
-        f"```python\n{code.strip()}\n```\n"
+        f"![{heading}: {alt}]({entry.__name__}.svg)\n\n"
+        f"```python\n{textwrap.dedent(body).strip()}\n```\n"
     )
+
+
+def save(figure: Any, path: Path) -> None:
+    """A figure as SVG, the same text on every run."""
+    import matplotlib as mpl
+
+    with mpl.rc_context({"svg.hashsalt": "minigrad", "svg.fonttype": "none"}):
+        figure.savefig(path, metadata={"Date": None})
 
 
 def main() -> None:
@@ -287,8 +417,14 @@ def main() -> None:
         mg.manual_seed(0)
         graph = entry()
         graph.render(HERE / f"{entry.__name__}.svg")
-        parts.append(page(entry, graph))
+        parts.append(page(entry, "; ".join(graph.ir.notes)))
         print(f"{entry.__name__}: {graph!r}", file=sys.stderr)
+    parts.append("# Instruments\n\nFigures for a lecture, by functions that return them.\n")
+    for entry in FIGURES:
+        mg.manual_seed(0)
+        save(entry(), HERE / f"{entry.__name__}.svg")
+        parts.append(page(entry, "a figure"))
+        print(entry.__name__, file=sys.stderr)
     (HERE / "index.md").write_text("\n".join(parts), encoding="utf-8")
 
 

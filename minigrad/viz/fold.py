@@ -237,11 +237,17 @@ class _Folder:
             for side, mark, place in sides[self._follows(r) :]:
                 place.append(
                     Item(
-                        f"{id_}{side}", "state", title=f"{name} [{mark}]", name=name,
-                        specs=specs, path=prefix, loop=box, count=run.count,
+                        f"{id_}{side}",
+                        "state",
+                        title=f"{name} [{mark}]",
+                        name=name,
+                        specs=specs,
+                        path=prefix,
+                        loop=box,
+                        count=run.count,
                         token=("state", number, side, specs, clock.first, run.count),
                     )
-                )  # fmt: skip
+                )
                 if family:
                     place[-1].facts["family"] = f"{family}:{offset}:{slot}"
 
@@ -298,7 +304,7 @@ class _Folder:
                     dst=dst,
                     slot=0 if s[0].endswith("out") else s[1],
                     label=self._when(r, ks) if several else "",
-                )  # fmt: skip
+                )
                 for s, ks in starts.items()
             ]
         id_ = self.states[r, offset, link.slot]

@@ -61,16 +61,25 @@ def gradient_through_time(
         loss: of the output (T, B, H); None: the sum of the last step.
     """
     figure, axes = _figure(7.2, 4.2)
+    ends = []
     for i, (name, layer) in enumerate(layers.items()):
-        norms = hidden_gradients(layer, x, loss)
+        norms = np.maximum(hidden_gradients(layer, x, loss), 1e-45)
         stroke, ink = LIGHT_COLOURS[i % len(LIGHT_COLOURS)]
-        axes.semilogy(range(len(norms)), np.maximum(norms, 1e-45), color=stroke, lw=2.2)
+        axes.semilogy(range(len(norms)), norms, color=stroke, lw=2.2)
+        ends.append((float(norms[0]), name, ink))
+    axes.set_xlabel("step t")
+    _title(axes, "‖∂L/∂h$_t$‖: what reaches each step")
+    axes.grid(axis="y", color="#E2E8F0", lw=0.8)
+    axes.set_xlim(-0.12 * len(x), len(x) - 0.5)
+    low, high = np.log10(axes.get_ylim())
+    least = (high - low) / 18  # names stay apart by so much
+    place = -np.inf
+    for norm, name, ink in sorted(ends):
+        place = max(float(np.log10(norm)), place + least)
         axes.annotate(
-            name, (0, max(norms[0], 1e-45)), xytext=(-6, 0), textcoords="offset points",
+            name, (0, norm), xytext=(-0.025 * len(x), 10**place), textcoords="data",
             color=ink, ha="right", va="center", weight="bold",
         )  # fmt: skip
-    axes.set(xlabel="step t", title="‖∂L/∂h$_t$‖")
-    axes.set_xlim(-0.12 * len(x), len(x) - 0.5)
     return figure
 
 
@@ -140,7 +149,9 @@ def spectrum_plot(spectra: Mapping[str, Sequence[float]]) -> Any:
         ranks = range(1, len(shown) + 1)
         axes.semilogy(ranks, shown, "o-", ms=3.5, lw=1.8, color=stroke, label=name)
     axes.axhline(1.0, color="#94A3B8", lw=1, zorder=0)
-    axes.set(xlabel="rank", title="singular values of the Jacobian")
+    axes.set_xlabel("rank")
+    _title(axes, "singular values of the Jacobian")
+    axes.grid(axis="y", color="#E2E8F0", lw=0.8)
     axes.legend(frameon=False)
     return figure
 
@@ -191,7 +202,8 @@ def landscape_plot(steps: Floats, losses: Floats) -> Any:
     bar = figure.colorbar(contours, ax=axes)
     bar.outline.set_visible(False)
     title = "log₁₀ loss" if losses.min() > 0 else "loss"
-    axes.set(xlabel="direction 1", ylabel="direction 2", title=title, aspect="equal")
+    axes.set(xlabel="direction 1", ylabel="direction 2", aspect="equal")
+    _title(axes, title)
     return figure
 
 
@@ -215,5 +227,8 @@ def _figure(width: float, height: float, rows: int = 1) -> tuple[Any, Any]:
     for one in np.atleast_1d(axes):
         one.spines[["top", "right"]].set_visible(False)
         one.tick_params(colors="#475569")
-        one.title.set_fontweight("bold")
     return figure, axes
+
+
+def _title(axes: Any, text: str) -> None:
+    axes.set_title(text, loc="left", fontweight="bold", fontsize=11, color="#0F172A")
