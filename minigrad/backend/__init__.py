@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from minigrad.backend import fast
 from minigrad.backend.device import (
     NAMESPACES,
     NUMPY,
@@ -38,12 +39,13 @@ from minigrad.backend.threads import get_num_threads, set_num_threads
 
 
 def fused(xp: Any, name: str, dtype: Any) -> Callable[..., Any] | None:
-    """A GPU's kernel for arrays of `dtype`; None on the CPU, or where there is none.
+    """The compiled kernel `name` for arrays of `dtype`; None where there is none.
 
-    What each takes says `minigrad.backend.kernels`.
+    What each takes says `minigrad.backend.kernels`, for GPUs; `minigrad.backend.fast`, for the CPU,
+    has the same.
     """
     if on_cpu(xp):
-        return None
+        return fast.fused(xp, name, dtype)
     from minigrad.backend.kernels import fused as find
 
     return find(name, dtype)

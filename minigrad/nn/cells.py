@@ -70,11 +70,11 @@ class Cell(Module):
                         f"{name}: {key} has shape {state.shape}, expected {(*lead, H)}: x has "
                         f"shape {x.shape}"
                     )
-            given = [ops.reshape(state, (B, H)) for state in given]
+            given = given if lead else [ops.reshape(state, (1, H)) for state in given]
         x = ops.reshape(x, (1, B, self.input_size))
         weights = self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
         new = op(x, *given, *weights, **params)[1:]
-        return tuple(ops.reshape(state, (*lead, H)) for state in new)
+        return tuple(new) if lead else tuple(ops.reshape(state, (H,)) for state in new)
 
     def extra_repr(self) -> str:
         no_bias = "" if self.bias_ih is not None else ", bias=False"

@@ -1,9 +1,9 @@
 """Loops compiled by numba, for who has it: `pip install "minigrad[fast]"`.
 
-A kernel that NumPy must take in a dozen passes is one pass here. Code that has such a kernel asks
-`lookup` for it, and takes NumPy's way if the answer is None: where numba is not installed, where
-`MINIGRAD_FAST=0` is in the environment, and for any dtype but float32. Both ways give the same
-numbers to rounding, and the same ones each time.
+What NumPy must take in a dozen passes is one pass here. Ops ask `backend.fused` for such a kernel,
+on a GPU as on the CPU, and go on with NumPy if the answer is None: where numba is not installed,
+where `MINIGRAD_FAST=0` is in the environment, and for any dtype but float32. Both ways give the
+same numbers to rounding, and the same ones each time.
 
 Kernels are compiled when first called and kept on disk (numba's cache: `__pycache__`, or the folder
 that NUMBA_CACHE_DIR names), and they let other threads run. Importing this module does not import
@@ -12,16 +12,17 @@ numba.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
-__all__ = ["available", "lookup", "switched"]
+__all__ = ["available", "fused", "lookup", "switched"]
 
 _state = {"on": os.environ.get("MINIGRAD_FAST", "1") != "0"}
 _FLOAT32 = np.dtype(np.float32)
@@ -34,7 +35,7 @@ def available() -> bool:
 
 
 def lookup(name: str, dtype: Any = _FLOAT32) -> Callable[..., None] | None:
-    """The compiled kernel `name` for arrays of `dtype`, or None.
+    """The compiled kernel `name` for arrays of `dtype`, or None. It takes NumPy's arrays.
 
     >>> from minigrad.backend import fast
     >>> fast.lookup("softmax", "float64") is None
@@ -42,14 +43,28 @@ def lookup(name: str, dtype: Any = _FLOAT32) -> Callable[..., None] | None:
     """
     if not _state["on"] or dtype != _FLOAT32 or not available():
         return None
-    return _kernel(name)
+    return _named("kernels", name)
+
+
+def fused(xp: Any, name: str, dtype: Any) -> Callable[..., Any] | None:
+    """The function that launches the compiled kernel `name`, as `backend.fused` gives it, or None.
+
+    A namespace that stands in for NumPy has it called with `xp.primitive`, or not at all.
+    """
+    if not _state["on"] or dtype != _FLOAT32 or not available():
+        return None
+    run = _call if xp is np else getattr(xp, "primitive", None)
+    launch = None if run is None else _named("launch", name)
+    return None if launch is None else partial(launch, xp, run)
+
+
+def _call(kernel: Callable[..., None], *args: Any, writes: tuple[int, ...]) -> None:
+    kernel(*args)
 
 
 @cache
-def _kernel(name: str) -> Callable[..., None]:
-    from . import kernels
-
-    return getattr(kernels, name)
+def _named(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(f"{__name__}.{module}"), name, None)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
-"""The compiled kernels. Each has the arguments, and gives the results, of the NumPy code that it
-stands in for; the file of that code is named beside it.
+"""The compiled kernels: each stands in for a text of NumPy calls in the ops, and is read beside it.
+
+They take C-contiguous float32 arrays. `launch.py` gives them the arguments that ops have.
 """
 
 from __future__ import annotations
@@ -17,12 +18,20 @@ _ONE, _HALF = np.float32(1), np.float32(0.5)
 # -- recurrent layers: ops/recurrent -----------------------------------------------------------
 
 
+@njit(inline="always")
+def transposed(x: Any, out: Any) -> None:
+    """out (n, H) is x (H, n), turned."""
+    for j in range(out.shape[0]):
+        for k in range(out.shape[1]):
+            out[j, k] = x[k, j]
+
+
 @compiled
-def lstm_forward(gates: Any, block: Any, after: Any, h: Any) -> None:
+def lstm_forward(gates: Any, block: Any, after: Any, hidden: Any, out: Any) -> None:
     """gates: g o f i, the sigmoids' halved; block: tanh cₜ, cₜ₋₁, g, o, f, i; after: cₜ."""
     a, b = gates.reshape(4, -1), block.reshape(6, -1)
-    new, out = after.reshape(-1), h.reshape(-1)
-    for j in range(out.shape[0]):
+    new, h = after.reshape(-1), hidden.reshape(-1)
+    for j in range(h.shape[0]):
         g = tanh(a[0, j])
         o = _HALF + _HALF * tanh(a[1, j])
         f = _HALF + _HALF * tanh(a[2, j])
@@ -35,19 +44,233 @@ def lstm_forward(gates: Any, block: Any, after: Any, h: Any) -> None:
         b[4, j] = f
         b[5, j] = i
         new[j] = c
-        out[j] = o * t
+        h[j] = o * t
+    transposed(hidden, out)
 
 
 @compiled
-def lstm_backward(dh: Any, block: Any, work: Any) -> None:
-    """work: dcₜ in, dcₜ₋₁ out; the gradients of i f g o."""
-    d, b, w = dh.reshape(-1), block.reshape(6, -1), work.reshape(6, -1)
-    for j in range(d.shape[0]):
+def lstm_backward(dh: Any, block: Any, carry: Any, d: Any) -> None:
+    """d: the gradients of i f g o; carry: dcₜ, then dcₜ₋₁."""
+    g_h, b, g_c, w = dh.reshape(-1), block.reshape(6, -1), carry.reshape(-1), d.reshape(4, -1)
+    for j in range(g_h.shape[0]):
         t, g, o, f, i = b[0, j], b[2, j], b[3, j], b[4, j], b[5, j]
-        u = d[j] * o
-        dc = w[0, j] + u * (_ONE - t * t)
-        w[0, j] = dc * f
-        w[1, j] = dc * g * i * (_ONE - i)
-        w[2, j] = dc * b[1, j] * f * (_ONE - f)
-        w[3, j] = dc * i * (_ONE - g * g)
-        w[4, j] = u * t * (_ONE - o)
+        u = g_h[j] * o
+        dc = g_c[j] + u * (_ONE - t * t)
+        g_c[j] = dc * f
+        w[0, j] = dc * g * i * (_ONE - i)
+        w[1, j] = dc * b[1, j] * f * (_ONE - f)
+        w[2, j] = dc * i * (_ONE - g * g)
+        w[3, j] = u * t * (_ONE - o)
+
+
+@compiled
+def gru_forward(gates: Any, projected: Any, block: Any, hidden: Any, out: Any) -> None:
+    """gates: r z n of U hₜ₋₁ + b'; projected: of W xₜ + b, halved; block: r, z, U h, h - n, n."""
+    H = hidden.shape[0]
+    for k in range(H):
+        for j in range(hidden.shape[1]):
+            r = _HALF + _HALF * tanh(gates[k, j] + projected[k, j])
+            z = _HALF + _HALF * tanh(gates[H + k, j] + projected[H + k, j])
+            u = gates[2 * H + k, j]
+            n = tanh(r * u + projected[2 * H + k, j])
+            change = hidden[k, j] - n
+            block[0, k, j] = r
+            block[1, k, j] = z
+            block[2, k, j] = u
+            block[3, k, j] = change
+            block[4, k, j] = n
+            hidden[k, j] = n + z * change
+    transposed(hidden, out)
+
+
+@compiled
+def gru_backward(dh: Any, block: Any, d: Any) -> None:
+    """d: the gradients of n, r, z, and of U hₜ₋₁ + b' for n; dh ← dh ∘ z."""
+    g, b, w = dh.reshape(-1), block.reshape(5, -1), d.reshape(4, -1)
+    for j in range(g.shape[0]):
+        r, z, n = b[0, j], b[1, j], b[4, j]
+        through = g[j] * z
+        dn = (g[j] - through) * (_ONE - n * n)
+        g[j] = through
+        w[0, j] = dn
+        w[1, j] = dn * r * b[2, j] * (_ONE - r)
+        w[2, j] = through * b[3, j] * (_ONE - z)
+        w[3, j] = dn * r
+
+
+# -- along rows: ops/rows.py, ops/classification.py, ops/normalization.py ----------------------
+
+
+@compiled
+def softmax(x: Any, out: Any) -> None:
+    """exp(x) / Σ exp(x), x (N, D); zeros where all x are -inf."""
+    for i in range(x.shape[0]):
+        top, total = maximum(x[i]), np.float32(0)
+        top = np.float32(0) if top == -np.inf else top
+        for j in range(x.shape[1]):
+            e = exp(x[i, j] - top)
+            out[i, j] = e
+            total += e
+        scale = _ONE / (_ONE if total == 0 else total)
+        for j in range(x.shape[1]):
+            out[i, j] *= scale
+
+
+@compiled
+def log_softmax(x: Any, out: Any) -> None:
+    """x - log Σ exp(x), x (N, D)."""
+    for i in range(x.shape[0]):
+        top, total = maximum(x[i]), np.float32(0)
+        for j in range(x.shape[1]):
+            total += exp(x[i, j] - top)
+        shift = top + np.log(total)
+        for j in range(x.shape[1]):
+            out[i, j] = x[i, j] - shift
+
+
+@compiled
+def softmax_grad(g: Any, y: Any, out: Any) -> None:
+    """y ∘ (g - Σ g ∘ y)."""
+    for i in range(g.shape[0]):
+        total = np.float32(0)
+        for j in range(g.shape[1]):
+            total += g[i, j] * y[i, j]
+        for j in range(g.shape[1]):
+            out[i, j] = y[i, j] * (g[i, j] - total)
+
+
+@compiled
+def log_softmax_grad(g: Any, y: Any, out: Any) -> None:
+    """g - eʸ Σ g."""
+    for i in range(g.shape[0]):
+        total = np.float32(0)
+        for j in range(g.shape[1]):
+            total += g[i, j]
+        for j in range(g.shape[1]):
+            out[i, j] = g[i, j] - exp(y[i, j]) * total
+
+
+@compiled
+def cross_entropy(
+    x: Any, ids: Any, scale: Any, divisor: Any, loss: Any, logs: Any, slope: Any, keep: Any
+) -> None:
+    """loss: -scale · log softmax(x) at the id; logs: log Σ exp(x); slope: d loss / divisor."""
+    for i in range(x.shape[0]):
+        top, total = maximum(x[i]), np.float32(0)
+        for j in range(x.shape[1]):
+            e = exp(x[i, j] - top)
+            total += e
+            if keep:
+                slope[i, j] = e
+        logs[i, 0] = top + np.log(total)
+        loss[i] = 0 if scale[i] == 0 else scale[i] * (logs[i, 0] - x[i, ids[i]])
+        if keep:
+            factor = scale[i] / divisor[0]
+            share = factor / total
+            for j in range(x.shape[1]):
+                slope[i, j] *= share
+            slope[i, ids[i]] -= factor
+
+
+@compiled
+def layer_norm_forward(
+    x: Any, weight: Any, bias: Any, eps: Any, y: Any, normal: Any, scale: Any
+) -> None:
+    """scale: 1 / √(Var[x] + ε); normal: (x - E[x]) · scale; y: normal · weight + bias."""
+    D = np.float32(x.shape[1])
+    for i in range(x.shape[0]):
+        mean, power = np.float32(0), np.float32(0)
+        for j in range(x.shape[1]):
+            mean += x[i, j]
+        mean /= D
+        for j in range(x.shape[1]):
+            power += (x[i, j] - mean) * (x[i, j] - mean)
+        s = _ONE / np.sqrt(power / D + np.float32(eps))
+        scale[i, 0] = s
+        for j in range(x.shape[1]):
+            n = (x[i, j] - mean) * s
+            normal[i, j] = n
+            y[i, j] = n * weight[j] + bias[j]
+
+
+@compiled
+def layer_norm_backward(
+    g: Any, normal: Any, scale: Any, weight: Any, dx: Any, product: Any
+) -> None:
+    """dx, and g ∘ normal."""
+    D = np.float32(g.shape[1])
+    for i in range(g.shape[0]):
+        along, total = np.float32(0), np.float32(0)
+        for j in range(g.shape[1]):
+            p = g[i, j] * normal[i, j]
+            product[i, j] = p
+            along += p * weight[j]
+            total += g[i, j] * weight[j]
+        along /= D
+        total /= D
+        for j in range(g.shape[1]):
+            dx[i, j] = (g[i, j] * weight[j] - total - normal[i, j] * along) * scale[i, 0]
+
+
+# -- tables, attention, optimisers -------------------------------------------------------------
+
+
+@compiled
+def sum_rows(rows: Any, ids: Any, sums: Any) -> None:
+    """Add rows[n] to the row ids[n] of `sums`, in the order of n: ops/lookup.py."""
+    for n in range(ids.shape[0]):
+        k = ids[n]
+        for j in range(rows.shape[1]):
+            sums[k, j] += rows[n, j]
+
+
+@compiled
+def additive_scores(query: Any, keys: Any, v: Any, scores: Any) -> None:
+    """scores (B, T, S): Σ v tanh(query + keys), query (B, T, F), keys (B, S, F)."""
+    B, T, S = scores.shape
+    for b in range(B):
+        for t in range(T):
+            for s in range(S):
+                total = np.float32(0)
+                for k in range(v.shape[0]):
+                    total += v[k] * tanh(query[b, t, k] + keys[b, s, k])
+                scores[b, t, s] = total
+
+
+@compiled
+def additive_backward(
+    query: Any, keys: Any, v: Any, d: Any, dquery: Any, dkeys: Any, dv: Any
+) -> None:
+    """d: by the scores. All three gradients are added to."""
+    B, T, S = d.shape
+    for b in range(B):
+        for t in range(T):
+            for s in range(S):
+                w = d[b, t, s]
+                for k in range(v.shape[0]):
+                    y = tanh(query[b, t, k] + keys[b, s, k])
+                    inner = w * v[k] * (_ONE - y * y)
+                    dv[k] += w * y
+                    dquery[b, t, k] += inner
+                    dkeys[b, s, k] += inner
+
+
+@compiled
+def adam(
+    p: Any,
+    g: Any,
+    m: Any,
+    v: Any,
+    keep1: Any,
+    take1: Any,
+    keep2: Any,
+    take2: Any,
+    eps: Any,
+    rate: Any,
+) -> None:
+    """m ← keep1 m + take1 g; v ← keep2 v + take2 g²; p ← p - rate m / (√v + eps); numbers 0-d."""
+    a, b, c, d, e, r = keep1[()], take1[()], keep2[()], take2[()], eps[()], rate[()]
+    for j in range(p.shape[0]):
+        m[j] = a * m[j] + b * g[j]
+        v[j] = c * v[j] + d * (g[j] * g[j])
+        p[j] -= r * m[j] / (np.sqrt(v[j]) + e)

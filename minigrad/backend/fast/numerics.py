@@ -66,7 +66,8 @@ def _float_of_bits(context: Any, bits: Any) -> Any:
 @njit(fastmath=SAFE, inline="always")
 def exp(x: Any) -> Any:
     """eˣ; 0 below -87.3, ∞ above 88.7."""
-    z = _LOWEST if x < _LOWEST else (_HIGHEST if x > _HIGHEST else x)
+    z = _HIGHEST if x > _HIGHEST else x  # noqa: FURB136  NaN stays: it is neither less nor more
+    z = _LOWEST if z < _LOWEST else z  # noqa: FURB136  the same
     n = np.floor(z * _LOG2E + _HALF)
     r = z - n * _LN2_HIGH - n * _LN2_LOW
     p = ((((_E7 * r + _E6) * r + _E5) * r + _E4) * r + _E3) * r + _E2
@@ -78,7 +79,8 @@ def exp(x: Any) -> Any:
 @njit(fastmath=SAFE, inline="always")
 def tanh(x: Any) -> Any:
     """The hyperbolic tangent."""
-    z = -_BOUND if x < -_BOUND else (_BOUND if x > _BOUND else x)
+    z = _BOUND if x > _BOUND else x  # noqa: FURB136  the same
+    z = -_BOUND if z < -_BOUND else z  # noqa: FURB136  the same
     y = z * z
     p = ((((((_T13 * y + _T11) * y + _T9) * y + _T7) * y + _T5) * y + _T3) * y + _T1) * z
     return p / (((_U6 * y + _U4) * y + _U2) * y + _U0)

@@ -6,9 +6,8 @@ from functools import partial
 from typing import Any
 
 from ... import backend
-from ...backend import Array
+from ...backend import Array, on_cpu
 from ...engine import Tensor, fused, ops
-from ..compiled import find
 from ._products import product
 from ._scan import scan
 from ._schedule import Lengths, schedule
@@ -54,9 +53,7 @@ def gru(
     out, previous = batch.outputs(xp, h0)
     hidden = batch.columns(xp, h0)
     saved = []
-    copyto = xp.copyto
-    advance = find(xp, "gru_forward", dtype, writes=(2, 3)) or partial(forward_step, xp)
-    step_forward = backend.fused(xp, "gru_forward", dtype)
+    step_forward = backend.fused(xp, "gru_forward", dtype) or partial(forward_step, xp)
 
     for n, starts in batch.runs:
         # A step's block: r, z, U hₜ₋₁ + b' for n, hₜ₋₁ - n, n.
@@ -69,13 +66,8 @@ def gru(
 
         for step, (start, projected) in enumerate(project_input(n, starts)):
             recur()
-            if step_forward is not None:
-                step_forward(
-                    gates, projected, blocks[step % len(blocks)], h, out[start : start + n]
-                )
-                continue
-            advance(gates, projected, h, blocks[step % len(blocks)])
-            copyto(out[start : start + n], h.T)
+            block = blocks[step % len(blocks)]
+            step_forward(gates, projected, block, h, out[start : start + n])
         hidden[:, :n] = h
         saved.append(blocks)
 
@@ -83,8 +75,10 @@ def gru(
     return ys, (batch, rows, previous, saved) if keep else None
 
 
-def forward_step(xp: Any, gates: Array, projected: Array, h: Array, block: Array) -> None:
-    """From U hₜ₋₁ + b' and W xₜ + b, the rows r z halved, to the step's block, and hₜ in h."""
+def forward_step(
+    xp: Any, gates: Array, projected: Array, block: Array, h: Array, rows: Array
+) -> None:
+    """From U hₜ₋₁ + b' and W xₜ + b, r z halved, to the step's block, and hₜ in h and rows."""
     H, n = h.shape
     half, rz, new, change = xp.full((), 0.5, dtype=h.dtype), block[:2], block[4], block[3]
     flat = rz.reshape(2 * H, n)
@@ -99,20 +93,23 @@ def forward_step(xp: Any, gates: Array, projected: Array, h: Array, block: Array
     xp.subtract(h, new, change)
     xp.multiply(block[1], change, h)
     xp.add(new, h, h)
+    xp.copyto(rows, h.T)
 
 
-def backward_step(xp: Any, dh: Array, block: Array, work: Array) -> None:
-    """From dh and the step's block to dn, dr, dz, the gradient of U hₜ₋₁ + b' for n, and dh ∘ z."""
+def backward_step(xp: Any, dh: Array, _dy: None, block: Array, d: Array) -> None:
+    """From dh and the step's block to d: dn, dr, dz, d(U h + b') of n; dh becomes dh ∘ z."""
     multiply, subtract = xp.multiply, xp.subtract
-    dn, drz, dhn, through = work[0], work[1:3], work[3], work[4]
+    dn, drz, dhn = d[0], d[1:3], d[3]
     u, w = v = xp.empty_like(drz)
-    multiply(dh, block[1], through)
-    subtract(dh, through, u)  # dh ∘ (1 - z)
+    multiply(dh, block[1], w)
+    subtract(dh, w, u)  # dh ∘ (1 - z)
+    xp.copyto(dh, w)
     multiply(u, block[4], w)
     multiply(w, block[4], w)
     subtract(u, w, dn)
     multiply(dn, block[0], dhn)
-    multiply(work[3:], block[2:4], drz)  # dn ∘ r ∘ (U h + b'), and dh ∘ z ∘ (h - n)
+    multiply(dhn, block[2], d[1])  # dn ∘ r ∘ (U h + b')
+    multiply(dh, block[3], d[2])  # dh ∘ z ∘ (h - n)
     multiply(drz, block[:2], v)
     subtract(drz, v, drz)  # … ∘ (1 - r), … ∘ (1 - z)
 
@@ -151,31 +148,29 @@ def _(
     dw_hh = sums.for_weight(rz_n, previous) if needs[3] else None
     db_hh = sums.for_bias(rz_n) if needs[5] else None
     add, copyto = xp.add, xp.copyto
-    retreat = find(xp, "gru_backward", dtype, writes=(2,)) or partial(backward_step, xp)
-    step_backward = backend.fused(xp, "gru_backward", dtype)
+    step_backward = backend.fused(xp, "gru_backward", dtype) or partial(backward_step, xp)
+    direct = not on_cpu(xp) and backend.fused(xp, "gru_backward", dtype) is not None
 
     for (n, starts), blocks in zip(reversed(batch.runs), reversed(saved), strict=True):
-        work = xp.empty((5, H, n), dtype=dtype)  # dn, dr, dz, d(U h + b') of n, dh ∘ z
+        d = xp.empty((4, H, n), dtype=dtype)  # dn, dr, dz, d(U h + b') of n
         dh, back = xp.empty((2, H, n), dtype=dtype)
-        recur = product(xp, w_hh.T, work[1:4].reshape(3 * H, n), back)
+        recur = product(xp, w_hh.T, d[1:].reshape(3 * H, n), back)
         dh[...] = dhidden[:, :n]
 
         for step in range(len(starts) - 1, -1, -1):
             start = starts[step]
-            if step_backward is not None:
-                columns, upstream = (
-                    sums.columns(start, n),
-                    None if dy is None else dy[start : start + n],
-                )
+            if direct:
+                columns = sums.columns(start, n)
+                upstream = None if dy is None else dy[start : start + n]
                 step_backward(dh, upstream, blocks[step], columns)
                 backend.accumulate(w_hh.T, columns[1:].reshape(3 * H, n), dh)
                 continue
             if dy is not None:
                 add(dh, dy[start : start + n].T, dh)
-            retreat(dh, blocks[step], work)
-            copyto(sums.columns(start, n), work[:4])
+            step_backward(dh, None, blocks[step], d)
+            copyto(sums.columns(start, n), d)
             recur()
-            add(back, work[4], dh)
+            add(back, dh, dh)
         dhidden[:, :n] = dh
 
     sums.flush()

@@ -6,9 +6,8 @@ from functools import partial
 from typing import Any
 
 from ... import backend
-from ...backend import Array
+from ...backend import Array, on_cpu
 from ...engine import Tensor, fused, ops
-from ..compiled import find
 from ._products import product
 from ._scan import scan
 from ._schedule import Lengths, schedule
@@ -62,11 +61,8 @@ def lstm(
     hidden, cell = batch.columns(xp, h0), batch.columns(xp, c0)
     unprojected = xp.empty((batch.size if w_hr is not None else 0, H), dtype=dtype)
     saved = []
-    copyto = xp.copyto
-    step_forward, rows_of_m = backend.fused(xp, "lstm_forward", dtype), out
-    if w_hr is not None:
-        rows_of_m = unprojected
-    advance = find(xp, "lstm_forward", dtype, writes=(1, 2, 3)) or partial(forward_step, xp)
+    rows_of_m = out if w_hr is None else unprojected
+    step_forward = backend.fused(xp, "lstm_forward", dtype) or partial(forward_step, xp)
 
     for n, starts in batch.runs:
         # A step's block: tanh cₜ, cₜ₋₁, g, o, f, i. The next block takes cₜ.
@@ -78,19 +74,10 @@ def lstm(
 
         for step, (start, gates) in enumerate(steps):
             after = blocks[(step + 1) % len(blocks), 1]
-            if step_forward is not None:
-                step_forward(
-                    gates, blocks[step % len(blocks)], after, m, rows_of_m[start : start + n]
-                )
-                if project is not None:
-                    project()
-                    copyto(out[start : start + n], h.T)
-                continue
-            advance(gates, blocks[step % len(blocks)], after, m)
+            step_forward(gates, blocks[step % len(blocks)], after, m, rows_of_m[start : start + n])
             if project is not None:
-                copyto(unprojected[start : start + n], m.T)
                 project()
-            copyto(out[start : start + n], h.T)
+                xp.copyto(out[start : start + n], h.T)
         hidden[:, :n], cell[:, :n] = h, after
         saved.append(blocks)
 
@@ -98,8 +85,8 @@ def lstm(
     return ys, (batch, rows, previous, saved, unprojected) if keep else None
 
 
-def forward_step(xp: Any, gates: Array, block: Array, after: Array, m: Array) -> None:
-    """From the preactivations of g o f i to the step's block, cₜ in `after`, and o ∘ tanh cₜ."""
+def forward_step(xp: Any, gates: Array, block: Array, after: Array, m: Array, rows: Array) -> None:
+    """From the preactivations of g o f i to the step's block, cₜ, and o ∘ tanh cₜ in m and rows."""
     sigmoids, half = block[3:], xp.full((), 0.5, dtype=block.dtype)
     products = xp.empty_like(block[:2])
     xp.tanh(gates, block[2:].reshape(gates.shape))
@@ -109,6 +96,7 @@ def forward_step(xp: Any, gates: Array, block: Array, after: Array, m: Array) ->
     xp.add(products[0], products[1], after)
     xp.tanh(after, block[0])
     xp.multiply(block[3], block[0], m)
+    xp.copyto(rows, m.T)
 
 
 def make_slopes(xp: Any, blocks: Array, slopes: Array) -> None:
@@ -160,7 +148,6 @@ def _(
         projection_sums = GateGradients(xp, batch, 1, P, w_hr.size, dtype)
         dw_hr = projection_sums.for_weight(every, unprojected)
     add, multiply, copyto = xp.add, xp.multiply, xp.copyto
-    retreat = find(xp, "lstm_backward", dtype, writes=(2,))
     step_backward = backend.fused(xp, "lstm_backward", dtype)
 
     for (n, starts), blocks in zip(reversed(batch.runs), reversed(saved), strict=True):
@@ -176,7 +163,7 @@ def _(
 
         for step in range(len(starts) - 1, -1, -1):
             start, place = starts[step], step % group
-            if step_backward is not None:
+            if step_backward is not None and not on_cpu(xp):
                 upstream = None if dy is None else dy[start : start + n]
                 if project is not None:
                     if upstream is not None:
@@ -188,16 +175,16 @@ def _(
                 step_backward(dm, upstream, blocks[step], after, columns)
                 backend.matmul(w_hh.T, columns.reshape(4 * H, n), dh)
                 continue
-            if retreat is None and (place == group - 1 or step == len(starts) - 1):
-                make_slopes(xp, blocks[step - place : step + 1], slopes[: place + 1])
             if dy is not None:
                 add(dh, dy[start : start + n].T, dh)
             if project is not None:
                 copyto(projection_sums.columns(start, n)[0], dh)
                 project()
-            if retreat is not None:
-                retreat(dm, blocks[step], work)
+            if step_backward is not None:
+                step_backward(dm, None, blocks[step], after, d)
             else:
+                if place == group - 1 or step == len(starts) - 1:
+                    make_slopes(xp, blocks[step - place : step + 1], slopes[: place + 1])
                 multiply(dm, slopes[place, 4:], by_dh)
                 add(after, through, dc)
                 multiply(dc, slopes[place, :4], by_dc)

@@ -1,0 +1,103 @@
+"""The compiled kernels with the arguments of the GPU's (see `minigrad.backend.kernels`).
+
+Each takes first `xp`, which makes arrays, and `run(kernel, *arguments, writes=positions)`, which
+calls: NumPy and a plain call, or what a recorder of programs puts in their place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.backend.device import Array
+
+from . import kernels
+
+
+def lstm_forward(
+    xp: Any, run: Any, gates: Array, block: Array, after: Array, hidden: Array, out: Array
+) -> None:
+    """A step: gates (4H, n) → `block`, the cell `after`, h (H, n) and out (n, H)."""
+    run(kernels.lstm_forward, gates, block, after, hidden, out, writes=(1, 2, 3, 4))
+
+
+def lstm_backward(
+    xp: Any, run: Any, dh: Array, dy: None, block: Array, carry: Array, columns: Array
+) -> None:
+    """A step back: columns (4, H, n) i f g o, contiguous; carry ← dc ∘ f."""
+    run(kernels.lstm_backward, dh, block, carry, columns, writes=(2, 3))
+
+
+def gru_forward(
+    xp: Any, run: Any, gates: Array, projected: Array, block: Array, hidden: Array, out: Array
+) -> None:
+    """A step: gates and projected (3H, n) → `block`, h (H, n) in place, out (n, H)."""
+    run(kernels.gru_forward, gates, projected, block, hidden, out, writes=(2, 3, 4))
+
+
+def gru_backward(xp: Any, run: Any, dh: Array, dy: None, block: Array, columns: Array) -> None:
+    """A step back: columns (4, H, n), contiguous; dh ← dh ∘ z."""
+    run(kernels.gru_backward, dh, block, columns, writes=(0, 2))
+
+
+def cross_entropy(
+    xp: Any, run: Any, x: Array, ids: Array, scale: Array, divisor: Array, *, keep: bool
+) -> tuple[Array, Array, Array | None]:
+    """(loss (N,), log Σ exp (N, 1), slope (N, C) or None) of logits x (N, C)."""
+    n = len(x)
+    loss, logs = xp.empty(n, dtype=x.dtype), xp.empty((n, 1), dtype=x.dtype)
+    slope = xp.empty(x.shape if keep else (n, 1), dtype=x.dtype)
+    x, ids = xp.ascontiguousarray(x), xp.ascontiguousarray(ids, dtype=np.int64)
+    run(kernels.cross_entropy, x, ids, scale, divisor, loss, logs, slope, keep, writes=(4, 5, 6))
+    return loss, logs, slope if keep else None
+
+
+def layer_norm_forward(
+    xp: Any, run: Any, x: Array, weight: Array | None, bias: Array | None, eps: float
+) -> tuple[Array, Array, Array]:
+    """(y, normal, scale (N, 1)) of rows x (N, D)."""
+    D, dtype = x.shape[1], x.dtype
+    weight = xp.ones(D, dtype=dtype) if weight is None else xp.ascontiguousarray(weight)
+    bias = xp.zeros(D, dtype=dtype) if bias is None else xp.ascontiguousarray(bias)
+    y, normal = xp.empty(x.shape, dtype=dtype), xp.empty(x.shape, dtype=dtype)
+    scale = xp.empty((len(x), 1), dtype=dtype)
+    x = xp.ascontiguousarray(x)
+    run(kernels.layer_norm_forward, x, weight, bias, eps, y, normal, scale, writes=(4, 5, 6))
+    return y, normal, scale
+
+
+def layer_norm_backward(
+    xp: Any, run: Any, g: Array, normal: Array, scale: Array, weight: Array
+) -> tuple[Array, Array]:
+    """(dx, g ∘ normal), both (N, D)."""
+    dx, product = xp.empty(g.shape, dtype=g.dtype), xp.empty(g.shape, dtype=g.dtype)
+    g, weight = xp.ascontiguousarray(g), xp.ascontiguousarray(weight)
+    run(kernels.layer_norm_backward, g, normal, scale, weight, dx, product, writes=(4, 5))
+    return dx, product
+
+
+def sum_rows(xp: Any, run: Any, rows: Array, ids: Array, count: int) -> Array:
+    """(count, E): row i is the sum of the rows[n] with ids[n] = i, in their order."""
+    sums = xp.zeros((count, rows.shape[1]), dtype=rows.dtype)
+    rows, ids = xp.ascontiguousarray(rows), xp.ascontiguousarray(ids, dtype=np.int64)
+    run(kernels.sum_rows, rows, ids, sums, writes=(2,))
+    return sums
+
+
+def additive_scores(xp: Any, run: Any, query: Array, keys: Array, v: Array) -> Array:
+    """Σ v tanh(query + keys): query (B, T, F), keys (B, S, F), v (F,) → (B, T, S)."""
+    query, keys, v = (xp.ascontiguousarray(a) for a in (query, keys, v))
+    scores = xp.empty((*query.shape[:2], keys.shape[1]), dtype=v.dtype)
+    run(kernels.additive_scores, query, keys, v, scores, writes=(3,))
+    return scores
+
+
+def additive_backward(
+    xp: Any, run: Any, query: Array, keys: Array, v: Array, d: Array
+) -> tuple[Array, Array, Array]:
+    """(dquery, dkeys, dv) of `additive_scores`, for d (B, T, S) by the scores."""
+    query, keys, v, d = (xp.ascontiguousarray(a) for a in (query, keys, v, d))
+    grads = tuple(xp.zeros(a.shape, dtype=a.dtype) for a in (query, keys, v))
+    run(kernels.additive_backward, query, keys, v, d, *grads, writes=(4, 5, 6))
+    return grads
