@@ -37,12 +37,13 @@ class Arena:
         data: their values: 1-D, each begins at a multiple of 64 bytes, zeros between them.
         views: the part of `data` that is each leaf's `data`.
         starts: where in `data` it begins.
+        plans: what others remember of this layout.
         generation: how often the leaves have been laid out; new arrays each time.
     """
 
     __slots__ = (
         *("__weakref__", "_grad", "_lent", "_places", "_quiet", "data", "generation", "index"),
-        *("owner", "params", "shapes", "starts", "views"),
+        *("owner", "params", "plans", "shapes", "starts", "views"),
     )
 
     data: Array
@@ -70,6 +71,7 @@ class Arena:
             p.data, p.version = view, None  # nobody shares this memory yet
             _HOMES[id(p)] = self
         self.generation += 1
+        self.plans: dict[Any, Any] = {}
         self._forget_grad()
 
     def _forget_grad(self) -> None:
@@ -83,7 +85,7 @@ class Arena:
         new = cls.__new__(cls)
         new.params, new.data, new.starts, new.owner = params, data, starts, owner
         new.shapes, new.views = [p.shape for p in params], [p.data for p in params]
-        new.generation = 1
+        new.generation, new.plans = 1, {}
         new._forget_grad()
         return new
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from ..backend import Array
+from ..backend import Array, fused
 from .decay import decay, decayed
 from .optimizer import Optimizer
 
@@ -68,6 +68,9 @@ class Adam(Optimizer):
         scratch: list[Array],
         group: Mapping[str, Any],
     ) -> None:
+        fast = fused(xp, "adam", p.dtype)
+        if fast is not None and fast(p, g, state, n, group, self.decoupled):
+            return
         m, v = state[:2]
         t, u = scratch
         g = decayed(xp, p, g, n, group, u, decoupled=self.decoupled)

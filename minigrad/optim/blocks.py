@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from ..engine import Arena
 
+KEPT = 16  # plans that an arena remembers
+
 
 class Block(NamedTuple):
     """A stretch of an arena that is worked on at a time.
@@ -36,6 +38,16 @@ def blocks(
 
     Small neighbours share a block, and one pass over it; `apart`: no two leaves do.
     """
+    key = tuple(indices), size, apart
+    found: tuple[Block, ...] | None = arena.plans.get(key)
+    if found is None:
+        if len(arena.plans) >= KEPT:
+            arena.plans.clear()
+        found = arena.plans[key] = _cut(arena, *key)
+    return found
+
+
+def _cut(arena: Arena, indices: tuple[int, ...], size: int, apart: bool) -> tuple[Block, ...]:
     found: list[Block] = []
     group: list[int] = []
 

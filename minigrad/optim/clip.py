@@ -70,54 +70,69 @@ class _Part:
         work: the blocks of it.
     """
 
-    def __init__(
-        self, params: list[Tensor], indices: list[int], arena: Arena | None = None
-    ) -> None:
-        self.params, self.indices, self.arena = params, indices, arena
+    __slots__ = ("arena", "given", "indices", "work")
+
+    def __init__(self, arena: Arena) -> None:
+        self.arena = arena
+        self.given: list[Any] = [None] * len(arena.params)
+        self.indices: list[int] = []
         self.work: tuple[Block, ...] = ()
-        if arena is not None:
-            arena.claim()
-        grads = [p.grad.values if isinstance(p.grad, RowSparse) else p.grad.data for p in params]
-        if arena is None:
-            self.arrays: tuple[Any, ...] = (None, (), grads)
-            return
-        size = BLOCK if on_cpu(namespace(arena.data)) else arena.size
-        self.work = blocks(arena, indices, size)
-        given: list[Any] = [None] * len(arena.params)
-        for i, g in zip(indices, grads, strict=True):
-            given[i] = g
-        self.arrays = arena.grad, arena.places, given
+        arena.claim()
 
-    def replace(self, clipped: list[Array]) -> None:
+    @property
+    def arrays(self) -> tuple[Any, ...]:
+        return self.arena.grad, self.arena.places, self.given
+
+    def replace(self, _: list[Array]) -> None:
         """Give the parameters their clipped gradients."""
-        if self.arena is not None:
-            for i in self.indices:
-                self.arena.lend(i)
-            return
-        for p, g in zip(self.params, clipped, strict=True):
-            old = p.grad
-            rows = isinstance(old, RowSparse)
-            p.grad = RowSparse(old.indices, g, old.shape) if rows else wrap(g)
+        for i in self.indices:
+            self.arena.lend(i)
 
 
-def _parts(parameters: Tensor | Iterable[Tensor]) -> list[_Part]:
-    params = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    homes: dict[Arena, list[int]] = {}
-    parts: list[_Part] = []
-    for p in params:
-        if p.grad is None:
-            continue
-        home, i = find(p)
+class _Loose:
+    """A gradient without an arena, or of some rows."""
+
+    work: tuple[Block, ...] = ()
+
+    def __init__(self, p: Tensor) -> None:
+        self.param = p
         if isinstance(p.grad, RowSparse):
             p.grad = p.grad.coalesce()
-            parts.append(_Part([p], [0]))
-        elif home is None:
-            parts.append(_Part([p], [0]))
-        else:
-            homes.setdefault(home, []).append(i)
-    for home, found in homes.items():
-        indices = sorted(found)
-        parts.append(_Part([home.params[i] for i in indices], indices, home))
+        self.arrays = None, (), [_values(p.grad)]
+
+    def replace(self, clipped: list[Array]) -> None:
+        """Give the parameter its clipped gradient."""
+        g = self.param.grad
+        rows = isinstance(g, RowSparse)
+        self.param.grad = RowSparse(g.indices, clipped[0], g.shape) if rows else wrap(clipped[0])
+
+
+def _values(g: Any) -> Array:
+    return g.values if isinstance(g, RowSparse) else g.data
+
+
+def _parts(parameters: Tensor | Iterable[Tensor]) -> list[Any]:
+    parts: list[Any] = []
+    homes: dict[Arena, _Part] = {}
+    for p in [parameters] if isinstance(parameters, Tensor) else parameters:
+        g = p.grad
+        if g is None:
+            continue
+        home, i = (None, 0) if isinstance(g, RowSparse) else find(p)
+        if home is None:
+            parts.append(_Loose(p))
+            continue
+        part = homes.get(home)
+        if part is None:
+            part = homes[home] = _Part(home)
+            parts.append(part)
+        part.given[i] = g.data
+        part.indices.append(i)
+    for arena, part in homes.items():
+        part.indices.sort()
+        part.work = blocks(
+            arena, part.indices, BLOCK if on_cpu(namespace(arena.data)) else arena.size
+        )
     return parts
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..backend import Array
+from ..backend import Array, fused
 from ..errors import ConfigError
 from .decay import decay, decayed
 from .optimizer import Optimizer
@@ -68,6 +68,9 @@ class SGD(Optimizer):
         scratch: list[Array],
         group: Mapping[str, Any],
     ) -> None:
+        fast = fused(xp, "sgd", p.dtype)
+        if fast is not None and fast(p, g, state, n, group):
+            return
         t, u = scratch
         g = decayed(xp, p, g, n, group, t)
         if group["momentum"]:
