@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..backend import Device
 from ..engine import Tensor
 
@@ -25,6 +27,15 @@ def unpack(packed: Any, device: Device) -> Any:
         kind, leaf = packed
         return Tensor(device.asarray(leaf)) if kind == "tensor" else leaf
     return _children(packed, lambda item: unpack(item, device))
+
+
+def arrays(batch: Any) -> Any:
+    """The batch with its lists of numbers as arrays: their values are then inputs of a program."""
+    if isinstance(batch, list) and batch and all(isinstance(x, int | float) for x in batch):
+        return np.asarray(batch)
+    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
+        return type(batch)(*map(arrays, batch))
+    return _children(batch, arrays) if isinstance(batch, tuple | list | dict) else batch
 
 
 def _map(tree: Any, f: Callable[[Any], Any]) -> Any:

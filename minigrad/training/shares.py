@@ -11,6 +11,7 @@ from ..nn.module import Module
 from ..optim import Optimizer
 from ..parallel import Group, backward
 from ..parallel.pieces import batch_size, bounds, cut, join
+from .carry import detach
 from .interrupt import Interrupt
 from .protocols import Loader, Step
 
@@ -58,11 +59,8 @@ class Shares:
         """Begin alike."""
         self.group.synchronize([*model.parameters(), *(b for _, b in model.named_buffers())])
 
-    def loss(self, step: Step, model: Module, batch: Any, carry: Any) -> tuple[Tensor, Any]:
-        """The loss, of this process's share, and what is carried on.
-
-        With several threads its gradient is there already; see `differentiate`.
-        """
+    def gradients(self, step: Step, model: Module, batch: Any, carry: Any) -> tuple[Tensor, Any]:
+        """The loss, of this process's share, and what is carried on; gradients go to `.grad`."""
 
         def call(batch: Any, carry: Any) -> tuple[Tensor, Any]:
             result = step(model, batch, carry)
@@ -76,7 +74,9 @@ class Shares:
 
         with self.group.streams():
             if self.workers == 1:
-                return call(batch, carry)
+                loss, carry = call(batch, carry)
+                loss.backward()
+                return loss.detach(), detach(carry)
             weight = self.weight
             loss, carry = backward(
                 call,
@@ -87,7 +87,9 @@ class Shares:
                 weights=None if weight is None else lambda batch, _: weight(batch),
                 out_axes=(self.carry_axis,),
             )
-            return loss, carry
+            if isinstance(carry, list) and all(part is None for part in carry):
+                carry = None
+            return loss, detach(carry)
 
     def mean(self, value: float, batch: Any) -> float:
         """The loss of the whole batch. Remembers which part of it is this process's."""
@@ -100,10 +102,8 @@ class Shares:
         self.part = self.group.part(weight, total)
         return weighted / total
 
-    def differentiate(self, loss: Tensor, optimizer: Optimizer) -> None:
+    def average(self, optimizer: Optimizer) -> None:
         """Bring the gradient of the whole batch into `.grad`, in all processes."""
-        if self.workers == 1:
-            loss.backward()
         self.group.average(optimizer, part=self.part)
 
     def agree(self, interrupt: Interrupt) -> None:
