@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend.device import Array
+from minigrad.backend.device import Array, namespace
 from minigrad.backend.kernels.kernel import Kernel, over, row
 
 
@@ -152,7 +152,11 @@ def rnn_backward(
 
 
 def _optional(dy: Array | None, instead: Array) -> tuple[Any, int, int]:
-    return (instead, 0, 0) if dy is None else (dy, row(dy), 1)
+    if dy is None:
+        return instead, 0, 0
+    if dy.strides[-1] != dy.itemsize:  # one number seen many times, as the gradient of a sum
+        dy = namespace(dy).ascontiguousarray(dy)
+    return dy, row(dy), 1
 
 
 def _planes(columns: Array) -> tuple[int, int]:
