@@ -199,9 +199,9 @@ def _ramp(colours: tuple[str, ...]) -> str:
 
 def _main(data: Mapping[str, Any], picture: str) -> str:
     return (
-        '<main><section id="stage" aria-labelledby="title">'
+        '<main><div id="room"><section id="stage" aria-labelledby="title">'
         f'<div id="canvas">{picture}</div><p id="status" role="status"></p></section>'
-        f'<aside id="side" aria-label="Details"></aside>{_table(data)}</main>'
+        f'<aside id="side" aria-label="Details"></aside>{_table(data)}</div></main>'
         '<section id="stepper" aria-label="Backward pass, step by step"></section>'
     )
 

@@ -21,7 +21,7 @@ const FONT = "Arial, 'Liberation Sans', Helvetica, sans-serif";
 export class HeatMap {
   /**
    * rows of numbers (words where one is not finite), and:
-   * name, ends [low, high], rows, columns (labels or null), x, y, cross, say(text), largest.
+   * name, ends [low, high], rows, columns (labels or null), x, y, cross, square, say(text), largest.
    */
   constructor(values, options) {
     Object.assign(this, { say: () => {}, largest: 46, x: "", y: "", name: "" }, options);
@@ -99,7 +99,7 @@ export class HeatMap {
     const room = width - this.left - 58;
     const [n, m] = [values.length, values[0].length];
     this.wide = Math.max(Math.min(this.largest, room / m), 1);
-    const square = this.rows || n > 24;
+    const square = this.square || this.rows || n > 24;
     this.tall = square ? this.wide : Math.max(5, Math.min(14, 150 / n));
     const across = wordy(this.columns);
     const turned = !this.cross && across > this.wide - 4;

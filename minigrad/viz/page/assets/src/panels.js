@@ -10,22 +10,19 @@ export class Panels {
     if (!panels?.length) return;
     this.figures = [];
     this.rooms = panels.map((panel, i) => this.#room(panel, i));
-    const main = document.querySelector("main");
-    main.setAttribute("role", "tabpanel");
-    main.id = "graph-room";
-    main.after(...this.rooms);
+    $("room").setAttribute("role", "tabpanel");
+    $("room").setAttribute("aria-labelledby", "tab-0");
+    $("room").after(...this.rooms);
     this.tabs = ["Graph", ...panels.map((panel) => panel.title)].map((title, i) =>
       h("button", {
         type: "button", role: "tab", id: `tab-${i}`, "aria-selected": String(i === 0),
-        "aria-controls": i ? `panel-${i}` : "graph-room", tabindex: i ? "-1" : "0",
+        "aria-controls": i ? `panel-${i}` : "room", tabindex: i ? "-1" : "0",
         onclick: () => this.show(i - 1), onkeydown: (event) => this.#walk(event, i),
       }, title),
     );
-    document.querySelector("header").after(
+    document.querySelector("header").append(
       h("div", { id: "tabs", role: "tablist", "aria-label": "Graph and figures" }, ...this.tabs),
     );
-    document.body.classList.add("tabs");
-    main.setAttribute("aria-labelledby", "tab-0");
     new ResizeObserver(() => this.draw()).observe(document.body);
     const again = () => this.draw();
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
@@ -117,7 +114,7 @@ export function cardMaps(found, words) {
   if (!found?.length) return null;
   const reading = h("output", { class: "reading" }, "");
   const figures = found.map(({ name, rows }) => new HeatMap(rows.map((row) => row.map((x) => x ?? "NaN")), {
-    name: found.length > 1 ? name : "", ends: null, x: "source", y: "target", largest: 20,
+    name: found.length > 1 ? name : "", ends: null, x: "source", y: "target", largest: 20, square: rows.length > 1,
     say: (text) => (reading.textContent = text),
   }));
   const room = h("div", { class: "card-maps" }, ...figures.map((figure) => figure.canvas));
