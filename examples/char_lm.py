@@ -2,6 +2,8 @@
 
     python -m examples.char_lm                       # Python's language reference: no network
     python -m examples.char_lm --preset shakespeare  # Tiny Shakespeare, downloaded once
+    python -m examples.char_lm --workers 2           # a batch is divided over two threads
+    mpiexec -n 2 python -m examples.char_lm --parallel mpi       # … over two processes
     python -m examples.char_lm --resume              # go on where a run was stopped
     python -m examples.char_lm --resume --prompt "The " --sample 500   # a trained one writes again
 
@@ -19,7 +21,7 @@ import numpy as np
 import minigrad as mg
 from examples import cli
 from examples.cli import option
-from minigrad import data, optim
+from minigrad import data, optim, parallel
 from minigrad.data import datasets
 from minigrad.training import Mean, Trainer
 from models.char_lm import LAYERS, CharLM
@@ -47,6 +49,10 @@ class Config:
     limit: int | None = option(None, "use only so many characters of the text")
     seed: int = option(0, "of everything random")
     device: str = option("cpu", "cpu, cuda or cuda:N")
+    workers: int = option(1, "threads that divide each batch")
+    parallel: str | None = option(
+        None, "processes that divide each batch: mpiexec -n 2 …", choices=("mpi", "nccl")
+    )
     out: str = option("runs/char_lm", "folder for the results")
     resume: bool = option(False, "go on with the run in the folder, with its options")
 
@@ -77,9 +83,9 @@ def evaluate(model: CharLM, ids: np.ndarray, *, batch: int = 8, steps: int = 256
     return mean.value
 
 
-def train(config: Config) -> cli.Figures:
+def train(config: Config, group: parallel.Group) -> cli.Figures:
     """Train and write the results; returns the final figures."""
-    folder = cli.start(config)
+    folder = cli.start(config, group)
     text, valid_text = (TEXTS[config.data](split)[: config.limit] for split in ("train", "valid"))
     vocabulary = data.Vocabulary(sorted(set(text + valid_text)))
     ids, valid_ids = vocabulary.encode(text), vocabulary.encode(valid_text)
@@ -110,7 +116,7 @@ def train(config: Config) -> cli.Figures:
         loss = evaluate(model, valid_ids)
         return {"valid_loss": loss, "bits": loss / math.log(2)}
 
-    blocks = data.BlockDataset(ids, batch_size=config.batch, steps=config.steps)
+    blocks = data.BlockDataset(ids, batch_size=config.batch, steps=config.steps, shard=group.shard)
     optimizer = optim.Adam(model.parameters(), lr=config.lr)
     trainer = Trainer(
         model,
@@ -123,12 +129,20 @@ def train(config: Config) -> cli.Figures:
         clip_norm=config.clip,
         store=folder,
         save_every=200,
+        group=group,
+        workers=config.workers,
+        batch_axes=(1, 1),
+        carry_axis=1,
         callbacks=[lambda *_: print(f"    “{' '.join(write(90).split())}”", flush=True)],
     )
     if config.resume:
         cli.resume(trainer)
     history = trainer.fit(config.epochs)
     trainer.load_best()
+    best = min(history["valid_loss"])
+    figures = {"valid_loss": best, "epochs": len(history), "seconds": sum(history["seconds"])}
+    if not group.main:
+        return figures
     model.eval()
     sample = write(config.sample)
     folder.write_text("sample.txt", sample + "\n")
@@ -146,10 +160,9 @@ def train(config: Config) -> cli.Figures:
         cli.save_model(folder, model, about),
         folder.path / "sample.txt",
     ]
-    best = min(history["valid_loss"])
     print(f"best validation loss {best:.4f} nats = {best / math.log(2):.3f} bits per character")
     cli.report(folder, paths)
-    return {"valid_loss": best, "epochs": len(history), "seconds": sum(history["seconds"])}
+    return figures
 
 
 def main(argv: list[str] | None = None) -> cli.Figures:

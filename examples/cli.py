@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
+import sys
 import typing
 from collections.abc import Callable, Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import minigrad as mg
-from minigrad import io, viz
+from minigrad import io, parallel, viz
 from minigrad.training import History, Trainer
 
 Presets = Mapping[str, Mapping[str, Any]]
@@ -27,14 +30,21 @@ def main(
     config: type[Any],
     description: str | None,
     presets: Presets,
-    train: Callable[[Any], Figures],
+    train: Callable[[Any, parallel.Group], Figures],
     argv: list[str] | None = None,
 ) -> Figures:
-    """Read the options, train, and end politely when the user stops it."""
+    """Read the options, join the other processes, train, and end politely when the user stops it.
+
+    All processes train, but only the first speaks, and writes files.
+    """
     options = parse(config, description or "", presets, argv)
     try:
-        with mg.use_device(options.device):
-            return train(options)
+        with (
+            parallel.start(options.parallel) as group,
+            mg.use_device(getattr(group, "device", options.device)),
+            contextlib.redirect_stdout(sys.stdout if group.main else StringIO()),
+        ):
+            return train(options, group)
     except KeyboardInterrupt:
         raise SystemExit(f"stopped; --resume --out {options.out} goes on") from None
 
@@ -71,11 +81,14 @@ def parse(
     return options
 
 
-def start(config: Any) -> io.Folder:
+def start(config: Any, group: parallel.Group) -> io.Folder:
     """Seed everything, and open the run's folder with its configuration."""
     mg.manual_seed(config.seed)
     folder = io.Folder(config.out)
-    folder.write_text("config.json", json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+    if group.main:
+        folder.write_text("config.json", json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+        if group.size > 1:
+            print(f"{group.size} processes, {mg.get_num_threads()} threads each")
     return folder
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import minigrad as mg
 from examples import cli
 from examples.cli import option
-from minigrad import data, io, optim, viz
+from minigrad import data, io, optim, parallel, viz
 from minigrad.data import datasets
 from minigrad.data.datasets import SentencePair
 from minigrad.errors import missing_extra
@@ -47,6 +47,10 @@ class Config:
     limit: int | None = option(None, "use only so many sentences of each part")
     seed: int = option(0, "of everything random")
     device: str = option("cpu", "cpu, cuda or cuda:N")
+    workers: int = option(1, "threads that divide each batch")
+    parallel: str | None = option(
+        None, "processes that divide each batch: mpiexec -n 2 …", choices=("mpi", "nccl")
+    )
     out: str = option("runs/seq2seq", "folder for the results")
     resume: bool = option(False, "go on with the run in the folder, with its options")
 
@@ -79,11 +83,13 @@ class Corpus:
         target, _ = data.pad([self.target.encode(p.target, bos=True, eos=True) for p in pairs])
         return source, lengths, target
 
-    def loader(self, part: str, batch: int, *, shuffle: bool, seed: int = 0) -> data.DataLoader:
+    def loader(
+        self, part: str, batch: int, *, shuffle: bool, seed: int = 0, shard: Any = (0, 1)
+    ) -> data.DataLoader:
         pairs = self.parts[part]
         lengths = [(len(p.source), len(p.target)) for p in pairs]
         sampler = data.BucketSampler(lengths, batch, shuffle=shuffle, seed=seed)
-        return data.DataLoader(pairs, sampler=sampler, collate_fn=self.collate)
+        return data.DataLoader(pairs, sampler=sampler, collate_fn=self.collate, shard=shard)
 
 
 def loss_of(model: Seq2Seq, batch: Batch, smoothing: float = 0.0) -> mg.Tensor:
@@ -138,7 +144,9 @@ def words(corpus: Corpus, translation: Translation) -> list[str]:
     return [corpus.target.tokens[i] for i in translation.ids]
 
 
-def fit(config: Config, corpus: Corpus, folder: io.Folder, *, attention: bool) -> Trainer:
+def fit(
+    config: Config, corpus: Corpus, folder: io.Folder, group: parallel.Group, *, attention: bool
+) -> Trainer:
     """Train one model; it ends with the parameters of its best epoch."""
     mg.manual_seed(config.seed)
     model = Seq2Seq(
@@ -151,7 +159,7 @@ def fit(config: Config, corpus: Corpus, folder: io.Folder, *, attention: bool) -
         dropout=config.dropout,
         attention=attention,
     )
-    loader = corpus.loader("train", config.batch, shuffle=True, seed=config.seed)
+    loader = corpus.loader("train", config.batch, shuffle=True, seed=config.seed, shard=group.shard)
     valid = corpus.loader("valid", 64, shuffle=False)
     optimizer = optim.Adam(model.parameters(), lr=config.lr)
     trainer = Trainer(
@@ -164,6 +172,10 @@ def fit(config: Config, corpus: Corpus, folder: io.Folder, *, attention: bool) -
         schedule_every="batch",
         clip_norm=config.clip,
         store=folder,
+        group=group,
+        workers=config.workers,
+        batch_axes=(1, 0, 1),
+        weight=lambda batch: int((batch[2][1:] != 0).sum()),
     )
     print(f"\n{'with' if attention else 'without'} attention: {model}")
     if config.resume:
@@ -185,18 +197,37 @@ def save_alignment(model: Seq2Seq, corpus: Corpus, folder: io.Folder) -> None:
     folder.write_text("alignment.svg", svg)
 
 
-def train(config: Config) -> cli.Figures:
+def train(config: Config, group: parallel.Group) -> cli.Figures:
     """Train and write the results; returns the final figures."""
     began = time.perf_counter()
-    folder = cli.start(config)
+    folder = cli.start(config, group)
     corpus = Corpus(config)
     waste = corpus.loader("train", config.batch, shuffle=True, seed=config.seed).sampler.waste
     counts = ", ".join(f"{len(pairs):,} {name}" for name, pairs in corpus.parts.items())
     print(f"Tatoeba French → English: {counts} pairs; {waste:.1%} of the batches is padding")
 
-    trainer = fit(config, corpus, folder, attention=True)
-    model = trainer.model
+    trainer = fit(config, corpus, folder, group, attention=True)
     figures: dict[str, Any] = {"valid_loss": min(trainer.history["valid_loss"])}
+    if group.main:
+        figures |= report(config, corpus, folder, trainer)
+    if config.baseline:
+        plain = fit(config, corpus, io.Folder(folder.path / "baseline"), group, attention=False)
+        if group.main:
+            score, _ = bleu(plain.model, corpus, beam=config.beam)
+            figures["bleu_without_attention"] = score
+            print(f"\nBLEU without attention, beam {config.beam}: {score:.1f}")
+    if group.main:
+        greedy, score = figures["bleu_greedy"], figures["bleu"]
+        print(f"BLEU with attention: greedy {greedy:.1f}, beam {config.beam} {score:.1f}")
+        print(f"results in {folder.path}")
+    figures["seconds"] = time.perf_counter() - began
+    return figures
+
+
+def report(config: Config, corpus: Corpus, folder: io.Folder, trainer: Trainer) -> cli.Figures:
+    """Translate the test part with the trained model, and write the results."""
+    model = trainer.model
+    figures: dict[str, Any] = {}
     figures["bleu_greedy"], _ = bleu(model, corpus, beam=1)
     figures["bleu"], found = bleu(model, corpus, beam=config.beam)
     folder.write_text("translations.txt", "\n".join(found) + "\n")
@@ -218,16 +249,6 @@ def train(config: Config) -> cli.Figures:
     cli.save_graph(folder, loss, model)
     cli.save_model(folder, model, about)
     save_alignment(model, corpus, folder)
-
-    if config.baseline:
-        plain = fit(config, corpus, io.Folder(folder.path / "baseline"), attention=False)
-        figures["bleu_without_attention"], _ = bleu(plain.model, corpus, beam=config.beam)
-        score = figures["bleu_without_attention"]
-        print(f"\nBLEU without attention, beam {config.beam}: {score:.1f}")
-    greedy, score = figures["bleu_greedy"], figures["bleu"]
-    print(f"BLEU with attention: greedy {greedy:.1f}, beam {config.beam} {score:.1f}")
-    print(f"results in {folder.path}")
-    figures["seconds"] = time.perf_counter() - began
     return figures
 
 

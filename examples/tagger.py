@@ -19,7 +19,7 @@ import numpy as np
 import minigrad as mg
 from examples import cli
 from examples.cli import option
-from minigrad import data, optim
+from minigrad import data, optim, parallel
 from minigrad.data import datasets
 from minigrad.training import Trainer, accuracy, class_report, format_report
 from models.tagger import Tagger, TaggerBatch
@@ -49,6 +49,10 @@ class Config:
     limit: int | None = option(None, "use only so many sentences of each part")
     seed: int = option(0, "of everything random")
     device: str = option("cpu", "cpu, cuda or cuda:N")
+    workers: int = option(1, "threads that divide each batch")
+    parallel: str | None = option(
+        None, "processes that divide each batch: mpiexec -n 2 …", choices=("mpi", "nccl")
+    )
     out: str = option("runs/tagger", "folder for the results")
     resume: bool = option(False, "go on with the run in the folder, with its options")
 
@@ -108,10 +112,10 @@ def predict(model: Tagger, loader: data.DataLoader) -> tuple[np.ndarray, np.ndar
     return predicted, np.concatenate([t[m] for (_, t), m in zip(pairs, inside, strict=True)])
 
 
-def train(config: Config) -> cli.Figures:
+def train(config: Config, group: parallel.Group) -> cli.Figures:
     """Train and write the results; returns the final figures."""
     began = time.perf_counter()
-    folder = cli.start(config)
+    folder = cli.start(config, group)
     parts = {
         name: datasets.ud_english_ewt(name)[: config.limit] for name in ("train", "valid", "test")
     }
@@ -137,7 +141,7 @@ def train(config: Config) -> cli.Figures:
         seed = [config.seed, loader.epoch, *map(len, (s[0] for s in sentences))]
         return batcher.batch(sentences, np.random.default_rng(seed))
 
-    loader = data.DataLoader(parts["train"], sampler=sampler, collate_fn=collate)
+    loader = data.DataLoader(parts["train"], sampler=sampler, collate_fn=collate, shard=group.shard)
     held_out = {
         name: data.DataLoader(
             parts[name],
@@ -159,11 +163,17 @@ def train(config: Config) -> cli.Figures:
         schedule_every="batch",
         clip_norm=config.clip,
         store=folder,
+        group=group,
+        workers=config.workers,
+        batch_axes=TaggerBatch(1, 0, None, None, 1, 1),
+        weight=lambda batch: int((batch.tags != -100).sum()),
     )
     if config.resume:
         cli.resume(trainer)
     history = trainer.fit(config.epochs)
     trainer.load_best()
+    if not group.main:
+        return {"valid_accuracy": max(history["valid_accuracy"])}
     model.eval()
     predicted, true = predict(model, held_out["test"])
     report = format_report(class_report(predicted, true, list(batcher.tags)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -10,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array, device_of
+from ..backend import Array, device_of, get_num_threads, set_num_threads
 from ..errors import ConfigError, ParallelError, missing_extra
 from .group import Group
 
@@ -22,7 +24,8 @@ class MPI(Group):
 
     A process that raises an exception prints it and ends all of them; one that is killed ends them,
     too: `mpiexec` sees to that. One that hangs is noticed by the others after `timeout` seconds.
-    GPU arrays go through host memory: for GPUs there is NCCL.
+    GPU arrays go through host memory: for GPUs there is NCCL. Processes on one machine divide its
+    cores among them (`mg.set_num_threads`), unless MINIGRAD_NUM_THREADS is set.
 
     Arguments:
         timeout: seconds that the others may be late.
@@ -44,6 +47,14 @@ class MPI(Group):
         self._hook: Callable[..., Any] | None = None
         if self.size > 1:
             self._hook, sys.excepthook = sys.excepthook, self._end_all
+            self._divide_cores()
+
+    def _divide_cores(self) -> None:
+        """Processes on one machine share its cores, unless the environment says otherwise."""
+        name = socket.gethostname()
+        here = self.gather(name).count(name)
+        if here > 1 and "MINIGRAD_NUM_THREADS" not in os.environ:
+            set_num_threads(max(1, get_num_threads() // here))
 
     def all_reduce(self, array: Array) -> None:
         mpi = self._mpi

@@ -264,3 +264,40 @@ def test_split_by_key_keeps_keys_together():
     assert not keys[0] & keys[1] and not keys[0] & keys[2] and not keys[1] & keys[2]  # noqa: PT018
     assert sorted(item for part in parts for item in part) == items
     assert all(part == sorted(part) for part in parts)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_shards_are_the_batch_divided(size):
+    def loader(shard):
+        return DataLoader(np.arange(11), batch_size=4, shuffle=True, seed=3, shard=shard)
+
+    whole = [np.sort(batch) for batch in loader((0, 1))]
+    loaders = [loader((rank, size)) for rank in range(size)]
+    for expected, *parts in zip(whole, *loaders, strict=True):
+        counted = [part[: each.share] for part, each in zip(parts, loaders, strict=True)]
+        assert np.sort(np.concatenate(counted)).tolist() == expected.tolist()
+    assert len({str(each.state_dict()) for each in loaders}) == 1
+
+
+def test_a_shard_that_gets_nothing_has_a_stand_in_without_weight():
+    loader = DataLoader(np.arange(5), batch_size=4, shard=(1, 2))
+    first, last = list(loader)
+    assert first.tolist() == [1, 3]
+    assert last.tolist() == [4]  # rank 0 has it
+    assert loader.share == 0
+
+
+def test_the_position_of_a_shard_is_that_of_any_other():
+    first = DataLoader(np.arange(12), batch_size=4, shuffle=True, seed=1, shard=(0, 2))
+    batches = iter(first)
+    next(batches)
+    other = DataLoader(np.arange(12), batch_size=4, shuffle=True, seed=9, shard=(2, 3))
+    other.load_state_dict(first.state_dict())
+    whole = list(DataLoader(np.arange(12), batch_size=4, shuffle=True, seed=1))
+    assert [b.tolist() for b in other] == [b[2::3].tolist() for b in whole[1:]]
+
+
+@pytest.mark.parametrize("shard", [(2, 2), (-1, 2), (0, 0)])
+def test_a_shard_is_a_rank_and_a_size(shard):
+    with pytest.raises(ConfigError, match="shard is \\(rank, size\\)"):
+        DataLoader(np.arange(5), shard=shard)

@@ -165,3 +165,20 @@ def test_ids_keep_their_dtype():
     for ids in ([0.0, 1.0], [True, False]):
         with pytest.raises(DTypeError, match="integers"):
             check_ids(ids, 3)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_columns_are_divided_among_processes(size):
+    tokens = np.arange(5 * 7)
+    whole = BlockDataset(tokens, batch_size=5, steps=2)
+    shards = [BlockDataset(tokens, batch_size=5, steps=2, shard=(r, size)) for r in range(size)]
+    assert sum(each.share for each in shards) == 5
+    for i in range(len(whole)):
+        for k in range(2):
+            side_by_side = np.concatenate([each[i][k] for each in shards], axis=1)
+            assert side_by_side.tolist() == whole[i][k].tolist()
+
+
+def test_each_process_needs_a_column():
+    with pytest.raises(ConfigError, match="2 columns for 3 processes"):
+        BlockDataset(np.arange(30), batch_size=2, steps=2, shard=(0, 3))

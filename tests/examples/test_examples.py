@@ -1,11 +1,14 @@
 """Each example from its command line, with `--preset quick`: what it leaves, how it resumes."""
 
 import csv
+import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -18,6 +21,7 @@ from minigrad.data.datasets import locate, tagging, translation
 from minigrad.data.datasets import text as texts
 
 ROOT = Path(__file__).parents[2]
+MPIEXEC = shutil.which("mpiexec", path=sysconfig.get_path("scripts")) or shutil.which("mpiexec")
 FILES = {
     char_lm: (),
     tagger: tuple(tagging._EWT.values()),
@@ -247,3 +251,36 @@ def test_options_come_from_the_preset_and_then_from_the_command_line(tmp_path):
         char_lm.Config, "", {}, ["--resume", "--layers", "4", "--out", str(tmp_path)]
     )
     assert (resumed.hidden, resumed.layers, resumed.resume) == (5, 4, True)
+
+
+@each
+def test_a_batch_divided_over_threads_learns_the_same(example, run):
+    """But for dropout, whose masks are other ones."""
+    quiet = [] if example is char_lm else ["--dropout", "0"]
+    quiet += ["--no-baseline"] if example is seq2seq else []
+    whole = losses(run(example, *quiet, "--epochs", "1", out="whole")[2])
+    parts = losses(run(example, *quiet, "--epochs", "1", "--workers", "2", out="parts")[2])
+    assert [float(x) for x in parts] == pytest.approx([float(x) for x in whole], rel=1e-4)
+
+
+@each
+def test_processes_that_share_a_batch_learn_the_same(example, run, tmp_path):
+    if MPIEXEC is None or importlib.util.find_spec("mpi4py") is None:
+        pytest.skip("mpi4py or mpiexec is missing: pip install mpi4py mpich")
+    options = [*BRIEF[example], "--epochs", "1"]
+    options += [] if example is char_lm else ["--dropout", "0"]
+    options += ["--unknown", "0"] if example is tagger else []
+    options += ["--no-baseline"] if example is seq2seq else []
+    _, _, alone = run(example, options=options, out="alone")
+    together = tmp_path / "together"
+    command = [MPIEXEC, "-n", "2", sys.executable, "-m", example.__name__, *options]
+    done = subprocess.run(
+        [*command, "--parallel", "mpi", "--out", str(together)],
+        cwd=ROOT, capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("epoch 1/1") == 1  # one process speaks
+    assert {p.name for p in together.iterdir()} >= LEAVES[example] | {"model.safetensors"}
+    assert [float(x) for x in losses(together)] == pytest.approx(
+        [float(x) for x in losses(alone)], rel=1e-4
+    )
