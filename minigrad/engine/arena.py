@@ -257,21 +257,25 @@ def dense(g: Any) -> Array:
 # -- laying out ----------------------------------------------------------------------------------
 
 
-def arenas(params: Sequence[Tensor], *, move: bool = True) -> list[Arena]:
+def arenas(
+    params: Sequence[Tensor], *, move: bool = True, stay: set[int] | None = None
+) -> list[Arena]:
     """Arenas that hold these leaves.
 
     Leaves that have a home already stay in it; the others get one, per device and dtype, or stay
-    where they are: without `move`, or if two of them share memory.
+    where they are: without `move`, or if their id is in `stay`. That is `tied(params)` if not
+    given: those that share memory.
     """
     homes: dict[Arena, list[int]] = {}
     fresh: dict[Any, list[Tensor]] = {}
     found: list[Arena] = []
-    tied = _tied(params) if move else set()
+    if stay is None:
+        stay = tied(params) if move else set()
     for p in params:
         home, i = find(p)
         if home is not None:
             homes.setdefault(home, []).append(i)
-        elif move and id(p) not in tied:
+        elif move and id(p) not in stay:
             fresh.setdefault((p.device, p.dtype), []).append(p)
         else:
             if move:
@@ -302,20 +306,20 @@ def find(p: Tensor) -> tuple[Arena | None, int]:
     return None, 0
 
 
-def _tied(params: Sequence[Tensor]) -> set[int]:
+def tied(params: Sequence[Tensor]) -> set[int]:
     """The ids of those that share memory with another: moved apart, they would no longer."""
     spans = []
     for p in params:
         if p.size and hasattr(p.data, "__array_interface__"):
             low, high = np.lib.array_utils.byte_bounds(p.data)
             spans.append((low, high, id(p)))
-    tied, end, last = set(), 0, 0
+    found, end, last = set(), 0, 0
     for low, high, this in sorted(spans):
         if low < end:
-            tied |= {last, this}
+            found |= {last, this}
         if high > end:
             end, last = high, this
-    return tied
+    return found
 
 
 def _zeros(device: Device, n: int, dtype: Any) -> Array:

@@ -126,7 +126,7 @@ def _parts(parameters: Tensor | Iterable[Tensor]) -> list[Any]:
         if part is None:
             part = homes[home] = _Part(home)
             parts.append(part)
-        part.given[i] = g.data
+        part.given[i] = None if g.data is home.places[i] else g.data  # it lies there already
         part.indices.append(i)
     for arena, part in homes.items():
         part.indices.sort()
@@ -150,10 +150,10 @@ def _pieces(
         yield given[0].reshape(-1), None
     for start, stop, copies, source, offset, _ in work:
         for i in copies:
-            if given[i] is not places[i]:
+            if given[i] is not None:
                 places[i][...] = given[i]
         g = place = grad[start:stop]
-        if source >= 0:
+        if source >= 0 and given[source] is not None:
             g = given[source].reshape(-1)[start - offset : stop - offset]
         yield g, place
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..backend import Array, on_cpu
 from ..engine import Arena, Tensor
+from ..errors import ConfigError
 from .blocks import Block, blocks
 
 
@@ -133,6 +134,11 @@ class Ledger:
             self.views[name] = self.arena.cut(self.flats[name])
         view = self.views[name][i]
         if not isinstance(value, int | float):
+            if value.shape != view.shape:
+                raise ConfigError(
+                    f"step: a parameter has shape {view.shape}, and its state {value.shape}; it "
+                    "was replaced by another: make a new optimiser"
+                )
             value = self.arena.device.asarray(value).astype(self.arena.dtype)
         view[...] = value
         return view

@@ -12,7 +12,7 @@ import numpy as np
 from ..backend import Array, instead
 from ..backend.threads import get_num_threads
 from ..engine import Arena, RowSparse, Tensor, arenas, before_replay, fork, kernel, stamp
-from ..engine.arena import raw
+from ..engine.arena import raw, tied
 from ..engine.recording import guard, recording
 from ..errors import ConfigError, GradError
 from .ledger import Cohort, Ledger
@@ -56,10 +56,15 @@ class Optimizer(Rule):
         self._ledgers: list[Ledger] = []
         self._scratch: dict[Any, Array] = {}
         for entry in entries:
-            self.add_param_group(entry)
+            self._add(entry)
+        self._lay_out()
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Optimise more parameters, with options of their own."""
+        self._add(group)
+        self._lay_out()
+
+    def _add(self, group: Mapping[str, Any]) -> None:
         name = type(self).__name__
         unknown = set(group) - set(self.defaults) - {"params"}
         if unknown or "params" not in group:
@@ -76,7 +81,6 @@ class Optimizer(Rule):
         new = {**self.defaults, **group, "params": params}
         self._check(new)
         self.param_groups.append(new)
-        self._ledgers += [Ledger(arena, new, self.state) for arena in arenas(params)]
 
     def _list(self, params: Any) -> list[Any]:
         if isinstance(params, Tensor):
@@ -101,7 +105,7 @@ class Optimizer(Rule):
     def arenas(self) -> list[Arena]:
         """The memory of the parameters: `data`, `grad` and `gather()` of each.
 
-        A parameter that shares memory with another of the same group has an arena of its own.
+        A parameter that shares memory with another one stays there, in an arena of its own.
         """
         return [ledger.arena for ledger in self._current()]
 
@@ -120,10 +124,11 @@ class Optimizer(Rule):
             ledger.arena.settle()
             if not ledger.arena.intact():
                 ledger.arena.dissolve()
+        stay = tied(self._params())
         self._ledgers = [
             old.get((id(arena), id(group))) or Ledger(arena, group, self.state)
             for group in self.param_groups
-            for arena in arenas(group["params"])
+            for arena in arenas(group["params"], stay=stay)
         ]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -252,16 +257,20 @@ class Optimizer(Rule):
     def _conditions(self, work: Work) -> Any:
         """What a recorded step depends on beside arrays and numbers."""
         where = [(id(ledger), ledger.generation) for ledger in self._current()]
-        even = [len({self._label(p, each.group) for p in each.params}) == 1 for _, each in work]
+        even = [ledger.together == [cohort] or self._even(cohort) for ledger, cohort in work]
         return where, even, [self._structure(group) for group in self.param_groups]
 
-    def _label(self, p: Tensor, group: dict[str, Any]) -> Any:
-        own = self.state.get(p) or {"step": 0, **self._numbers(group)}
-        return (own["step"], *(own[name] for name in self._numbers(group)))
+    def _even(self, cohort: Cohort) -> bool:
+        """Whether the parameters have still taken as many steps, with the same numbers."""
+        start = {"step": 0, **self._numbers(cohort.group)}
+        states = [self.state.get(p) or start for p in cohort.params]
+        return all(state[name] == states[0][name] for state in states for name in start)
 
     def _step_flat(self, ledger: Ledger, cohort: Cohort, given: list[Any]) -> None:
         arena = ledger.arena
         places = arena.places
+        if recording():  # something else will stand in for an array in each place
+            given = [None if g is place else g for g, place in zip(given, places, strict=True)]
         arrays = (arena.data, arena.grad, places, given, cohort.flats, cohort.scalars)
         threads = cohort.size // SHARE
         if threads < 2 or not ledger.cpu or (threads := min(threads, get_num_threads())) < 2:

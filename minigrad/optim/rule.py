@@ -96,9 +96,9 @@ class Rule:
         last, flat, scaled = -1, grad, cohort.scaled
         for start, stop, copies, source, offset, _ in blocks:
             for i in copies:
-                if given[i] is not places[i]:
+                if given[i] is not None and given[i] is not places[i]:
                     places[i][...] = given[i]
-            if source < 0:
+            if source < 0 or given[source] is None:
                 g = grad[start:stop]
             else:
                 if source != last:

@@ -205,10 +205,14 @@ def test_two_optimisers_leave_shared_parameters_in_place():
     assert_same(values(params), values(others), rtol=0, atol=0)
 
 
-def test_tied_weights():
+@pytest.mark.parametrize("groups", [False, True])
+def test_tied_weights(groups):
     w = fresh([(3, 3)])[0]
     tied = mg.Tensor(w, requires_grad=True)  # another tensor, the same memory
-    opt = optim.SGD([w, tied], lr=1.0)
+    if groups:
+        opt = optim.SGD([{"params": w}, {"params": tied}], lr=1.0)
+    else:
+        opt = optim.SGD([w, tied], lr=1.0)
     before = w.numpy().copy()
     w.grad, tied.grad = mg.ones((3, 3), dtype="float64"), mg.ones((3, 3), dtype="float64")
     opt.step()
@@ -321,6 +325,17 @@ def test_the_all_reduce_of_two_machines():
             opt.zero_grad()
     assert_same(values(ours), values(both), rtol=0, atol=0)
     assert_same(values(theirs), values(both), rtol=0, atol=0)
+
+
+def test_a_parameter_that_became_another():
+    params = fresh()
+    opt = optim.Adam(params)
+    give(params, 0)
+    opt.step()
+    params[0].data = np.zeros((2, 2))
+    params[0].grad = mg.zeros((2, 2), dtype="float64")
+    with pytest.raises(errors.ConfigError, match=r"\(2, 2\).*\(3, 4\).*new optimiser"):
+        opt.step()
 
 
 def test_copies_of_a_model_and_its_optimiser_train_apart():
