@@ -62,13 +62,14 @@ from .engine import (
 from .ops import *  # the functions: each module of ops says in its __all__ what it brings
 
 if TYPE_CHECKING:
-    from . import data, io, linalg, nn, optim, parallel, profiler, testing, training, viz
+    from . import amp, data, io, linalg, nn, optim, parallel, profiler, testing, training, viz
     from .backend import cuda
     from .profiler import profile
 
 __version__ = "0.1.0"
 
 _LAZY = {
+    "amp",
     "data",
     "io",
     "linalg",
@@ -106,6 +107,7 @@ __all__ = [
     "addr",
     "all",
     "allclose",
+    "amp",
     "any",
     "arange",
     "argmax",
