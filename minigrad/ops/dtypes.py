@@ -86,10 +86,24 @@ def _dtype(x: Any) -> Any:
     return x.dtype if isinstance(x, Tensor) else x
 
 
+class _FloatLimits:
+    """NumPy's `finfo` with Python floats, which the standard asks for."""
+
+    def __init__(self, limits: Any) -> None:
+        self._limits = limits
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._limits, name)
+        return value.item() if isinstance(value, np.generic) else value
+
+    def __repr__(self) -> str:
+        return repr(self._limits)
+
+
 @function
 def finfo(dtype: Any) -> Any:
     """Limits of a floating dtype (or of a tensor's): `.bits .eps .max .min .smallest_normal`."""
-    return np.finfo(_dtype(dtype))
+    return _FloatLimits(np.finfo(_dtype(dtype)))
 
 
 @function
