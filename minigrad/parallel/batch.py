@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from ..backend import device, device_of, get_num_threads
@@ -170,13 +171,7 @@ def _run(work: Callable[..., Any], args: list[tuple[Any, ...]]) -> list[Any]:
     if len(args) == 1:
         return [work(*args[0])]
     streams = [Streams() for _ in args]
-
-    def reseed() -> None:
-        seeds = device("cpu").rng.integers(0, 1 << 62, len(args))
-        for each, seed in zip(streams, seeds, strict=True):
-            each.manual_seed(int(seed))
-
-    before_replay(reseed)
+    before_replay(partial(_reseed, streams))
 
     def branch(i: int) -> Any:
         with streams_apart(streams[i]):
@@ -199,6 +194,13 @@ def _detached(value: Any) -> Any:
     """Tensors in nested tuples, lists and dicts, without history."""
     leaves, rebuild = flatten(value)
     return rebuild([leaf.detach() if isinstance(leaf, Tensor) else leaf for leaf in leaves])
+
+
+def _reseed(streams: list[Streams]) -> None:
+    """Start each from a seed drawn from the process's stream."""
+    seeds = device("cpu").rng.integers(0, 1 << 62, len(streams))
+    for each, seed in zip(streams, seeds, strict=True):
+        each.manual_seed(int(seed))
 
 
 def _sums(grads: Sequence[list[Any]]) -> list[Any]:

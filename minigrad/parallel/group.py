@@ -11,7 +11,7 @@ import numpy as np
 
 from ..backend import Array, device, get_rng_state, set_rng_state
 from ..backend.random import Streams, streams_apart
-from ..engine import Tensor, kernel, recording
+from ..engine import Tensor, before_replay, kernel, recording
 from ..engine.arena import Arena, arenas
 from ..errors import ConfigError
 
@@ -149,9 +149,13 @@ class Group:
         if self.size == 1:
             yield
             return
-        seed = int(device("cpu").rng.integers(0, 1 << 62))
         apart = Streams()
-        apart.manual_seed(int(np.random.SeedSequence((seed, self.rank)).generate_state(1)[0]))
+
+        def reseed() -> None:
+            seed = int(device("cpu").rng.integers(0, 1 << 62))
+            apart.manual_seed(int(np.random.SeedSequence((seed, self.rank)).generate_state(1)[0]))
+
+        before_replay(reseed)
         with streams_apart(apart):
             yield
 

@@ -143,6 +143,31 @@ def shuffled(group, folder):
     finish(trainer, group, folder, "shuffled")
 
 
+def compiled(group, folder):
+    """A Trainer's program, and a whole step with the all-reduce in it."""
+    trainer = shuffled_trainer(group, folder, compile=True)
+    trainer.fit(3)
+    finish(trainer, group, folder, "compiled")
+
+    model, x, y = model_and_data(seed=group.rank)
+    group.synchronize(model.parameters())
+    sgd = optim.SGD(model.parameters(), lr=0.1)
+
+    def step(x, y):
+        sgd.zero_grad()
+        loss = mg.mse_loss(model(x), y)
+        loss.backward()
+        group.average(sgd)
+        sgd.step()
+        return loss
+
+    recorded, mine = mg.compile(step), slice(group.rank, None, group.size)
+    for _ in range(4):
+        recorded(mg.tensor(x[:8][mine]), mg.tensor(y[:8][mine]))
+    if group.main:
+        np.savez(folder / f"whole_step-{group.size}.npz", **values(model))
+
+
 def language(group, folder):
     trainer = language_trainer(group, folder)
     trainer.fit(3)

@@ -62,6 +62,16 @@ def test_processes_with_a_share_each_do_what_one_does_with_all(tmp_path, case):
 
 
 @needs_mpi
+def test_programs_do_what_the_plain_steps_do(tmp_path):
+    ranks(1, "shuffled", tmp_path)
+    for size in (1, 2):
+        ranks(size, "compiled", tmp_path)
+    same(tmp_path, "shuffled-1", "compiled-1")
+    same(tmp_path, "shuffled-1", "compiled-2")
+    same(tmp_path, "whole_step-1", "whole_step-2")
+
+
+@needs_mpi
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2), (2, 3)])
 def test_a_run_goes_on_with_another_number_of_processes(tmp_path, before, after):
     ranks(1, "language", tmp_path)
