@@ -182,6 +182,8 @@ class _Writer:
             values |= {"shape": "box", "style": "rounded,filled", "penwidth": 2.0}
         if "bad" in item.facts:
             values |= {"color": look.warn, "penwidth": 2.4}
+            if item.facts["bad"].startswith("the first") and values["shape"] == "box":
+                values |= {"fillcolor": look.alarm, "style": "rounded,filled,dashed"}
         return f"{self.names[item.id]} {_attributes(values)}"
 
     def _edge(self, e: Link) -> str:

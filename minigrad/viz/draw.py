@@ -29,6 +29,7 @@ from .style import number
 from .style import theme as get_theme
 from .tape import Tape, opener, saved_bytes
 
+LEGIBLE = 5000  # items; of more than these nobody reads a single one
 DETAILS = ("auto", "symbols", "cards", "tape")
 
 
@@ -118,7 +119,9 @@ def draw_graph(
         _annotate(folded, tape)
     if record is not None:
         overlay(folded, record, norms)
-    mark_gates(folded)
+        folded.notes = [*folded.notes, *_first_bad(folded, show_places)]
+    if len(folded.items) <= LEGIBLE:
+        mark_gates(folded)
     grads = show_grads is not False
 
     levels = depth
@@ -277,7 +280,8 @@ def _notes(full: GraphIR, shown: GraphIR) -> list[str]:
     lines = f"{full.lines:,} tape line{'s' if full.lines != 1 else ''}"
     notes = [lines]
     nodes = sum(1 for i in shown.items.values() if i.ordered and i.kind != "state")
-    if nodes < full.lines:
+    stretches = any(i.kind == "overview" for i in shown.items.values())
+    if nodes < full.lines and not stretches:
         notes = [f"{lines} drawn as {nodes:,} operation{'s' * (nodes != 1)}"]
     cells: Counter[tuple[int, str]] = Counter()
     for path in shown.shown_boxes():
@@ -291,9 +295,19 @@ def _notes(full: GraphIR, shown: GraphIR) -> list[str]:
     return notes
 
 
+def _first_bad(ir: GraphIR, places: bool) -> list[str]:
+    """Where the first value, or else gradient, is not finite."""
+    for what in ("the first NaN or infinity", "the first NaN or infinite gradient"):
+        for item in ir.items.values():
+            if item.facts.get("bad") == what:
+                where = f"line {item.lines[0] + 1}" + (f", {item.place}" * places)
+                return [f"{what}: {item.name or item.op}, {where}"]
+    return []
+
+
 def _annotate(ir: GraphIR, tape: Tape) -> None:
     """Docs, rules, places and saved bytes, for the items that are shown."""
-    if len(ir.items) > 5000:
+    if len(ir.items) > LEGIBLE:
         return
     for item in ir.items.values():
         if not item.lines:

@@ -375,4 +375,7 @@ def _box(path: Path, about: dict[Path, str]) -> Box:
     detail = about.get(names[1:]) or about.get(names) or ""
     if part == detail.partition("  ·  ")[0].partition("(")[0]:
         detail = detail[len(part) :].lstrip("· ")
+    if part.isdigit() and detail:  # of a Sequential: Tanh [1]
+        kind = detail.partition("  ·  ")[0].partition("(")[0]
+        return Box("module", f"{kind} [{part}]", detail[len(kind) :].lstrip("· "))
     return Box("module", part, detail)

@@ -44,7 +44,7 @@ def _legend(ir: GraphIR, look: Theme, show: Show) -> str:
         low, high = number(ends[0], 2), number(ends[1], 2)
         tail = f"{high} (log, one scale for the whole graph)"
         part(
-            font(f"‖gradient‖: {low}", 10, look.muted),
+            font(f"|gradient|: {low}", 10, look.muted),
             scale_cells(VERMILION, look),
             font(tail, 10, look.muted),
         )

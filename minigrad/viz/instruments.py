@@ -70,7 +70,8 @@ def gradient_through_time(
     axes.set_xlabel("step t")
     _title(axes, "‖∂L/∂h$_t$‖: what reaches each step")
     axes.grid(axis="y", color="#E2E8F0", lw=0.8)
-    axes.set_xlim(-0.12 * len(x), len(x) - 0.5)
+    longest = max((len(name) for name in layers), default=0)
+    axes.set_xlim(-(0.05 + 0.02 * longest) * len(x), len(x) - 0.5)
     low, high = np.log10(axes.get_ylim())
     least = (high - low) / 18  # names stay apart by so much
     place = -np.inf

@@ -133,7 +133,8 @@ def card(item: Item, look: Theme, show: Show) -> str:
         small(item.params)
         small(item.doc if item.kind != "module" else "")
         for rule in item.rule.split(";  "):
-            small(f"∂{rule}" if ": " in rule else rule)
+            for part in [f"∂{rule}"] if ": " in rule else rule.split("; "):
+                small(part)
     elif item.kind == "op" and len(item.params) <= 26 and item.op not in SPOKEN:
         small(item.params)
     for note in item.notes:
@@ -214,8 +215,7 @@ def _maps(maps: Sequence[dict[str, Any]], look: Theme) -> str:
         n, m = matrix.shape
         wide, tall = (max(2, min(8, (112 if size == 32 else 48) // k)) for k in (m, n))
         colours = [
-            ["#CBD5E1" if x != x else ramp(CIVIDIS, float(x) / high) for x in row]
-            for row in matrix
+            ["#CBD5E1" if x != x else ramp(CIVIDIS, float(x) / high) for x in row] for row in matrix
         ]
         name = font(one["name"], 8, look.muted)
         head = f"<TR><TD>{name}</TD></TR>" if one["name"] else ""

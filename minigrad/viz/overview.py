@@ -6,7 +6,7 @@ from collections import Counter
 
 from .ir import GraphIR, Item, Link
 
-CHUNKS = 24  # nodes of an overview
+CHUNKS = 12  # nodes of an overview
 
 
 def overview(ir: GraphIR, chunks: int = CHUNKS) -> GraphIR:

@@ -80,7 +80,7 @@ def _logarithmic(ir: GraphIR, values: dict[str, float], look: Theme, by: str) ->
             if text not in ir.items[id_].notes:
                 ir.items[id_].notes.append(text)
     ends = _text(by, low), _text(by, high)
-    name = {"grad": "‖gradient‖", "time": "forward and backward", "memory": "memory"}[by]
+    name = {"grad": "|gradient|", "time": "forward and backward", "memory": "memory"}[by]
     ir.key = [(f"colour, {name}: {ends[0]}", _scale(by, look), f"{ends[1]} (log)")]
 
 

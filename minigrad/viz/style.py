@@ -66,6 +66,11 @@ class Theme:
     warn: str
     kinds: dict[str, tuple[str, str]]
 
+    @property
+    def alarm(self) -> str:
+        """Pale red, for the first NaN."""
+        return {"light": "#FBDDE1", "dark": "#4A1420"}.get(self.name, self.paper)
+
     def kind(self, kind: str) -> tuple[str, str]:
         return self.kinds.get(kind, self.kinds["op"])
 

@@ -5,6 +5,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import viz
+from minigrad.errors import ConfigError
 from minigrad.viz.overlay import level
 from minigrad.viz.stats import stats
 from minigrad.viz.tape import Tape
@@ -76,7 +77,7 @@ def test_strips_have_a_column_per_step():
     ]
     low, high = forget.facts["grad_scale"]
     assert 0 < low < high
-    assert "‖gradient‖" in graph.source
+    assert "|gradient|" in graph.source
 
 
 def test_the_strip_of_a_node_is_the_gradient_of_its_lines():
@@ -167,3 +168,118 @@ def test_the_gradients_of_all_outputs_of_a_line_count():
     (line,) = [i for i, n in enumerate(seen.tape.lines) if n.op.name == "unstack"]
     assert seen.grads[line].norm == pytest.approx(np.linalg.norm(x.grad.numpy()), rel=1e-6)
     assert seen.order == sorted(seen.order, reverse=True)
+
+
+def test_record_of_a_model_watches_a_training_step():
+    model = mg.nn.Sequential(mg.nn.Linear(3, 4), mg.nn.Tanh(), mg.nn.Linear(4, 1))
+    x = nets.constant(5, 3)
+    with viz.record(model) as seen:
+        loss = model(x).sum()
+        loss.backward()
+    assert len(seen.values) == len(seen.grads) == len(seen.forward) == 4
+    assert [e.line for e in seen.events] == [3, 2, 1, 0]
+    graph = viz.draw_graph(loss, record=seen)
+    assert graph.ir.title.startswith("Sequential")  # it knows the model
+    assert all("grads" in i.facts or "grad" in i.facts for i in graph.ir.items.values() if i.lines)
+
+
+def test_the_last_of_several_backward_passes_stays():
+    w = nets.leaf(2)
+    with viz.record() as seen:
+        (w * w).sum().backward()
+        loss = mg.exp(mg.sin(w)).sum()
+        loss.backward()
+    assert [n.op.name for n in seen.tape.lines] == ["sin", "exp", "sum"]
+    loss = (w * w).sum()
+    loss.backward()  # outside: not watched
+    assert len(seen.tape.lines) == 3
+
+
+def test_a_record_without_backward_says_so():
+    with viz.record() as seen:
+        loss = nets.mlp()[0]
+    with pytest.raises(ConfigError, match="no backward"):
+        viz.draw_graph(loss, record=seen)
+
+
+def test_recording_leaves_no_trace():
+    w = nets.leaf(2)
+    loss = (w * w).sum()
+    with viz.record():
+        loss.backward(retain_graph=True)
+    nodes = viz.tape.Tape(loss).lines
+    assert all(not any((n.hooks or {}).values()) for n in nodes)
+    assert {type(n.op).__name__ for n in nodes} == {"Op"}
+    before = w.grad.numpy().copy()
+    w.grad = None
+    loss.backward()
+    assert (w.grad.numpy() == before).all()
+
+
+def test_random_numbers_are_where_they_were():
+    layer = mg.nn.Dropout(0.5)
+    x = nets.leaf(50)
+    mg.manual_seed(3)
+    loss = layer(x * 1.0).sum()
+    first = mg.rand((3,)).numpy()
+    mg.manual_seed(3)
+    with viz.record():
+        loss = layer(x * 1.0).sum()
+        loss.backward()
+    assert (mg.rand((3,)).numpy() == first).all()
+
+
+def test_alignment_of_a_decoder_is_one_map_with_a_row_per_step():
+    attention = mg.nn.AdditiveAttention(4, 4, 4)
+    cell = mg.nn.GRUCell(4, 4)
+    memory, state = nets.constant(2, 6, 4), nets.constant(2, 4)
+    rows = []
+    for _ in range(5):
+        context, weights = attention(state, memory)
+        rows.append(weights.numpy()[0])
+        state = cell(context, state)
+    loss = state.sum()
+    with viz.record(loss) as seen:
+        loss.backward()
+    graph = viz.draw_graph(loss, record=seen)
+    (item,) = [i for i in graph.ir.items.values() if "maps" in i.facts]
+    (one,) = item.facts["maps"]
+    assert one["name"] == ""
+    assert np.allclose(one["rows"], rows, atol=1e-4)
+    assert "attention: 0" in graph.source
+
+
+def test_each_head_has_a_map_also_on_a_closed_module():
+    model = mg.nn.MultiheadAttention(8, 4)
+    x = nets.constant(40, 2, 8)
+    y, weights = model(x, x, x, average_attn_weights=False)
+    loss = y.sum()
+    with viz.record(loss) as seen:
+        loss.backward()
+    for depth in (0, 3):
+        graph = viz.draw_graph(loss, model=model, record=seen, depth=depth)
+        (item,) = [i for i in graph.ir.items.values() if "maps" in i.facts]
+        assert [m["name"] for m in item.facts["maps"]] == [f"head {n}" for n in (1, 2, 3, 4)]
+        shown = np.array([m["rows"] for m in item.facts["maps"]])
+        assert np.allclose(shown, weights.numpy()[0], atol=1e-4)
+
+
+def test_long_attention_is_averaged_down():
+    from minigrad.viz.stats import shrunk
+
+    x = np.arange(12.0).reshape(3, 4)
+    assert np.allclose(shrunk(x, 2), [[0.5, 2.5], [6.5, 8.5]])
+    assert np.allclose(shrunk(np.ones((100, 70)), 32), np.ones((32, 32)))
+
+
+def test_the_first_nan_is_named_in_the_heading():
+    w = mg.tensor([-1.0, 2.0], requires_grad=True)
+    with np.errstate(all="ignore"), viz.record() as seen:
+        loss = mg.exp(mg.log(w)).sum()
+        loss.backward()
+    graph = viz.draw_graph(loss, record=seen)
+    assert "the first NaN or infinity: log, line 1" in graph.ir.notes
+    assert "first NaN" in graph.summary()
+    assert "test_record" not in graph.source  # no path, unless asked for
+    graph = viz.draw_graph(loss, record=seen, show_places=True)
+    assert any("log, line 1, test_record.py" in note for note in graph.ir.notes)
