@@ -33,9 +33,7 @@ def weighing(tape: Tape) -> set[Node]:
     return found
 
 
-def maps_of(
-    node: Node, known: Mapping[tuple[Node, int], Any], factors: set[Node]
-) -> Maps | None:
+def maps_of(node: Node, known: Mapping[tuple[Node, int], Any], factors: set[Node]) -> Maps | None:
     """(heads, T, S): the weights a line gave to the first example of its batch, if it is one.
 
     Weights are (B, S), (B, T, S) or (B, heads, T, S).
