@@ -7,6 +7,7 @@ Each is also the built-in exception that Python programmers expect: ``except Val
     ├── DTypeError          (TypeError)     an element type the function does not take
     ├── ArgumentError       (TypeError)     an argument the function does not have, or misses
     ├── DeviceError         (RuntimeError)  devices mixed, or a device that is not there
+    │   └── DeviceMemoryError (MemoryError) a GPU has no room for an array
     ├── IndexRangeError     (IndexError)    an index or a token id outside its range
     ├── LinAlgError         (ValueError)    a matrix that is singular, or has no such decomposition
     ├── ConfigError         (ValueError)    an option or a combination of options with no meaning
@@ -37,6 +38,7 @@ __all__ = [
     "DTypeError",
     "DataError",
     "DeviceError",
+    "DeviceMemoryError",
     "GradError",
     "GraphFreedError",
     "InPlaceError",
@@ -71,6 +73,10 @@ class ArgumentError(MinigradError, TypeError):
 
 class DeviceError(MinigradError, RuntimeError):
     """Arrays of two devices met, or a device was asked for that is not there."""
+
+
+class DeviceMemoryError(DeviceError, MemoryError):
+    """A GPU has no room for an array: the message says what was asked and what was free."""
 
 
 class IndexRangeError(MinigradError, IndexError):

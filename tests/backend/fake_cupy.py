@@ -147,6 +147,23 @@ class MemoryPool:
         raise AssertionError
 
 
+class OutOfMemoryError(MemoryError):
+    pass
+
+
+def get_allocator():
+    def malloc(size):
+        if size > 2**20:
+            raise OutOfMemoryError
+        return size
+
+    return malloc
+
+
+ALLOCATORS: list = []
+RANGES: list[str] = []
+
+
 @contextlib.contextmanager
 def using_allocator(malloc):
     LOG.append("own pool")
@@ -214,6 +231,13 @@ def make(*, driver=13000, runtime=13020, count=2, nvrtc=True):
         Event=Event,
         MemoryPool=MemoryPool,
         using_allocator=using_allocator,
+        get_allocator=get_allocator,
+        set_allocator=ALLOCATORS.append,
+        memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+        nvtx=types.SimpleNamespace(
+            RangePush=RANGES.append,
+            RangePop=lambda: RANGES.append("end"),
+        ),
         driver=types.SimpleNamespace(
             occupancyMaxActiveBlocksPerMultiprocessor=lambda kernel, block, shared: 1
         ),

@@ -25,7 +25,7 @@ from minigrad.backend.cuda.feed import Feeder
 from minigrad.backend.device_gemm import precision
 from minigrad.backend.kernels import attention, persist
 from minigrad.backend.kernels.kernel import LAUNCHERS
-from minigrad.errors import DeviceError, ShapeError
+from minigrad.errors import DeviceError, DeviceMemoryError, ShapeError
 from tests.backend import fake_cupy
 from tests.backend.fake_cublas import FakeCublas
 
@@ -352,6 +352,27 @@ def test_batches_come_from_pinned_memory_on_a_stream_of_copies(machine, monkeypa
     ]  # fmt: skip
     with pytest.raises(ShapeError, match="a captured step takes"):
         feed(np.zeros((3, 3)), np.zeros(4))
+
+
+def test_out_of_memory_says_what_was_asked_and_what_was_free(machine, monkeypatch):
+    monkeypatch.setattr(fake_cupy, "ALLOCATORS", [])
+    machine()
+    device("cuda:0")
+    (allocate,) = fake_cupy.ALLOCATORS
+    assert allocate(100) == 100
+    message = r"cuda:0: out of memory: 3.00 GiB asked, 4.00 GiB of 8.00 GiB free; arrays hold 1.00"
+    with pytest.raises(DeviceMemoryError, match=message):
+        allocate(3 * 2**30)
+    with pytest.raises(MemoryError, match=r"1\.50 MiB asked"):
+        allocate(3 * 2**19)
+
+
+def test_ranges_for_profilers(machine, monkeypatch):
+    monkeypatch.setattr(fake_cupy, "RANGES", [])
+    machine()
+    with pytest.raises(KeyError), cuda.nvtx("step"):
+        raise KeyError
+    assert fake_cupy.RANGES == ["step", "end"]
 
 
 def test_memory(machine):

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any, ClassVar
 
@@ -17,6 +17,7 @@ import numpy as np
 from minigrad.backend import random as _random
 from minigrad.backend.cuda.graph import capture as capture_on
 from minigrad.backend.cuda.launch import Launcher, Products, ask_host, limits
+from minigrad.backend.cuda.memory import explained, summary
 from minigrad.backend.device import Array, Device, device, register
 from minigrad.backend.device_gemm import device_matmul
 from minigrad.backend.gemm import GEMMS
@@ -34,6 +35,7 @@ __all__ = [
     "is_available",
     "memory_allocated",
     "memory_summary",
+    "nvtx",
     "synchronize",
     "why_not_available",
 ]
@@ -131,6 +133,7 @@ def _cupy() -> Any:
         products = Products(cupy)
         GEMMS[cupy.ndarray] = partial(device_matmul, products)
         CudaDevice.products = products
+        cupy.cuda.set_allocator(explained(cupy, cupy.cuda.get_allocator()))
         LAUNCHERS[cupy.ndarray] = Launcher(cupy)
         LIMITS[cupy.ndarray] = partial(limits, cupy)
     return cupy
@@ -229,16 +232,25 @@ def empty_cache(device: str | Device | None = None) -> None:
 
 def memory_summary(device: str | Device | None = None) -> str:
     """A few lines on who holds how much of a GPU's memory, by default the current one's."""
-    chosen = _chosen(device)
-    with chosen.activate():
-        pool = chosen.xp.get_default_memory_pool()
-        free, total = chosen.xp.cuda.runtime.memGetInfo()
-        used, held = pool.used_bytes(), pool.total_bytes()
-    gib = 1 / 2**30
-    return (
-        f"{chosen.name}: {total * gib:.2f} GiB\n"
-        f"  arrays      {used * gib:9.3f} GiB\n"
-        f"  pool, free  {(held - used) * gib:9.3f} GiB  (cuda.empty_cache() gives it back)\n"
-        f"  others      {(total - free - held) * gib:9.3f} GiB\n"
-        f"  free        {free * gib:9.3f} GiB"
-    )
+    return summary(_chosen(device))
+
+
+@contextmanager
+def nvtx(name: str) -> Iterator[None]:
+    """A named range in NVIDIA's profilers (Nsight Systems), for what happens inside the `with`.
+
+    Where there is no GPU it does nothing, so it can stay in the code.
+
+    >>> import minigrad as mg
+    >>> with mg.cuda.nvtx("forward"):
+    ...     y = mg.ones(3) * 2
+    """
+    if not is_available():
+        yield
+        return
+    ranges = _cupy().cuda.nvtx
+    ranges.RangePush(name)
+    try:
+        yield
+    finally:
+        ranges.RangePop()

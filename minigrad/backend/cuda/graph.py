@@ -7,6 +7,7 @@ import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from minigrad.backend.cuda.memory import explained
 from minigrad.backend.device import Device
 from minigrad.backend.graph import Graph
 from minigrad.backend.philox import Steps, steps
@@ -24,7 +25,7 @@ def capture(device: Device, products: Any, function: Callable[[], Any]) -> tuple
         prepared = Steps(device.rng)
         stream, pool = cupy.cuda.Stream(non_blocking=True), cupy.cuda.MemoryPool()
         stream.wait_event(cupy.cuda.get_current_stream().record())
-        with cupy.cuda.using_allocator(pool.malloc), stream, _uncollected():
+        with cupy.cuda.using_allocator(explained(cupy, pool.malloc)), stream, _uncollected():
             products.handle()  # with its workspace: no library is loaded during the capture
             stream.begin_capture()
             try:
