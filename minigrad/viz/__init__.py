@@ -7,7 +7,7 @@ of the engine.
 
 from .attention import attention_svg, heatmap
 from .chart import line_chart_svg
-from .draw import draw_graph, make_dot, plot_model
+from .draw import draw_graph
 from .graph import Graph
 from .instruments import (
     gate_activations,
@@ -26,6 +26,7 @@ from .program import draw_program
 from .record import Record, record
 from .stats import Stats
 from .tape import scope
+from .twins import make_dot, plot_model
 
 __all__ = [
     "Box",

@@ -1,35 +1,38 @@
-"""`draw_graph`: from output Tensors to a `Graph`; and `make_dot`, torchviz's twin."""
+"""`draw_graph`: from output Tensors to a `Graph`."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path, PurePath
 from typing import Any
 
-from ..engine import Tensor, enable_grad
+from ..engine import Tensor
 from ..errors import ConfigError
 from .build import Names, build
+from .captions import (
+    LEGIBLE,
+    annotate,
+    banner_for,
+    first_bad,
+    leaf_facts,
+    notes_on,
+    output_values,
+    title_for,
+)  # fmt: skip
 from .fold import fold as fold_repeats
 from .graph import Graph
-from .group import group, modules_of, size_at
+from .group import group, size_at
 from .ir import GraphIR, gc_paused
 from .labels import Show
-from .overlay import level, overlay
+from .overlay import overlay
 from .overview import overview
 from .page import gather
 from .record import Record
 from .reveal import Expand, chosen_steps
 from .roles import mark_gates
-from .rules import rule_text
 from .shade import ColorBy, shade, show_bytes
-from .stats import stats
-from .style import number
 from .style import theme as get_theme
-from .tape import Tape, opener, saved_bytes
+from .tape import Tape, opener
 
-LEGIBLE = 5000  # items; of more than these nobody reads a single one
 DETAILS = ("auto", "symbols", "cards", "tape")
 
 
@@ -111,15 +114,15 @@ def draw_graph(
         model = record.model
     with gc_paused(len(tape.lines)):
         full, leaves = build(tape, Names(model, params))
-        full.title = _title(tape, model) if title is None else title
-        norms = _leaf_facts(full, leaves)
+        full.title = title_for(tape, model) if title is None else title
+        norms = leaf_facts(full, leaves)
         if show_values or record is not None:
-            _output_values(full, tape)
+            output_values(full, tape)
         folded = fold_repeats(full, fold, chosen_steps(expand))
-        _annotate(folded, tape)
+        annotate(folded, tape)
     if record is not None:
         overlay(folded, record, norms)
-        folded.notes = [*folded.notes, *_first_bad(folded, show_places)]
+        folded.notes = [*folded.notes, *first_bad(folded, show_places)]
     if len(folded.items) <= LEGIBLE:
         mark_gates(folded)
     grads = show_grads is not False
@@ -135,12 +138,12 @@ def draw_graph(
             ir.notes.append(f"depth {levels} to stay within {max_nodes:,} nodes")
         if len(ir.items) > max_nodes:
             ir = overview(ir)
-    ir.notes = [*_notes(full, ir), *ir.notes]
+    ir.notes = [*notes_on(full, ir), *ir.notes]
     look = get_theme(theme)
     if show_saved:
         show_bytes(ir, folded)
     shade(ir, color_by, look, folded)
-    ir.banner = _banner(tape, bool(norms)) if grads else ""
+    ir.banner = banner_for(tape, bool(norms)) if grads else ""
     show = Show(
         detail="symbols" if detail == "auto" else detail,
         shapes=show_shapes,
@@ -165,89 +168,6 @@ def draw_graph(
     )  # fmt: skip
 
 
-def make_dot(
-    var: Any,
-    params: Mapping[str, Tensor] | None = None,
-    show_attrs: bool = False,
-    show_saved: bool = False,
-) -> Graph:
-    """The twin of `torchviz.make_dot`: every line of the tape, nothing folded, top to bottom.
-
-    Args:
-        var: the output Tensor, or a tuple of them.
-        params: names of leaves, e.g. `dict(model.named_parameters())`.
-        show_attrs: static parameters and derivative rules of each op.
-        show_saved: bytes that each line keeps for the backward pass.
-    """
-    return draw_graph(
-        var, params=params, depth=99, fold=False, detail="cards" if show_attrs else "symbols",
-        show_saved=show_saved, rankdir="TB",
-    )  # fmt: skip
-
-
-def plot_model(
-    model: Any,
-    *inputs: Any,
-    to_file: str | Path = "model.png",
-    show_shapes: bool = False,
-    show_dtype: bool = False,
-    show_layer_names: bool = True,
-    rankdir: str = "TB",
-    expand_nested: bool = False,
-    dpi: int = 200,
-    show_trainable: bool = False,
-) -> Graph:
-    """The twin of `keras.utils.plot_model`: calls `model(*inputs)` and writes its layers to a file.
-
-    Args:
-        model: the model; it is called once, so give it an example of its `inputs`.
-        to_file: where to write; the suffix is the format.
-        show_shapes, show_dtype: of the outputs of each layer.
-        show_layer_names: the layers' names in the model; else what they are.
-        rankdir: "TB" from top to bottom, "LR" from left to right.
-        expand_nested: open all modules instead of one level.
-        dpi: dots per inch of a PNG.
-        show_trainable: say of each layer with parameters whether they are trained.
-    """
-    with enable_grad():
-        outputs = model(*inputs)
-    graph = draw_graph(
-        outputs, model=model, depth=99 if expand_nested else 1, direction="forward",
-        show_shapes=show_shapes, show_dtype=show_dtype, show_grads=False, rankdir=rankdir,
-        title=type(model).__name__,
-    )  # fmt: skip
-    if show_trainable:
-        _mark_trainable(graph.ir, model)
-    if not show_layer_names:
-        for item in graph.ir.items.values():
-            if item.kind == "module":
-                kind = item.notes[0].partition("  ·  ")[0] if item.notes else item.op
-                item.title = kind.partition("(")[0]
-            elif item.op and item.kind == "op":
-                item.title = item.op
-    graph.redraw()
-    graph.render(to_file, dpi=dpi)
-    return graph
-
-
-def _mark_trainable(ir: GraphIR, model: Any) -> None:
-    """A word on each layer that has parameters: "trainable" or "frozen"."""
-    trained: dict[str, bool] = {}
-    for link in ir.links:
-        leaf = ir.items[link.src]
-        if leaf.kind == "parameter":
-            trained[link.dst] = trained.get(link.dst, False) or "frozen" not in leaf.notes
-    modules = dict(getattr(model, "named_modules", dict)())
-    for item in ir.items.values():
-        if item.kind == "module":
-            path = ".".join(modules_of((*item.path, item.name))[1:])
-            if path in modules:
-                held = [p.requires_grad for _, p in modules[path].named_parameters()]
-                trained.update({item.id: any(held)} if held else {})
-    for id_, is_trained in trained.items():
-        ir.items[id_].notes.append("trainable" if is_trained else "frozen")
-
-
 def _check(
     detail: str, direction: str, rankdir: str, fold: bool | str, depth: int, max_nodes: int
 ) -> None:
@@ -264,92 +184,3 @@ def _check(
         raise ConfigError(
             f"draw_graph: depth is {depth}, max_nodes {max_nodes}; expected at least 0 and 10"
         )
-
-
-def _title(tape: Tape, model: Any) -> str:
-    names = [name or str(t.name or "") for name, t in tape.outputs]
-    named = ", ".join(n for n in names[:3] if n)
-    if not named and len(names) == 1 and tape.outputs[0][1].shape == ():
-        named = "loss"
-    if model is not None:
-        return f"{type(model).__name__}  —  {named}" if named else type(model).__name__
-    return named or "computation graph"
-
-
-def _notes(full: GraphIR, shown: GraphIR) -> list[str]:
-    lines = f"{full.lines:,} tape line{'s' if full.lines != 1 else ''}"
-    notes = [lines]
-    nodes = sum(1 for i in shown.items.values() if i.ordered and i.kind != "state")
-    stretches = any(i.kind == "overview" for i in shown.items.values())
-    if nodes < full.lines and not stretches:
-        notes = [f"{lines} drawn as {nodes:,} operation{'s' * (nodes != 1)}"]
-    cells: Counter[tuple[int, str]] = Counter()
-    for path in shown.shown_boxes():
-        box = shown.boxes.get(path)
-        if box is not None and box.count > 1:
-            cells[box.count, box.kind] += 1
-    for (count, kind), n in cells.items():
-        what = {"steps": "time steps", "layers": "layers", "repeats": "repeats"}[kind]
-        loops = f"{n} loops of " if n > 1 else ""
-        notes.append(f"{loops}{count:,} {what}, {'each ' if n > 1 else ''}as one cell")
-    return notes
-
-
-def _first_bad(ir: GraphIR, places: bool) -> list[str]:
-    """Where the first value, or else gradient, is not finite."""
-    for what in ("the first NaN or infinity", "the first NaN or infinite gradient"):
-        for item in ir.items.values():
-            if item.facts.get("bad") == what:
-                where = f"line {item.lines[0] + 1}" + (f", {item.place}" * places)
-                return [f"{what}: {item.name or item.op}, {where}"]
-    return []
-
-
-def _annotate(ir: GraphIR, tape: Tape) -> None:
-    """Docs, rules, places and saved bytes, for the items that are shown."""
-    if len(ir.items) > LEGIBLE:
-        return
-    for item in ir.items.values():
-        if not item.lines:
-            continue
-        node = tape.lines[item.lines[0]]
-        item.doc = node.op.doc
-        item.rule = rule_text(node.op)
-        item.saved = sum(saved_bytes(tape.lines[line]) for line in item.lines)
-        place = node.place
-        if place is not None:
-            item.place = f"{PurePath(place[0]).name}:{place[1]}"
-
-
-def _leaf_facts(ir: GraphIR, leaves: Mapping[str, Tensor]) -> dict[str, float]:
-    """Norms of the gradients that lie in `.grad`, on one scale."""
-    norms = {id_: _norm(t.grad) for id_, t in leaves.items() if t.grad is not None}
-    good = [n for n in norms.values() if math.isfinite(n) and n > 0]
-    for id_, norm in norms.items():
-        facts = ir.items[id_].facts
-        facts["grad"] = norm
-        if not math.isfinite(norm):
-            facts["bad"] = "the gradient is not finite"
-        elif len(good) > 1:
-            low, high = min(good), max(good)
-            facts["grad_scale"] = (low, high)
-            facts["grad_level"] = level(norm, low, high)
-    return norms
-
-
-def _output_values(ir: GraphIR, tape: Tape) -> None:
-    for i, (_, t) in enumerate(tape.outputs):
-        if t.size == 1:
-            ir.items[f"o{i}"].notes.append(number(float(t.item())))
-
-
-def _norm(grad: Any) -> float:
-    """The 2-norm of a gradient, dense or row-sparse; NaN if an element is not finite."""
-    found = stats(grad.to_dense() if hasattr(grad, "to_dense") else grad.data)
-    return math.nan if found.bad else found.norm
-
-
-def _banner(tape: Tape, has_grads: bool) -> str:
-    if not any(t.requires_grad for _, t in tape.outputs):
-        return "nothing here requires a gradient"
-    return "" if has_grads else "no gradients yet: call backward()"

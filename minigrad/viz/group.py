@@ -7,24 +7,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from .ir import BACKWARDS, DERIVED, FORWARD, Box, GraphIR, Item, Path, joined
-
-PHASES = (
-    ("forward", ""),
-    ("backward", "from the rules of the forward lines"),
-    ("double backward", "from the rules of the backward lines"),
-    ("higher order", "from the rules of double backward"),
-)
-
-
-def is_module(part: str) -> bool:
-    """Whether a path element names a module: not a repeat (×20@3), an opened op (lstm@3) or ∂."""
-    return "@" not in part and part[:1] != DERIVED
-
-
-def modules_of(path: Path) -> Path:
-    """The module names on a path."""
-    return tuple(part for part in path if is_module(part))
+from .boxes import described, is_module, join_opened, modules_of, named_box
+from .ir import DERIVED, GraphIR, Item, Path, joined
+from .leaves import place_leaves, repeat_parameters
 
 
 def group(ir: GraphIR, depth: int, model: Any = None, expand: Iterable[str] = ()) -> GraphIR:
@@ -32,50 +17,20 @@ def group(ir: GraphIR, depth: int, model: Any = None, expand: Iterable[str] = ()
     opened = {tuple(e.split(".")) for e in expand}
     ir = _collapse(_copy(ir), depth, opened)
     _unbox_single_ops(ir)
-    _place_leaves(ir)
-    _repeat_parameters(ir)
-    about = _modules(model)
+    place_leaves(ir)
+    repeat_parameters(ir)
+    about = described(model)
     for path in ir.shown_boxes():
         if path not in ir.boxes:
-            ir.boxes[path] = _box(path, about)
+            ir.boxes[path] = named_box(path, about)
     for item in ir.items.values():
         if item.kind == "module":
             name = modules_of(item.path + (item.name,))
             known = about.get(name[1:]) or about.get(name)
             if known:  # it counts the parameters itself
                 item.notes = [known, *(n for n in item.notes if "parameters" not in n)]
-    _join_opened(ir)
+    join_opened(ir)
     return ir
-
-
-def _join_opened(ir: GraphIR) -> None:
-    """A module that holds nothing but an opened op, and that op, are one box."""
-    inside: dict[Path, set[Path]] = {}
-    for item in ir.items.values():
-        for depth in range(1, len(item.path) + 1):
-            below = inside.setdefault(item.path[:depth], set())
-            below.add(item.path[depth : depth + 1])
-    moved: dict[Path, Path] = {}
-    for path in sorted(inside, key=len, reverse=True):
-        (only, *more) = inside[path]
-        if more or not only or not is_module(path[-1]):
-            continue
-        box, inner = ir.boxes[path], ir.boxes.get(path + only)
-        if inner is not None and inner.kind == "opened":
-            arrow = f" {BACKWARDS}" if BACKWARDS in only[0] else ""
-            detail = "  ·  ".join(part for part in (box.detail, inner.detail) if part)
-            ir.boxes[path + only] = replace(inner, title=box.title + arrow, detail=detail)
-            moved[path + only] = path[:-1] + only
-    for old, new in moved.items():
-        n = len(old)
-        for item in ir.items.values():
-            if item.path[:n] == old:
-                item.path = new + item.path[n:]
-            if item.loop[:n] == old:
-                item.loop = new + item.loop[n:]
-        ir.boxes = {
-            (new + path[n:] if path[:n] == old else path): box for path, box in ir.boxes.items()
-        }
 
 
 def _copy(ir: GraphIR) -> GraphIR:
@@ -256,126 +211,3 @@ def _unbox_single_ops(ir: GraphIR) -> None:
             elif item.kind == "module":
                 item.name = f"{item.path[-1]}.{item.name}"
             item.path = item.path[:-1]
-
-
-def _place_leaves(ir: GraphIR) -> None:
-    """Parameters stand in the box of their module, outside the loops that share them.
-
-    So does what a loop reads step by step: x [t] is a slice, and belongs to the loop.
-    """
-    readers: dict[str, list[Path]] = {}
-    for e in ir.links:
-        if e.dst in ir.items:
-            readers.setdefault(e.src, []).append(ir.items[e.dst].path)
-    for item in ir.items.values():
-        paths = readers.get(item.id)
-        if item.kind == "input" and paths and len(paths) == 1 and _step_box(ir, paths[0]):
-            item.path = _step_box(ir, paths[0])  # what one step reads
-            number = ir.boxes[item.path].title.rpartition(" ")[2].strip("[]")
-            if not item.name and number.isdigit():
-                what = "x" if item.title == "input" else item.title.partition(" [")[0]
-                item.title = f"{what} [{number}]"
-            continue
-        per_step = item.kind == "input" and item.id.endswith("…")
-        if (item.kind != "parameter" and not per_step) or not paths:
-            continue
-        path = paths[0]
-        for other in paths[1:]:
-            n = 0
-            while n < min(len(path), len(other)) and path[n] == other[n]:
-                n += 1
-            path = path[:n]
-        for i, part in enumerate(path):
-            box = ir.boxes.get(path[: i + 1])
-            own = box is not None and (box.kind == "layers" and item.count > 1)
-            if part.startswith("×") and not (own or (box and box.later and per_step)):
-                path = path[:i]
-                break
-        item.path = path
-        if per_step:
-            continue
-        item.title = _inside(item.name, modules_of(path)) or item.title
-
-
-def _repeat_parameters(ir: GraphIR) -> None:
-    """Where single steps of a loop are shown, each shows the parameters that all of them share.
-
-    One cylinder with arrows to every step would cross the whole picture.
-    """
-    parts = {path for path, box in ir.boxes.items() if box.later}
-    if not parts:
-        return
-    links = []
-    for e in ir.links:
-        src, dst = ir.items[e.src], ir.items[e.dst]
-        around = [dst.path[:d] for d in range(1, len(dst.path) + 1) if dst.path[:d] in parts]
-        if src.kind == "parameter" and around and src.path[: len(around[0])] != around[0]:
-            id_ = f"{src.id}~{around[0][-1][1:]}"
-            if id_ not in ir.items:
-                shared = [*src.notes, "shared"]
-                ir.items[id_] = replace(src, id=id_, path=around[0], notes=shared, facts={})
-            e = replace(e, src=id_)
-        links.append(e)
-    ir.links = links
-
-
-def _step_box(ir: GraphIR, path: Path) -> Path:
-    """The box of a single step around an item, the innermost; empty where there is none."""
-    for depth in range(len(path), 0, -1):
-        box = ir.boxes.get(path[:depth])
-        if box is not None and box.kind == "step":
-            return path[:depth]
-    return ()
-
-
-def _inside(name: str, modules: Path) -> str:
-    """A parameter's name as seen from the box it stands in: blocks.ℓ.up.bias in up is bias."""
-    for around in (modules, modules[1:]):
-        parts = name.split(".")
-        for module in around:
-            while parts[:1] in (["ℓ"], ["t"]):
-                del parts[0]
-            if parts[0] != module:
-                break
-            del parts[0]
-        else:
-            while parts[:1] in (["ℓ"], ["t"]):
-                del parts[0]
-            if around and parts:
-                return ".".join(parts)
-    return ""
-
-
-def _modules(model: Any) -> dict[Path, str]:
-    """Path of each module → what it is: LSTM(8, 32)  ·  5,248 parameters."""
-    about: dict[Path, str] = {}
-    if model is None or not hasattr(model, "named_modules"):
-        return about
-    for name, module in model.named_modules():
-        path = tuple(name.split(".")) if name else ()
-        kind = type(module).__name__
-        extra = getattr(module, "extra_repr", str)()
-        text = f"{kind}({extra})" if extra else kind
-        count = getattr(module, "num_parameters", None)
-        if count is not None and count():
-            text += f"  ·  {count():,} parameters"
-        about[path] = text
-    return about
-
-
-def _box(path: Path, about: dict[Path, str]) -> Box:
-    part = path[-1]
-    if part[:1] == DERIVED:
-        order = 0 if part == FORWARD else len(part)
-        return Box("module", *PHASES[min(order, len(PHASES) - 1)])
-    if not is_module(part):
-        name = part.partition("@")[0]
-        return Box("opened", name, "opened into plain ops")
-    names = modules_of(path)
-    detail = about.get(names[1:]) or about.get(names) or ""
-    if part == detail.partition("  ·  ")[0].partition("(")[0]:
-        detail = detail[len(part) :].lstrip("· ")
-    if part.isdigit() and detail:  # of a Sequential: Tanh [1]
-        kind = detail.partition("  ·  ")[0].partition("(")[0]
-        return Box("module", f"{kind} [{part}]", detail[len(kind) :].lstrip("· "))
-    return Box("module", part, detail)

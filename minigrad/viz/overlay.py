@@ -98,16 +98,18 @@ def _maps(item: Item, seen: Record) -> None:
     found = [seen.maps.get(line) for line in item.lines]
     backwards = any(BACKWARDS in part for part in item.path)
     maps = alignment(found, backwards)
-    heads = len(found[0]) if maps else 0
+    first, last = found[0], found[-1]
+    if not maps or first is None or last is None:
+        return
+    heads = len(first)
     names = [f"head {n + 1}" if heads > 1 else "" for n in range(len(maps))]
     if len(maps) > heads and len(found) > 1:  # layers: the first and the last
-        maps = [*found[0], *found[-1]]
+        maps = [*first, *last]
         names = [f"{where} {n}".strip() for where in ("first", "last") for n in names[:heads]]
-    if maps:
-        item.facts["maps"] = [
-            {"name": name, "rows": [_rounded(row) for row in one]}
-            for name, one in zip(names, maps, strict=True)
-        ]
+    item.facts["maps"] = [
+        {"name": name, "rows": [_rounded(row) for row in one]}
+        for name, one in zip(names, maps, strict=True)
+    ]
 
 
 def _rounded(row: Sequence[float]) -> list[float | None]:

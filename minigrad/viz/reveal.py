@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from ..errors import ConfigError
-from .group import is_module, modules_of
+from .boxes import is_module, modules_of
 from .ir import Path
 from .patterns import INDEX, Clock
 from .repeats import Run

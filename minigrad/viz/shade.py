@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import ConfigError
-from .group import modules_of
+from .boxes import modules_of
 from .ir import GraphIR, Item
 from .overlay import DECADES, level
 from .style import Theme, number, ramp

@@ -51,14 +51,14 @@ def stats(value: Any, *, sequence: bool = False) -> Stats:
 
 def shrunk(matrix: np.ndarray[Any, Any], size: int) -> Map:
     """A matrix of at most `size` rows and columns, each the mean of what it stands for."""
-    out = np.asarray(matrix, dtype=np.float32)
+    out: Map = np.asarray(matrix, dtype=np.float32)
     for axis in (0, 1):
         n = out.shape[axis]
         if n > size:
             starts = np.arange(size) * n // size
             counts = np.diff(np.append(starts, n)).astype(np.float32)
             sums = np.add.reduceat(out, starts, axis=axis)
-            out = sums / (counts[:, None] if axis == 0 else counts)
+            out = np.asarray(sums / (counts[:, None] if axis == 0 else counts), np.float32)
     return out
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..boxes import modules_of
 from ..escape import clean
-from ..group import modules_of
 from ..ir import GraphIR, Path
 from ..shade import MODULES, SCALES, STROKES, own_module
 from ..style import Theme

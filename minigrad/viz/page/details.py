@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..group import group, is_module, modules_of
+from ..boxes import is_module, modules_of
+from ..group import group
 from ..ir import GraphIR, Item, Path
 from ..record import Record
 from ..shade import ColorBy
