@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import os
 import sys
 import typing
 from collections.abc import Callable, Mapping
@@ -19,6 +20,10 @@ from minigrad.training import History, Trainer
 
 Presets = Mapping[str, Mapping[str, Any]]
 Figures = dict[str, Any]
+
+
+DEVICE = os.environ.get("MINIGRAD_DEVICE", "").strip() or "cpu"
+"""Where an example runs unless it is told."""
 
 
 def option(default: Any, help: str, choices: Any = None) -> Any:

@@ -48,7 +48,7 @@ class Config:
     clip: float = option(5.0, "largest gradient norm")
     limit: int | None = option(None, "use only so many sentences of each part")
     seed: int = option(0, "of everything random")
-    device: str = option("cpu", "cpu, cuda or cuda:N")
+    device: str = option(cli.DEVICE, "cpu, cuda or cuda:N")
     workers: int = option(1, "threads that divide each batch")
     parallel: str | None = option(
         None, "processes that divide each batch: mpiexec -n 2 …", choices=("mpi", "nccl")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..backend import Array, device_of, matmul
 from ..backend import fused as fused_kernel
 from ..engine import Tensor, examine, function, fused, ops
@@ -242,10 +244,11 @@ def cross_entropy(
 
 
 def as_operand(x: Any, beside: Any) -> Any:
-    """Lists and numbers as a tensor on the device of `beside`; anything else as it is."""
-    if x is None or hasattr(x, "dtype"):
+    """Data of the host, also NumPy's, as a tensor on the device of `beside`; all else as it is."""
+    where = beside.device if isinstance(beside, Tensor) else device_of(beside)
+    if x is None or (hasattr(x, "dtype") and (type(x) is not np.ndarray or where.kind == "cpu")):
         return x
-    return ops.asarray(x, device=beside.device if isinstance(beside, Tensor) else device_of(beside))
+    return ops.asarray(x, device=where)
 
 
 def check_reduction(name: str, reduction: str) -> None:
