@@ -139,19 +139,23 @@ class Worker:
             "mb": peak_memory() - self.resident,
         }
 
-    def block(self, seconds: float, least: int = 2, most: int = 5000) -> dict[str, Any]:
-        """One step that does not count, then steps for about this long."""
-        times: dict[str, list[float]] = {}
-        for name, (run, count, _) in self.parts.items():
+    def block(self, seconds: float, most: int = 5000) -> dict[str, Any]:
+        """One step that does not count, unless it fills the block; then steps until the end."""
+
+        def timed(run: Any) -> float:
+            begin = perf_counter()
             run()
-            found: list[float] = []
-            stop = perf_counter() + seconds / len(self.parts)
-            while (begin := perf_counter()) < stop or len(found) < least:
-                run()
-                found.append(1e3 * (perf_counter() - begin) / count)
-                if len(found) == most:
-                    break
-            times[name] = found
+            return perf_counter() - begin
+
+        times = {}
+        for name, (run, count, _) in self.parts.items():
+            found = [timed(run)]
+            if found[0] < seconds / len(self.parts):
+                end = perf_counter() + seconds / len(self.parts)
+                found = [timed(run)]
+                while perf_counter() < end and len(found) < most:
+                    found.append(timed(run))
+            times[name] = [1e3 * each / count for each in found]
         return {"times": times}
 
     def memory(self) -> dict[str, Any]:

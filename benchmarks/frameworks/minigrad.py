@@ -69,7 +69,7 @@ class Work:
                 axes=self.workload.module.axes,
                 params=self.parameters,
                 workers=workers,
-                weights=getattr(self.workload.module, "shares", lambda *_: None)(*batch),
+                weights=getattr(self.workload.module, "shares", None),
             )
         else:
             loss = self.loss(self.model, *batch)

@@ -110,7 +110,8 @@ def test_a_real_process_is_checked_and_timed():
     try:
         assert process.hello["import_ms"] > 0
         assert "error" in process.ask("nonsense")
-        assert len(process.ask("block", seconds=0.001)["times"][""]) >= 2
+        assert len(process.ask("block", seconds=0.05)["times"][""]) >= 2
+        assert len(process.ask("block", seconds=0)["times"][""]) == 1
         point = process.ask("point", sizes={"B": 4}, seconds=0.001)
         assert point["ms"] > 0
         assert process.ask("memory")["peak_mb"] > 1
