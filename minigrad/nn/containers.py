@@ -54,6 +54,22 @@ class ModuleList(Module):
         setattr(self, str(len(self)), module)
         return self
 
+    def extend(self, modules: Iterable[Module]) -> ModuleList:
+        """Add modules at the end; returns the list."""
+        for module in modules:
+            self.append(module)
+        return self
+
+    def insert(self, i: int, module: Module) -> None:
+        """Add a module before place i; those behind it move on by one."""
+        modules = list(self)
+        modules.insert(i, module)
+        for place, each in enumerate(modules):
+            setattr(self, str(place), each)
+
+    def __setitem__(self, i: int, module: Module) -> None:
+        setattr(self, str(range(len(self))[i]), module)
+
     def __len__(self) -> int:
         return len(list(self.children()))
 

@@ -67,7 +67,7 @@ class GroupNorm(Module):
     """y = (x - E[x]) / √(Var[x] + ε) · γ + β, over each group of channels and all places.
 
     Shapes: x (N, C, …) → the same; weight γ and bias β (C,), one entry per channel.
-    Init: γ = 1, β = 0.
+    Init: γ = 1, β = 0; `bias=False`: no β, `affine=False`: neither.
     Raises: ConfigError if num_groups does not divide num_channels; ShapeError for another x.
     Paper: Wu & He 2018.
     """
@@ -82,6 +82,7 @@ class GroupNorm(Module):
         eps: float = 1e-5,
         affine: bool = True,
         *,
+        bias: bool = True,
         dtype: Any = None,
         device: Any = None,
     ) -> None:
@@ -94,13 +95,15 @@ class GroupNorm(Module):
         self.weight = self.bias = None
         if affine:
             self.weight = new_parameter(num_channels, dtype=dtype, device=device)
+        if affine and bias:
             self.bias = new_parameter(num_channels, dtype=dtype, device=device)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """γ = 1, β = 0."""
-        if self.weight is not None and self.bias is not None:
+        if self.weight is not None:
             init.ones_(self.weight)
+        if self.bias is not None:
             init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -126,7 +129,7 @@ class BatchNorm1d(Module):
     Args:
         num_features: C.
         momentum: None: the running ones are plain averages over all batches.
-        affine: learn γ and β.
+        affine: learn γ and β; bias=False: γ alone.
         track_running_stats: False: no running ones, the batch's are used in evaluation, too.
     """
 
@@ -146,6 +149,7 @@ class BatchNorm1d(Module):
         affine: bool = True,
         track_running_stats: bool = True,
         *,
+        bias: bool = True,
         dtype: Any = None,
         device: Any = None,
     ) -> None:
@@ -155,6 +159,7 @@ class BatchNorm1d(Module):
         self.weight = self.bias = None
         if affine:
             self.weight = new_parameter(num_features, dtype=dtype, device=device)
+        if affine and bias:
             self.bias = new_parameter(num_features, dtype=dtype, device=device)
         values: dict[str, Any] = dict.fromkeys(
             ("running_mean", "running_var", "num_batches_tracked")
@@ -172,8 +177,9 @@ class BatchNorm1d(Module):
     def reset_parameters(self) -> None:
         """γ = 1, β = 0, and no batch seen."""
         self.reset_running_stats()
-        if self.weight is not None and self.bias is not None:
+        if self.weight is not None:
             init.ones_(self.weight)
+        if self.bias is not None:
             init.zeros_(self.bias)
 
     def reset_running_stats(self) -> None:

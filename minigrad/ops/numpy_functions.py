@@ -33,14 +33,11 @@ _INSTEAD = {  # minigrad's words for functions it has no counterpart of
     "histogram": "t.detach().numpy()",
     "inner": "mg.tensordot, or mg.linear",
     "insert": "mg.concat",
-    "median": "mg.sort",
     "nanmax": "mg.where(mg.isnan(x), -mg.inf, x) and mg.max",
     "nanmean": "mg.where(mg.isnan(x), 0, x) and mg.sum",
     "nanmin": "mg.where(mg.isnan(x), mg.inf, x) and mg.min",
     "nansum": "mg.where(mg.isnan(x), 0, x) and mg.sum",
     "partition": "mg.sort",
-    "percentile": "mg.sort",
-    "quantile": "mg.sort",
 }
 
 
@@ -175,6 +172,12 @@ def _dot(a: Any, b: Any) -> Any:
     return ops.tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 2,)))
 
 
+def _quantile(
+    a: Any, q: Any, axis: Any = None, *, method: str = "linear", keepdims: Any = False
+) -> Any:
+    return ops.quantile(a, q, axis=axis, keepdims=keepdims, interpolation=method)
+
+
 _TABLE: dict[str, Callable[..., Any]] = {
     **_same("copy", "nonzero", "matrix_transpose"),
     **_same("unique_all", "unique_counts", "unique_inverse", "unique_values"),
@@ -260,6 +263,13 @@ _TABLE: dict[str, Callable[..., Any]] = {
     ),
     "np.sort": lambda a, axis=-1, kind=None, *, stable=None: ops.sort(a, axis=axis),
     "np.argsort": lambda a, axis=-1, kind=None, *, stable=None: ops.argsort(a, axis=axis),
+    "np.median": lambda a, axis=None, *, keepdims=False: ops.quantile(
+        a, 0.5, axis=axis, keepdims=keepdims
+    ),
+    "np.quantile": _quantile,
+    "np.percentile": lambda a, q, axis=None, *, method="linear", keepdims=False: _quantile(
+        a, np.asarray(q) / 100, axis, method=method, keepdims=keepdims
+    ),
     "np.searchsorted": lambda a, v, side="left", sorter=None: ops.searchsorted(
         a, v, sorter=sorter, side=side
     ),

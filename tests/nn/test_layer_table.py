@@ -40,7 +40,9 @@ class Row:
         theirs = {_TORCH.get(k, k): v for k, v in self.options.items()} | self.theirs
         theirs = {k: torch.tensor(v) if hasattr(v, "dtype") else v for k, v in theirs.items()}
         mine, other = getattr(nn, self.name)(**options), getattr(torch.nn, self.name)(**theirs)
-        return (mine, other) if not list(other.parameters()) else parity.twins(mine, other)
+        if list(other.parameters()):
+            return parity.twins(mine, other)
+        return mine.to("float64"), other.double()
 
 
 _TORCH = {
@@ -110,6 +112,11 @@ def rows() -> list[Row]:
             (array(2, 12, 15),),
         ),
     ]
+    for options in ({}, {"bias": False}, {"affine": False}):
+        found += [
+            Row("BatchNorm1d", {"num_features": 3, **options}, (waves,)),
+            Row("GroupNorm", {"num_groups": 3, "num_channels": 3, **options}, (waves,)),
+        ]
     for kind in ("ZeroPad", "ReflectionPad", "ReplicationPad", "CircularPad"):
         found += [
             Row(f"{kind}1d", {"padding": 2}, (waves,)),
@@ -302,6 +309,13 @@ class TestContainers:
         for name in ("items", "training", "a.b", ""):
             with pytest.raises(ConfigError, match="name"):
                 made[name] = nn.ReLU()
+
+    def test_module_list(self):
+        made = nn.ModuleList([nn.Tanh()]).extend([nn.ReLU(), nn.Sigmoid()])
+        made.insert(1, nn.Linear(2, 2))
+        made[-1] = nn.GELU()
+        assert [type(m).__name__ for m in made] == ["Tanh", "Linear", "ReLU", "GELU"]
+        assert [name for name, _ in made.named_parameters()] == ["1.weight", "1.bias"]
 
     def test_parameter_list(self):
         made = nn.ParameterList([mg.ones(2), nn.Parameter(np.zeros(3))])

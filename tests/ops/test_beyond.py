@@ -157,3 +157,14 @@ def test_nan_comes_through_quantiles():
 def test_errors_of_quantiles(error, call):
     with pytest.raises(error):
         call()
+
+
+def test_numpys_own_quantiles():
+    x = mg.tensor(X, requires_grad=True)
+    for found, expected in [
+        (np.median(x, axis=1), np.median(X, axis=1)),
+        (np.quantile(x, [0.2, 0.9]), np.quantile(X, [0.2, 0.9])),
+        (np.percentile(x, 30, axis=0, method="lower"), np.percentile(X, 30, 0, method="lower")),
+    ]:
+        assert found.requires_grad
+        np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-12)
