@@ -42,7 +42,8 @@ def _legend(ir: GraphIR, look: Theme, show: Show) -> str:
     ends = next((f["grad_scale"] for f in every if "grad_scale" in f), None)
     if show.grads and ends:
         low, high = number(ends[0], 2), number(ends[1], 2)
-        tail = f"{high} (log, one scale for the whole graph)"
+        above = any(f.get("grad", 0.0) > 1.001 * ends[1] for f in every)
+        tail = f"{high}{' and above' * above} (log, one scale for the whole graph)"
         part(
             font(f"|gradient|: {low}", 10, look.muted),
             scale_cells(VERMILION, look),

@@ -78,6 +78,44 @@ def lstm(steps=20, *, batch=4, features=3, hidden=5, every_step=False, keep=None
     return (out @ w_o).sum(), {"w_x": w_x, "w_h": w_h, "b": b, "head": w_o}
 
 
+def bilstm(steps=8, *, batch=4, features=3, hidden=5):
+    """Two LSTMs of plain ops over one sequence, from either end, joined at each step."""
+    xs = [constant(batch, features, seed=t) for t in range(steps)]
+    ways, params = [], {f"x{t}": x for t, x in enumerate(xs)}
+    for name, order in (("forward", range(steps)), ("backward", reversed(range(steps)))):
+        w_x, w_h = leaf(features, 4 * hidden), leaf(hidden, 4 * hidden, seed=2)
+        params |= {f"{name}.w_x": w_x, f"{name}.w_h": w_h}
+        h, c, out = mg.zeros((batch, hidden)), mg.zeros((batch, hidden)), {}
+        params |= {f"{name}.h0": h, f"{name}.c0": c}
+        with mg.scope(name):
+            for t in order:
+                z = xs[t] @ w_x + h @ w_h
+                i, f, g, o = (z[:, k * hidden : (k + 1) * hidden] for k in range(4))
+                c = mg.sigmoid(f) * c + mg.sigmoid(i) * mg.tanh(g)
+                h = out[t] = mg.sigmoid(o) * mg.tanh(c)
+        ways.append(mg.stack([out[t] for t in range(steps)]))
+    return mg.concat(ways, axis=-1).sum(), params
+
+
+def attention():
+    """Scaled dot products of two heads, in plain ops."""
+    q, k, v = (leaf(2, 6, 4, seed=i) for i in range(3))
+    weights = mg.softmax(q @ mg.matrix_transpose(k) / 2.0, axis=-1)
+    return (weights @ v).sum(), {"query": q, "key": k, "value": v}
+
+
+def conv():
+    """Two convolutions as windows and a product, with a pool."""
+    x = constant(2, 1, 12)
+    params = {"x": x}
+    for layer in range(2):
+        w = params[f"conv{layer}.weight"] = leaf(3, x.shape[1] * 3, seed=layer)
+        with mg.scope(f"conv{layer}"):
+            seen = mg.permute_dims(mg.ops.unfold(x, axis=2, size=3), (0, 2, 1, 3))
+            x = mg.permute_dims(mg.relu(seen.reshape((*seen.shape[:2], -1)) @ w.T), (0, 2, 1))
+    return x.mean(axis=2).sum(), params
+
+
 def chain(length, ops=("tanh",), seed=0):
     x = leaf(2)
     picks = np.random.default_rng(seed).integers(0, len(ops), length)

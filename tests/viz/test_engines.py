@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from minigrad.errors import MinigradError
 from minigrad.viz import render
 
 ROOT = Path(__file__).parents[2]
@@ -84,3 +85,20 @@ def test_without_either_one_error_names_the_command_and_texts_work(tmp_path):
         assert 'pip install "minigrad[viz]"' in message
     assert said["bundle"] == ["text/html", "text/plain"]
     texts_are_there(said)
+
+
+@pytest.mark.parametrize("engine", ["dot", "pygraphviz"])
+def test_an_engine_that_takes_too_long_is_killed(engine):
+    if render.find_engine(engine) is None:
+        pytest.skip(f"no {engine} here")
+    edges = "; ".join(f"n{i % 97} -> n{i * i % 401}" for i in range(1500))
+    with pytest.raises(render.LayoutTimeoutError, match="smaller depth"):
+        render.layout(f"digraph {{ {edges} }}", "svg", engine=engine, limit=0.05)
+
+
+@pytest.mark.parametrize("engine", ["dot", "pygraphviz"])
+def test_a_text_that_is_no_dot_is_an_error_of_ours(engine):
+    if render.find_engine(engine) is None:
+        pytest.skip(f"no {engine} here")
+    with pytest.raises(MinigradError, match=f"{engine} failed"):
+        render.layout("digraph {", "svg", engine=engine)

@@ -193,6 +193,23 @@ def test_long_tapes_are_bounded(ops):
     assert sorted(lines) == list(range(20_001))
 
 
+@pytest.mark.parametrize("join", ["sum", "stack"])
+def test_wide_tapes_are_bounded(join):
+    leaves = [nets.leaf(2, seed=i) for i in range(30)]
+    parts = [mg.sin(a) if i % 7 else mg.cos(mg.exp(a)) for i, a in enumerate(leaves * 200)]
+    if join == "stack":
+        output = mg.stack(parts)
+    else:
+        output = parts[0]
+        for part in parts[1:]:
+            output = output + part
+    graph = viz.draw_graph(output.sum())
+    assert len(graph.ir.items) <= 400
+    lines = sorted(line for item in graph.ir.items.values() for line in item.lines)
+    assert lines == list(range(graph.ir.lines))
+    assert f"{graph.ir.lines:,} tape lines" in graph.summary()
+
+
 def test_coarser_by_depth_before_stretches():
     h = nets.leaf(2)
     for block in range(40):

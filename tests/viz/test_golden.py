@@ -22,6 +22,9 @@ CASES = {
     "diamond": nets.diamond,
     "double_backward": nets.double_backward,
     "lstm": nets.lstm,
+    "bilstm": nets.bilstm,
+    "attention": nets.attention,
+    "conv": nets.conv,
 }
 _TOOLTIP = re.compile(r' tooltip="(?:[^"\\]|\\.)*"')
 

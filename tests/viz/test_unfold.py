@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -118,6 +120,27 @@ def test_a_wrong_fold_would_be_seen():
     src = next(e for e in folded.links if folded.items[e.dst].lines and folded.items[e.src].lines)
     folded.links.remove(src)
     assert arrows(folded) != divided(full, folded)
+
+
+@pytest.mark.parametrize("engine", ["dot", "pygraphviz"])
+@settings(max_examples=5, deadline=None)
+@given(seed=st.integers(0, 100_000), detail=st.sampled_from(["symbols", "cards", "tape"]))
+def test_any_tape_is_text_that_every_engine_parses(engine, seed, detail):
+    if viz.render.find_engine(engine) is None:
+        pytest.skip(f"no {engine} here")
+    rng = np.random.default_rng(seed)
+    pool = [nets.leaf(2, 2, seed=i) for i in range(3)]
+    for _ in range(int(rng.integers(1, 40))):
+        a, b = (pool[int(i)] for i in rng.integers(0, len(pool), 2))
+        op = (mg.tanh, mg.abs, lambda x, b=b: x * b, lambda x, b=b: x @ b, lambda x: 1 - x)
+        pool.append(op[int(rng.integers(5))](a))
+    with viz.record() as seen:
+        loss = sum(p.sum() for p in pool[-3:])
+        loss.backward()
+    graph = viz.draw_graph(loss, record=seen, detail=detail, engine=engine)
+    placed = json.loads(viz.render.layout(graph.source, "json", engine=engine))
+    names = {o["name"] for o in placed["objects"] if "nodes" not in o}
+    assert len(names) == len(graph.ir.items)
 
 
 def hostile():
