@@ -20,7 +20,7 @@ from ..backend import Array, Device, device_of, on_cpu
 from ..errors import CompileError
 from .modes import tick, user_frame
 from .recording import kernel, recording
-from .sparse import RowSparse
+from .sparse import dense, raw
 from .tensor import Tensor, Version, wrap
 
 ALIGN = 64  # bytes: a cache line, and the widest vector register
@@ -240,18 +240,6 @@ def _fill(grad: Array, places: list[Array], given: list[Any]) -> None:
     for place, g in zip(places, given, strict=True):
         if g is not place:
             place[...] = 0 if g is None else dense(g)
-
-
-def raw(g: Any) -> Any:
-    """A gradient as arrays: what `kernel` takes. See `dense`."""
-    if g is None:
-        return None
-    return (g.indices, g.values, g.shape) if isinstance(g, RowSparse) else g.data
-
-
-def dense(g: Any) -> Array:
-    """The array of a gradient that `raw` has taken apart."""
-    return RowSparse(*g).to_dense() if isinstance(g, tuple) else g
 
 
 # -- laying out ----------------------------------------------------------------------------------

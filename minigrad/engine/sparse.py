@@ -93,3 +93,15 @@ class RowSparse:
 
     def __repr__(self) -> str:
         return f"RowSparse(rows={len(self.indices)} of {self.shape[0]}, shape={self.shape})"
+
+
+def raw(g: Any) -> Any:
+    """A gradient as arrays: what `kernel` takes. See `dense`."""
+    if g is None:
+        return None
+    return (g.indices, g.values, g.shape) if isinstance(g, RowSparse) else g.data
+
+
+def dense(g: Any) -> Array:
+    """The array of a gradient that `raw` has taken apart."""
+    return RowSparse(*g).to_dense() if isinstance(g, tuple) else g

@@ -12,8 +12,9 @@ import numpy as np
 from ..backend import Array, instead
 from ..backend.threads import get_num_threads
 from ..engine import Arena, RowSparse, Tensor, arenas, before_replay, fork, kernel, stamp
-from ..engine.arena import raw, tied
+from ..engine.arena import tied
 from ..engine.recording import guard, recording
+from ..engine.sparse import raw
 from ..errors import ConfigError, GradError
 from .ledger import Cohort, Ledger
 from .rule import Rule

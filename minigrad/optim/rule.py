@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from ..backend import Array, namespace
 from ..engine import RowSparse
-from ..engine.arena import dense
+from ..engine.sparse import dense
 from .blocks import Block
 from .ledger import Cohort
 
