@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.backend import cuda, device, device_of, from_dlpack, matmul
-from minigrad.errors import DTypeError
+from minigrad.backend import accumulate, cuda, device, device_of, from_dlpack, matmul
+from minigrad.backend.device_gemm import precision
+from minigrad.errors import DeviceMemoryError, DTypeError
 from minigrad.testing.generate_cupy_api import generate
 
 WHY_NOT = cuda.why_not_available()
@@ -67,26 +68,60 @@ def test_integers_multiply_in_two_dimensions_only(gpu):
         matmul(gpu.asarray(np.ones((2, 2, 2), int)), gpu.asarray(np.ones((2, 2, 2), int)))
 
 
-def test_the_stream_draws_what_its_definition_in_numpy_says(gpu):
-    from minigrad.backend.philox import PhiloxStream, numpy_fill
-
-    mg.manual_seed(5)
-    reference = PhiloxStream(5, numpy_fill, np.argsort)
-    rng = gpu.rng
-    rng.manual_seed(5)
+def test_the_stream_draws_what_the_host_draws(gpu):
+    host = device("cpu").rng
     for draw in (
         lambda r: r.uniform(-1, 3, (3, 5)),
         lambda r: r.uniform(-1, 3, 7, "float64"),
+        lambda r: r.uniform(shape=(1000, 1001)),
         lambda r: r.integers(-4, 1000, 9),
-        lambda r: r.bernoulli(0.3, (8, 8)),
+        lambda r: r.bernoulli(0.3, (8, 9)),
         lambda r: r.permutation(20),
         lambda r: r.normal(1, 2, 1000),
-        lambda r: r.normal(1, 2, 1000, "float64"),
         lambda r: r.uniform(shape=4, dtype="float16"),
     ):
-        theirs = draw(rng)
+        mg.manual_seed(5)
+        host.uniform(shape=3)
+        theirs = draw(gpu.rng)
         assert device_of(theirs) is gpu
-        np.testing.assert_allclose(gpu.to_host(theirs), draw(reference), rtol=1e-4, atol=2e-5)
+        mg.manual_seed(5)
+        host.uniform(shape=3)
+        assert np.array_equal(gpu.to_host(theirs), draw(host))
+
+
+def test_products_are_added_and_rounded(gpu):
+    rng = np.random.default_rng(0)
+    a, b, c = (rng.standard_normal(s).astype("float32") for s in ((64, 48), (48, 32), (64, 32)))
+    there = [gpu.asarray(x) for x in (a, b, c)]
+    accumulate(*there)
+    np.testing.assert_allclose(gpu.to_host(there[2]), c + a @ b, rtol=1e-4, atol=1e-4)
+    for name, rtol in (("float16", 1e-2), ("bfloat16", 5e-2), ("tf32", 1e-2)):
+        with precision(name):
+            coarse = gpu.to_host(matmul(*there[:2]))
+        assert coarse.dtype == np.float32
+        np.testing.assert_allclose(coarse, a @ b, rtol=rtol, atol=rtol * 10)
+
+
+def test_a_product_is_captured(gpu):
+    rng = np.random.default_rng(0)
+    a, b = (gpu.asarray(rng.standard_normal(s).astype("float32")) for s in ((8, 5), (5, 3)))
+    graph, out = gpu.capture(lambda: matmul(a, b))
+    for _ in range(3):
+        a += 1
+        graph.launch()
+        np.testing.assert_allclose(gpu.to_host(out), gpu.to_host(a) @ gpu.to_host(b), rtol=1e-4)
+
+
+def test_a_capture_that_fails_leaves_the_device_usable(gpu):
+    x = gpu.asarray(np.ones(3))
+    with pytest.raises(Exception, match=r".+"):
+        gpu.capture(lambda: (x + 1).sum().item())
+    assert gpu.to_host(x + 1).tolist() == [2, 2, 2]
+
+
+def test_out_of_memory_says_what_was_asked(gpu):
+    with pytest.raises(DeviceMemoryError, match=r"out of memory: .* asked, .* free"):
+        gpu.xp.empty(2**46, np.uint8)
 
 
 def test_a_state_resumes_bit_for_bit(gpu):
