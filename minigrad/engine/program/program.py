@@ -11,9 +11,10 @@ import numpy as np
 
 from ...backend import threads
 from ..modes import show
+from .blocks import blocks, chains
 from .calls import resolved, store, whole, write
 from .memory import Host, Memory, Ref, leaves
-from .plan import ALIGN, Plan, blocks, chains, constants, forward, in_use, prune
+from .plan import ALIGN, Plan, constants, forward, in_use, prune
 from .recorder import Line, Recorder
 
 Step = tuple[Callable[..., Any], tuple[Any, ...]]

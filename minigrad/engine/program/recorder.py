@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from ...backend import NAMESPACES, device, instead
+from ...backend import device, instead
 from ...errors import CompileError
-from ..modes import Place, place, show, switched, user_frame
+from ..modes import Place, place, switched, user_frame
 from ..tensor import Tensor
 from . import calls
 from .memory import Cell, Host, Memory, Ref, leaves, mapped, place_in, root
-from .namespace import NAMESPACE
 from .standin import StandIn, Untraceable
+from .whole import call_whole, refs, values
 
 
 @dataclass(eq=False, slots=True)
@@ -101,21 +101,22 @@ class Recorder:
         owner = root(array)
         made = self._made.get(id(owner))
         if made is not None and made[0]() is owner:
-            return self._standin(array, made[1])
+            return self.standin(array, made[1])
         memory = self._given.get(id(owner))
         if memory is None:
             memory = self._given[id(owner)] = Memory(owner.nbytes, owner)
         memory.constant |= constant
-        return self._standin(array, memory)
+        return self.standin(array, memory)
 
     def made(self, array: Host) -> StandIn:
         """The stand-in of a new array; each replay makes it again."""
         owner = root(array)
         memory = Memory(owner.nbytes)
         self._made[id(owner)] = weakref.ref(owner), memory
-        return self._standin(array, memory)
+        return self.standin(array, memory)
 
-    def _standin(self, array: Host, memory: Memory) -> StandIn:
+    def standin(self, array: Host, memory: Memory) -> StandIn:
+        """A stand-in of an array in known memory."""
         new = StandIn(self, array, place_in(memory, array))
         self._standins.append(weakref.ref(new))
         return new
@@ -134,7 +135,7 @@ class Recorder:
         """A call of NumPy: do it, and write it down."""
         function = calls.plain(function)
         args, kwargs = mapped(args, self.lift), mapped(kwargs, self.lift)
-        raw, named = _values(args), _values(kwargs)
+        raw, named = values(args), values(kwargs)
         if function in calls.STATIC:
             return function(*raw, **named)
         _check(function, args)
@@ -146,9 +147,9 @@ class Recorder:
         result = function(*raw, **named)
         if written:
             if isinstance(function, np.ufunc):
-                args = (*calls.numbered(_refs(args[: function.nin])), *written)
+                args = (*calls.numbered(refs(args[: function.nin])), *written)
                 kwargs = {k: v for k, v in kwargs.items() if k != "out"}
-            self.line(function, _refs(args), _refs(kwargs), written)
+            self.line(function, refs(args), refs(kwargs), written)
             return None if result is None else written[0] if len(written) == 1 else written
         return self._results(function, args, kwargs, result, inputs)
 
@@ -185,7 +186,7 @@ class Recorder:
             array = np.asarray(value)
             memory = roots.get(id(root(array)))
             if memory is not None:
-                found.append(self._standin(array, memory))
+                found.append(self.standin(array, memory))
                 new.append(None)
             else:
                 found.append(self.made(array))
@@ -193,7 +194,7 @@ class Recorder:
         if any(ref is not None for ref in new):
             out = tuple(new) if several else new[0]
             kwargs = {k: v for k, v in kwargs.items() if k != "out"}
-            for each in calls.lowered(function, _refs(args), _refs(kwargs), out):
+            for each in calls.lowered(function, refs(args), refs(kwargs), out):
                 self.line(*each, [s for s, ref in zip(found, new, strict=True) if ref])
         return (
             type(result)(found)
@@ -221,14 +222,14 @@ class Recorder:
         if target.ref.memory.constant:
             raise Untraceable("a constant array is written to")
         index, value = mapped(index, self.lift), self.lift(value)
-        target.value[_values(index)] = _values(value)
+        target.value[values(index)] = values(value)
         key = index if type(index) is tuple else (index,)
         if all(k is None or k is ... or type(k) in (int, slice) for k in key):
             part = target.value[index if ... in key else (*key, ...)]
-            ref, place_at = self._standin(part, target.ref.memory).ref, ...
+            ref, place_at = self.standin(part, target.ref.memory).ref, ...
         else:
-            ref, place_at = target.ref, _refs(index)
-        self.line(operator.setitem, (ref, place_at, _refs(value)), {}, [target])
+            ref, place_at = target.ref, refs(index)
+        self.line(operator.setitem, (ref, place_at, refs(value)), {}, [target])
 
     def draw(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> StandIn:
         """A draw from the CPU's random stream; each replay draws anew."""
@@ -280,45 +281,9 @@ class Recorder:
                     return function(*args, **kwargs)
                 except Untraceable:
                     del self.lines[mark:]
-            return self._whole(function, args, mapped(kwargs, self.lift), fused)
+            return call_whole(self, function, args, mapped(kwargs, self.lift), fused)
         finally:
             self.op = outer
-
-    def _whole(
-        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Any, fused: bool
-    ) -> Any:
-        inputs = [s for s in leaves((args, kwargs)) if type(s) is StandIn]
-        with switched(recorder=None), instead(None):
-            result = function(*_values(args), **_values(kwargs))
-        roots = {id(root(s.value)): s.ref.memory for s in inputs}
-        places: list[Ref | Cell | None] = []
-        written: list[StandIn] = []
-
-        def kept(value: Any) -> Any:
-            if isinstance(value, np.ndarray | np.generic):
-                array = np.asarray(value)
-                memory = roots.get(id(root(array)))
-                if memory is not None:
-                    places.append(None)
-                    return self._standin(array, memory)
-                written.append(self.made(array))
-                places.append(written[-1].ref)
-                return written[-1]
-            if type(value) in NAMESPACES:
-                raise CompileError(f"compile: {self.op} moves values to another device")
-            places.append(None if value is None else Cell(value))
-            return places[-1]
-
-        if fused:
-            shaped: Any = mapped(result[0], kept), Cell(result[1])
-            places.append(shaped[1])
-        else:
-            shaped = mapped(result, kept)
-        where = f"{self.op}, called at {show(place(user_frame(3)))}"
-        call = function, fused, tuple(places), where, _refs(args), _refs(kwargs)
-        effect = not written or any(type(p) is Cell for p in places)
-        self.line(calls.whole, call, {}, written, effect=effect)
-        return shaped
 
     def kernel(
         self, function: Callable[..., Any], args: tuple[Any, ...], params: dict[str, Any]
@@ -334,15 +299,15 @@ class Recorder:
         written = [args[i] for i in writes]
         if any(target.ref.memory.constant for target in written):
             raise Untraceable("a constant array is written to")
-        function(*_values(args))
-        self.line(function, _refs(args), {}, written)
+        function(*values(args))
+        self.line(function, refs(args), {}, written)
 
     def examine(self, look: Callable[..., None], args: tuple[Any, ...]) -> None:
         """Look at values now, and in each replay."""
         args = mapped(args, self.lift)
         with switched(recorder=None), instead(None):
-            look(*_values(args))
-        self.line(look, _refs(args), {}, [], effect=True)
+            look(*values(args))
+        self.line(look, refs(args), {}, [], effect=True)
 
     def before_replay(self, refresh: Callable[[], None]) -> None:
         """Call `refresh` now, and before each replay."""
@@ -373,32 +338,6 @@ class Recorder:
 
 def _fork() -> None:
     """What a line with branches calls."""
-
-
-def _values(value: Any) -> Any:
-    """`value` with arrays for stand-ins, and NumPy for the namespace that stands in for it."""
-    return mapped(value, _value)
-
-
-def _value(leaf: Any) -> Any:
-    if type(leaf) is StandIn:
-        return leaf.value
-    if type(leaf) is Cell:
-        return leaf.value
-    return np if leaf is NAMESPACE else leaf
-
-
-def _refs(value: Any) -> Any:
-    """`value` with places for stand-ins."""
-    return mapped(value, _ref)
-
-
-def _ref(leaf: Any) -> Any:
-    if type(leaf) is StandIn:
-        return leaf.ref
-    if isinstance(leaf, np.generic):
-        return np.asarray(leaf)
-    return np if leaf is NAMESPACE else leaf
 
 
 def _check(function: Any, args: tuple[Any, ...]) -> None:
