@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -59,8 +61,8 @@ def lstm20():
 
 
 DRAWN = {
-    "lstm": lstm20,
-    "bilstm": gallery.bilstm,
-    "attention": gallery.seq2seq,
-    "transformer": gallery.transformer,
+    "lstm": cache(lstm20),
+    "bilstm": cache(gallery.bilstm),
+    "attention": cache(gallery.seq2seq),
+    "transformer": cache(gallery.transformer),
 }

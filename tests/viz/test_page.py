@@ -228,7 +228,7 @@ def test_first_view_has_every_node_and_closes_deep_modules():
     graph = viz.draw_graph(loss, model=model, depth=1)
     data = page_data(graph.ir, graph.details, graph.show).data
     closed = [box["title"] for box in data["boxes"] if box["closed"]]
-    assert closed == ["0"]
+    assert closed == ["Sequential [0]"]
     source = compose(data)
     assert " tanh" not in source.split("cluster")[0]
     assert re.search(r"^b\d+ \[", source, re.MULTILINE)

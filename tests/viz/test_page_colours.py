@@ -14,6 +14,8 @@ from minigrad.viz.style import CIVIDIS, SHAPES, VERMILION
 
 from . import models, nets
 
+# Pairs of kinds whose strokes come closer than ΔE 10
+NEAR = {"none": 0, "deuteranopia": 1, "protanopia": 1, "tritanopia": 0}  # gate and loss
 KINDS = ("parameter", "input", "state", "gate", "loss")
 
 
@@ -44,7 +46,11 @@ def test_every_measure_can_be_chosen_and_the_legend_says_it(opened):
     page = opened(viz.draw_graph(loss, model=model, record=seen).to_html())
     legend, first = page.locator("#key"), fills(page)
     assert all(kind in legend.inner_text() for kind in ("parameter", "input", "loss"))
-    for by, words in (("grad", "‖gradient‖"), ("time", "time"), ("memory", "memory")):
+    for by, words in (
+        ("grad", "|gradient|"),
+        ("time", "forward and backward"),
+        ("memory", "memory"),
+    ):
         page.select_option("#by", by)
         assert words in legend.inner_text()
         assert legend.locator("svg rect").count() == 16
@@ -122,7 +128,7 @@ def test_a_still_page_keeps_its_colours_and_their_legend():
     loss.backward()
     page = viz.draw_graph(loss, params=params, color_by="grad").to_html(interactive=False)
     assert "data-theme=light" in page
-    assert "colour, ‖gradient‖" in page or "colour, |gradient|" in page
+    assert "colour, |gradient|" in page
 
 
 def test_text_stays_readable_on_every_fill(opened):
@@ -189,38 +195,34 @@ PATCHES = """(colours) => {
 }"""
 
 
-@pytest.mark.parametrize("deficiency", ["none", "deuteranopia", "protanopia", "tritanopia"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_kinds_stay_apart(opened, scheme, deficiency):
-    page = opened(models.lstm20().to_html(), color_scheme=scheme)
+def test_kinds_stay_apart(opened, scheme):
+    page = opened(viz.draw_graph(nets.mlp()[0]).to_html(), color_scheme=scheme)
     style = "getComputedStyle(document.documentElement)"
     strokes = page.evaluate(
         f"(kinds) => kinds.map((k) => {style}.getPropertyValue(`--${{k}}-stroke`))", list(KINDS)
     )
     paper = page.evaluate(f"{style}.getPropertyValue('--paper')")
     points = page.evaluate(PATCHES, [paper, *strokes])
-    colours = dict(zip(KINDS, map(lab, seen(page, deficiency, points)), strict=True))
-    for a, b in itertools.combinations(KINDS, 2):
-        apart = float(np.linalg.norm(colours[a] - colours[b]))
-        # Where hues fall together, the shape says it: no two kinds share one.
-        assert apart > 10 or SHAPES[a] != SHAPES[b], (a, b, apart)
-    near = [
-        (a, b)
-        for a, b in itertools.combinations(KINDS, 2)
-        if np.linalg.norm(colours[a] - colours[b]) < 10
-    ]
-    assert len(near) <= 2, near
-    assert len({SHAPES[kind] for kind in KINDS}) == len(KINDS)
+    assert len({SHAPES[kind] for kind in KINDS}) == len(KINDS)  # shape says what colour says
+    for deficiency in ("none", "deuteranopia", "protanopia", "tritanopia"):
+        colours = dict(zip(KINDS, map(lab, seen(page, deficiency, points)), strict=True))
+        apart = {
+            (a, b): float(np.linalg.norm(colours[a] - colours[b]))
+            for a, b in itertools.combinations(KINDS, 2)
+        }
+        near = {pair: round(d, 1) for pair, d in apart.items() if d < 10}
+        assert len(near) <= NEAR[deficiency], (deficiency, near)
 
 
-@pytest.mark.parametrize("deficiency", ["deuteranopia", "protanopia"])
 @pytest.mark.parametrize("scale", [CIVIDIS, VERMILION], ids=["value", "gradient"])
-def test_scales_keep_their_order(opened, scale, deficiency):
+def test_scales_keep_their_order(opened, scale):
     page = opened(viz.draw_graph(nets.mlp()[0]).to_html())
     points = page.evaluate(PATCHES, ["#FFFFFF", *scale])
-    colours = [lab(c) for c in seen(page, deficiency, points)]
-    light = [c[0] for c in colours]
-    assert light == sorted(light) or light == sorted(light, reverse=True)
-    steps = [float(np.linalg.norm(b - a)) for a, b in itertools.pairwise(colours)]
-    assert min(steps) > 3
-    assert math.dist(colours[0], colours[-1]) > 60
+    for deficiency in ("none", "deuteranopia", "protanopia"):
+        colours = [lab(c) for c in seen(page, deficiency, points)]
+        light = [c[0] for c in colours]
+        assert light == sorted(light) or light == sorted(light, reverse=True)
+        steps = [float(np.linalg.norm(b - a)) for a, b in itertools.pairwise(colours)]
+        assert min(steps) > 3
+        assert math.dist(colours[0], colours[-1]) > 60

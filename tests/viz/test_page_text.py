@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from minigrad.viz import render
@@ -61,6 +63,10 @@ def test_nor_where_everything_is_open(opened, net):
     page.evaluate("minigrad.model.boxes.forEach((b) => (b.closed = false)); minigrad.draw()")
     page.wait_for_selector('body[data-drawn="2"]', timeout=30_000)
     assert complaints(page) == CLEAN
+    source = page.evaluate("minigrad.compose()")
+    declared = set(re.findall(r"^(\w+) \[", source, re.MULTILINE)) - {"edge", "graph", "node"}
+    ends = {n for pair in re.findall(r"^(\w+) -> (\w+)", source, re.MULTILINE) for n in pair}
+    assert ends == declared  # every arrow has its ends, and nothing hangs in the air
 
 
 def test_nor_in_single_steps(opened):

@@ -191,7 +191,7 @@ def _shapes(specs: Specs) -> list[list[str]]:
 
 def _facts(item: Item) -> dict[str, Any]:
     out: dict[str, Any] = {}
-    for key in ("grad", "seconds"):
+    for key in ("grad", "seconds", "forward"):
         if key in item.facts:
             out[key] = rounded(item.facts[key])
     for key in ("value", "bad"):

@@ -18,7 +18,7 @@ from ..tape import Tape, saved_bytes
 from .opening import Opening, openings, representatives
 
 LONGEST = 6000  # tape lines whose backward pass a page can walk
-SEEN = ("values", "grads", "events", "seconds")
+SEEN = ("values", "grads", "events", "seconds", "forward")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Details:
         deep: the folded graph with every module open.
         closed: the boxes that are closed at first.
         full: the graph before folding: one item per tape line.
-        values, grads, events, seconds: what `record` saw, by position on the tape.
+        values, grads, events, seconds, forward: what `record` saw, by position on the tape.
         saved: bytes that a line keeps for backward, by position.
         openings: fused items that can be opened.
         by: what the page colours nodes by at first: "", "grad", "time", "memory", "module" or
@@ -43,6 +43,7 @@ class Details:
     grads: dict[int, Stats] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     seconds: dict[int, float] = field(default_factory=dict)
+    forward: dict[int, float] = field(default_factory=dict)
     saved: dict[int, int] = field(default_factory=dict)
     openings: dict[str, Opening] = field(default_factory=dict)
     by: str = ""

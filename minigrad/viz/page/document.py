@@ -184,7 +184,7 @@ def _legend(data: Mapping[str, Any], painted: Key) -> str:
         low, high = data["scale"]
         scales = (
             f"<span>value min {_ramp(CIVIDIS)} max</span>"
-            f"<span>‖gradient‖ {low} {_ramp(VERMILION)} {high} (log)</span>"
+            f"<span>|gradient| {low} {_ramp(VERMILION)} {high} (log)</span>"
         )
     return f'<p class="legend"><span id="key">{key}</span>{words}{scales}</p>'
 
@@ -230,7 +230,7 @@ def _table(data: Mapping[str, Any]) -> str:
         )
     head = "".join(
         f'<th scope="col">{h}</th>'
-        for h in ("node", "kind", "op", "shape", "reads", "inside", "tape lines", "‖gradient‖")
+        for h in ("node", "kind", "op", "shape", "reads", "inside", "tape lines", "|gradient|")
     )
     return (
         '<section id="table" aria-label="The graph as a table"><h2>The graph as a table</h2>'

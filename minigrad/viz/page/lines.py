@@ -78,10 +78,11 @@ def _kind(item: Item, draw: Callable[[Item], str]) -> dict[str, Any]:
 
 
 def _numbers(details: Details, at: int) -> list[Any]:
-    """Statistics of a line's value and gradient, bytes kept, seconds; 0 where not known."""
+    """Statistics of value and gradient, bytes kept, seconds of both passes; 0 where unknown."""
     found = (details.values.get(at), details.grads.get(at))
     out: list[Any] = [0 if stats is None else _stats(stats) for stats in found]
-    out += [details.saved.get(at, 0), number(details.seconds.get(at, 0))]
+    times = (details.seconds, details.forward)
+    out += [details.saved.get(at, 0), *(_short(found.get(at, 0.0)) for found in times)]
     while out and out[-1] == 0:
         out.pop()
     return out
@@ -161,6 +162,10 @@ def _glimpse(g: Glimpse | None) -> list[Any]:
 
 def _rounded(values: Any) -> Any:
     return [_rounded(v) for v in values] if isinstance(values, list) else number(values)
+
+
+def _short(seconds: float) -> float:
+    return float(f"{seconds:.3g}")
 
 
 def number(x: float) -> float | str:

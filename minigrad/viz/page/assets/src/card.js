@@ -66,7 +66,7 @@ export function nodeCard(model, node, step, on) {
       ["dtype", [...new Set((node.shapes ?? []).map(([, dtype]) => dtype))].join(", ")],
       ["settings", node.params],
       ["value", stats(value) || node.facts?.value],
-      ["‖gradient‖", num(node.facts?.grad ?? gradient?.[0] ?? "")],
+      ["|gradient|", num(node.facts?.grad ?? gradient?.[0] ?? "")],
       ["warning", node.facts?.bad],
       [
         "tape",
@@ -77,6 +77,7 @@ export function nodeCard(model, node, step, on) {
             : "",
       ],
       ["keeps", node.saved ? `${bytes(node.saved)} for backward` : ""],
+      ["forward took", node.facts?.forward ? seconds(node.facts.forward) : ""],
       ["backward took", node.facts?.seconds ? seconds(node.facts.seconds) : ""],
       ["code", node.place],
     ]),
@@ -128,7 +129,7 @@ function strips(model, lines, step) {
   };
   const values = lines.map((line) => model.tape[line] && model.value(line));
   const gradients = lines.map((line) => model.tape[line] && model.gradient(line));
-  bars("‖gradient‖ per step", gradients, (f) => f[0], true);
+  bars("|gradient| per step", gradients, (f) => f[0], true);
   bars("mean value per step", values, (f) => f[1], false);
   return h("div", { class: "strips" }, ...out);
 }
@@ -145,7 +146,7 @@ export function lineCard(model, line) {
       ["dtype", kind.dtype],
       ["settings", kind.params],
       ["value", stats(model.value(line))],
-      ["‖gradient‖", model.gradient(line) ? num(model.gradient(line)[0]) : ""],
+      ["|gradient|", model.gradient(line) ? num(model.gradient(line)[0]) : ""],
     ]),
     rules(kind.rules),
   ];

@@ -5,8 +5,8 @@ import { $, bytes, h, num, s, seconds } from "./dom.js";
 
 const DECADES = 4; // of a logarithmic scale, below the largest value
 const MEASURES = {
-  grad: ["‖gradient‖", (x) => num(x, 3), "call backward(), under viz.record for those inside"],
-  time: ["time of backward", seconds, "draw with record=, from viz.record around backward()"],
+  grad: ["|gradient|", (x) => num(x, 3), "call backward(), under viz.record for those inside"],
+  time: ["forward and backward", seconds, "draw with record=, from viz.record around backward()"],
   memory: ["memory kept", (x) => bytes(Math.round(x)), "draw before backward() frees it"],
 };
 
@@ -19,7 +19,7 @@ export class Colours {
     const known = { grad: false, time: false, memory: false };
     for (const node of model.nodes) {
       known.grad ||= Number.isFinite(node.facts?.grad);
-      known.time ||= Boolean(node.facts?.seconds);
+      known.time ||= Boolean(node.facts?.seconds || node.facts?.forward);
       known.memory ||= Boolean(node.saved);
     }
     model.tape.forEach((_, line) => {
@@ -140,7 +140,7 @@ export class Colours {
     const { model, by } = this;
     if (by === "given") return model.given[model.byName.get(node.n)] ?? undefined;
     if (whole && by === "grad") return node.facts?.grad ?? one(lines, (l) => model.gradient(l)?.[0]);
-    if (whole && by === "time") return node.facts?.seconds;
+    if (whole && by === "time") return timed(node.facts);
     if (whole && by === "memory") return node.lines.length ? (node.saved ?? 0) : undefined;
     const measure = {
       grad: (line) => model.gradient(line)?.[0],
@@ -151,6 +151,8 @@ export class Colours {
   }
 }
 
+const timed = (facts) =>
+  facts?.seconds || facts?.forward ? (facts.seconds ?? 0) + (facts.forward ?? 0) : undefined;
 const one = (lines, f) => (lines.length === 1 ? f(lines[0]) : undefined);
 
 function combine(by, values) {

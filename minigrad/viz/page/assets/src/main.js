@@ -31,6 +31,8 @@ async function draw(closer) {
     stage.show(svg);
     colours.paint();
     const frame = stage.frames.get(closer);
+    const lost = document.activeElement === document.body; // the button that was pressed is gone
+    if (stage.walking && closer && lost) stage.parts.get(stage.focus)?.focus({ preventScroll: true });
     if (frame) stage.camera.approach(frame.getBoundingClientRect());
     say("");
     if (stepper.at) mark(stepper.at);

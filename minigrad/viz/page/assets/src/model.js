@@ -107,8 +107,9 @@ export class Model {
   saved(line) {
     return this.tape[line][4] || 0;
   }
+  /** Of forward and backward. */
   seconds(line) {
-    return this.tape[line][5] || 0;
+    return (this.tape[line][5] || 0) + (this.tape[line][6] || 0);
   }
 
   /** "tape line 12", or which line of which composite. */

@@ -12,7 +12,7 @@ export class Stage {
     this.camera = new Camera(this.canvas);
     // Arrows walk the nodes only for those who came by keyboard; else they step.
     this.walking = true;
-    this.canvas.addEventListener("pointerdown", () => (this.walking = false), true);
+    document.addEventListener("pointerdown", () => (this.walking = false), true);
     document.addEventListener("keydown", (e) => e.key === "Tab" && (this.walking = true), true);
   }
 
