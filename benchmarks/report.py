@@ -229,9 +229,14 @@ def plot(result: Entry, path: Path) -> bool:
             )  # fmt: skip
     axes.axvline(1, color="#57606a", linewidth=0.8)
     axes.set_xscale("log")
+    ticks = [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16]
+    low, high = axes.get_xlim()
+    shown = [tick for tick in ticks if low <= tick <= high]
+    axes.set_xticks(shown, [f"{tick:g}" for tick in shown])
+    axes.set_xticks([], minor=True)
     axes.set_yticks(range(len(workloads)), [f"{n} {w['title']}" for n, w in workloads.items()])
     axes.invert_yaxis()
-    axes.grid(axis="x", which="both", alpha=0.25)
+    axes.grid(axis="x", alpha=0.25)
     axes.set_xlabel("time / PyTorch eager at its best (left of 1: faster)")
     figure.legend(loc="outside right upper", fontsize=8, frameon=False)
     figure.savefig(path, metadata={"Date": None})
