@@ -1,4 +1,4 @@
-"""The models of `models/` as compiled train steps: the bits of eager, for batches of all lengths."""
+"""The models of `models/` as compiled train steps: the bits of eager, batches of all lengths."""
 
 from __future__ import annotations
 
