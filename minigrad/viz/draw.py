@@ -151,6 +151,7 @@ def draw_graph(
         values=show_values or record is not None,
         grads=grads,
         places=show_places,
+        times=color_by == "time",
         direction=direction,
         rankdir=rankdir,
     )

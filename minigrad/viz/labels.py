@@ -35,6 +35,7 @@ class Show:
     values: bool = False
     grads: bool = True
     places: bool = False
+    times: bool = False
     direction: str = "both"
     rankdir: str = "LR"
 
@@ -119,9 +120,8 @@ def card(item: Item, look: Theme, show: Show) -> str:
     """The label of a box: title, small text, numbers, strips."""
     span = 'COLSPAN="2"'
     size = 12 if item.kind in ("parameter", "input", "state") else 13
-    head = f"{font(title_of(item), size, look.ink, bold=True)}"
-    if item.badge:
-        head += font(f"  {item.badge}", size, look.muted, bold=True)
+    title = f"{title_of(item)}  {item.badge}".rstrip()
+    head = font(title, size, look.ink, bold=True)
     rows = [f"<TD {span}>{head}</TD>"]
 
     def small(text: str, colour: str = look.muted) -> None:
@@ -260,7 +260,7 @@ def tooltip(item: Item, show: Show) -> str:
     if item.saved:
         lines.append(f"keeps {item.saved:,} bytes for backward")
     for name, what in (("forward", "forward"), ("seconds", "backward")):
-        if item.facts.get(name):
+        if show.times and item.facts.get(name):
             lines.append(f"{what} {number(1e3 * item.facts[name], 3)} ms")
     if "grad" in item.facts:
         lines.append(f"|grad| {number(item.facts['grad'])}")

@@ -101,12 +101,20 @@ def _modules(ir: GraphIR, look: Theme) -> None:
     names: dict[str, int] = {}
     for item, path in zip(_all(ir), paths, strict=True):
         if len(path) > common:
-            at = names.setdefault(path[common], len(names))
+            at = names.setdefault(_called(ir, item, path[: common + 1]), len(names))
             light, dark, stroke = MODULES[min(at, len(MODULES) - 1)]
             item.facts["shade"] = (stroke, dark if look.name == "dark" else light)
     for name, at in list(names.items())[: len(MODULES)]:
         more = at == len(MODULES) - 1 < len(names) - 1
         ir.key.append(("", (MODULES[at][2],) * 2, f"{name} and others" if more else name))
+
+
+def _called(ir: GraphIR, item: Item, module: tuple[str, ...]) -> str:
+    """What a module is called where it is drawn: the title of its box, or of its one node."""
+    for depth in range(1, len(item.path) + 1):
+        if modules_of(item.path[:depth]) == module and item.path[:depth] in ir.boxes:
+            return ir.boxes[item.path[:depth]].title
+    return module[-1]
 
 
 def own_module(item: Item) -> tuple[str, ...]:
