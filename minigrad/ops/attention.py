@@ -52,6 +52,11 @@ def weigh(xp: Any, scores: Array, mask: Array | None, axis: int = -1) -> Array:
 
 
 def _weigh(xp: Any, scores: Array, mask: Array | None, axis: int) -> None:
+    if mask is None and axis in (-1, scores.ndim - 1) and on_cpu(xp) and scores.size:
+        compiled = backend.fast.lookup("softmax_over", scores.dtype)
+        if compiled is not None and scores.flags.c_contiguous:
+            compiled(scores.reshape(-1, scores.shape[-1]))
+            return
     if (mask is None or mask.dtype == np.bool_) and rows.tame(xp, scores):
         e = xp.exp(scores, out=scores)
         if mask is not None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ..backend import Array, device_of, matmul
+from ..backend import Array, device_of, on_cpu
 from ..backend import fused as fused_kernel
 from ..engine import Tensor, examine, function, fused, ops
 from ..errors import ConfigError, DataError, DTypeError, IndexRangeError, ShapeError
+from . import rows
 
 __all__ = ["cross_entropy"]
-
-_BLOCK = 1 << 17  # elements of logits worked on at a time on the CPU: they stay in the L2 cache
-_TAME = 60.0  # scores in ±60 need no shift: neither exp(x) nor its sum overflows or underflows
 
 # -- the fused op ------------------------------------------------------------------------------
 
@@ -51,38 +50,31 @@ def _cross_entropy(
         scale = scale * (1 - eps)
     if reduction != "mean":
         divisor = 1
-    fast = None if soft or eps else fused_kernel(xp, "cross_entropy", x.dtype)
-    if fast is not None:
-        loss, surprise, slope = fast(x, ids, scale, xp.ones(1, dtype=x.dtype) * divisor, keep=keep)
+    rowwise: Any = fused_kernel(xp, "cross_entropy", x.dtype)
+    if rowwise is None and on_cpu(xp):
+        rowwise = partial(rows.cross_entropy, xp)
+    if rowwise is not None and not (soft or eps):
+        unit = xp.ones(1, dtype=x.dtype) * divisor
+        loss, *rest = rowwise(x, ids, scale, unit, keep=keep)
         loss = loss.reshape(_without(logits, axis)) if reduction == "none" else loss.sum() / divisor
-        return loss.astype(logits.dtype), (slope, surprise, divisor)
+        return loss.astype(logits.dtype), (rest[1], rest[0], divisor)
     # Row blocks that stay in the L2 cache. The gradient for g = 1 is made while they are there.
     slope: Any = xp.empty_like(x) if keep else None
     surprise = xp.empty((n, 1), dtype=x.dtype)  # -log softmax is this less x
     loss = xp.zeros(n, dtype=x.dtype)
-    ones = xp.ones((classes, 1), dtype=x.dtype)
-    on_cpu = device_of(x).kind == "cpu"
-    step = max(1, _BLOCK // max(1, classes)) if on_cpu else max(1, n)
-    for start in range(0, n, step):
-        rows = slice(start, start + step)
-        block, out = x[rows], None if slope is None else slope[rows]
-        if on_cpu and block.size and block.min() > -_TAME and block.max() < _TAME:
-            e, top = xp.exp(block, out=out), 0.0
-        else:
-            top = block.max(axis=1, keepdims=True)
-            e = xp.subtract(block, top, out=out)
-            e = xp.exp(e, out=e)
-        s = matmul(e, ones)
-        surprise[rows] = xp.log(s) + top
+    for block in rows.blocks(xp, n, classes):
+        e, top = rows.shifted_exp(xp, x[block], -1, None if slope is None else slope[block])
+        s = rows.row_sums(xp, e)
+        surprise[block] = xp.log(s) + top
         q = None  # what the classes weigh, but for a hard target's own
         if soft:
-            q = (target[rows] * (1 - eps) + eps / classes if eps else target[rows]) * even
+            q = (target[block] * (1 - eps) + eps / classes if eps else target[block]) * even
         elif eps:
-            q = counts[rows] * even * xp.full(classes, eps / classes, dtype=x.dtype)
-        total = 0 if soft else scale[rows]
+            q = counts[block] * even * xp.full(classes, eps / classes, dtype=x.dtype)
+        total = 0 if soft else scale[block]
         if q is not None:
             total = total + q.sum(axis=1)
-            loss[rows] = (q * (surprise[rows] - x[rows])).sum(axis=1)
+            loss[block] = (q * (surprise[block] - x[block])).sum(axis=1)
         if keep:
             e *= (total / divisor)[:, None] / s
             if q is not None:
@@ -167,10 +159,10 @@ def _rows(xp: Any, x: Array, axis: int) -> Array:
     return x if x.dtype.itemsize >= 4 else x.astype("float32")
 
 
-def _unrows(xp: Any, rows: Array, like: Array, axis: int) -> Array:
+def _unrows(xp: Any, data: Array, like: Array, axis: int) -> Array:
     """(n, C) in the shape of `like`."""
-    rows = rows.reshape((*_without(like, axis), rows.shape[1]))
-    return rows if axis == like.ndim - 1 else xp.moveaxis(rows, -1, axis)
+    data = data.reshape((*_without(like, axis), data.shape[1]))
+    return data if axis == like.ndim - 1 else xp.moveaxis(data, -1, axis)
 
 
 def _without(x: Array, axis: int) -> tuple[int, ...]:

@@ -84,8 +84,8 @@ def _embedding(
     _padding_row(padding_idx, len(weight))
     if ids.dtype == np.uint64:
         ids = ids.astype(np.int64)
-    if on_cpu(xp):  # the ids are checked: no need to do it again
-        return xp.take(weight, ids, axis=0, mode="clip")
+    if on_cpu(xp):
+        return xp.take(weight, ids, axis=0, mode="clip")  # xp: allow - NumPy's; ids are checked
     return weight.take(ids, axis=0)
 
 

@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array, matmul, on_cpu
+from ..backend import Array, fast, matmul, on_cpu
 from ..engine import primitive
 
 TAME = 60.0  # scores in ±60 need no shift: neither exp(x) nor its sum overflows or underflows
 BLOCK = 1 << 17  # elements of a block of rows
 
 
-def blocks(xp: Any, n: int, width: int, size: int = BLOCK) -> Iterator[slice]:
+def blocks(xp: Any, n: int, width: int) -> Iterator[slice]:
     """Slices of n rows of `width` elements, at least one; on a GPU no more than one."""
-    step = max(1, size // max(1, width)) if on_cpu(xp) else max(1, n)
+    step = max(1, BLOCK // max(1, width)) if on_cpu(xp) else max(1, n)
     for start in range(0, max(1, n), step):
         yield slice(start, min(n, start + step))
 
@@ -77,10 +77,15 @@ def rowwise(xp: Any, kernel: Any, arrays: tuple[Array, ...], axis: int) -> Array
 
 def _in_blocks(kernel: Any, axis: int, *arrays: Any) -> None:
     x = arrays[0]
-    if axis not in (-1, x.ndim - 1) or x.size <= BLOCK:
+    last = axis in (-1, x.ndim - 1) and x.size > 0
+    compiled = fast.lookup(kernel.__name__, x.dtype) if last else None
+    if compiled is None and not (last and x.size > BLOCK):
         kernel(np, *arrays, axis)
         return
     rows = [a.reshape(x.size // x.shape[-1], x.shape[-1]) for a in arrays]
+    if compiled is not None:
+        compiled(*map(np.ascontiguousarray, rows))
+        return
     for block in blocks(np, *rows[0].shape):
         kernel(np, *(each[block] for each in rows), -1)
 
@@ -109,3 +114,34 @@ def log_softmax_grad(xp: Any, g: Array, y: Array, out: Array, axis: int) -> None
     xp.exp(y, out=out)
     out *= row_sums(xp, g, axis)
     xp.subtract(g, out, out=out)
+
+
+def cross_entropy(
+    xp: Any, x: Array, ids: Array, scale: Array, divisor: Array, *, keep: bool
+) -> tuple[Array, Array, Array | None]:
+    """(-scale · log softmax(x) at the ids (N,), log Σ exp(x) (N, 1), slope (N, C) or None).
+
+    On the CPU, with the arguments of the compiled kernel. The slope is the loss's / divisor.
+    """
+    n = len(x)
+    loss, logs = xp.empty(n, dtype=x.dtype), xp.empty((n, 1), dtype=x.dtype)
+    slope = xp.empty(x.shape, dtype=x.dtype) if keep else None
+    writes = (4, 5, 6) if keep else (4, 5)
+    primitive(_cross_entropy, x, ids, scale, divisor, loss, logs, slope, writes=writes)
+    return loss, logs, slope
+
+
+def _cross_entropy(
+    x: Any, ids: Any, scale: Any, divisor: Any, loss: Any, logs: Any, slope: Any
+) -> None:
+    for block in blocks(np, *x.shape):
+        e, top = shifted_exp(np, x[block], -1, None if slope is None else slope[block])
+        total = row_sums(np, e)
+        logs[block] = np.log(total) + top
+        if slope is not None:
+            e *= (scale[block] / divisor)[:, None] / total
+    each, counts = np.arange(len(x)), scale != 0
+    chosen = np.where(counts, x[each, ids], 0)  # an ignored row's may be -inf
+    loss[...] = np.where(counts, scale * (logs[:, 0] - chosen), 0)
+    if slope is not None:
+        slope[each, ids] -= scale / divisor

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from .numerics import SAFE, exp, maximum, tanh
+from .numerics import SAFE, exp, exponentials, exponentials_over, maximum, tanh
 
 compiled = njit(fastmath=SAFE, nogil=True, cache=True, error_model="numpy")
 _ONE, _HALF = np.float32(1), np.float32(0.5)
@@ -102,30 +102,37 @@ def gru_backward(dh: Any, block: Any, d: Any) -> None:
 
 
 @compiled
-def softmax(x: Any, out: Any) -> None:
-    """exp(x) / Σ exp(x), x (N, D); zeros where all x are -inf."""
+def softmax_over(x: Any) -> None:
+    """x ← exp(x) / Σ exp(x), x (N, D); zeros where all x are -inf."""
     for i in range(x.shape[0]):
-        top, total = maximum(x[i]), np.float32(0)
+        row = x[i]
+        top = maximum(row)
         top = np.float32(0) if top == -np.inf else top
-        for j in range(x.shape[1]):
-            e = exp(x[i, j] - top)
-            out[i, j] = e
-            total += e
+        total = exponentials_over(row, top)
         scale = _ONE / (_ONE if total == 0 else total)
-        for j in range(x.shape[1]):
-            out[i, j] *= scale
+        for j in range(row.shape[0]):
+            row[j] *= scale
+
+
+@compiled
+def softmax(x: Any, out: Any) -> None:
+    """exp(x) / Σ exp(x), x (N, D)."""
+    for i in range(x.shape[0]):
+        row, y = x[i], out[i]
+        scale = _ONE / exponentials(row, maximum(row), y)
+        for j in range(row.shape[0]):
+            y[j] *= scale
 
 
 @compiled
 def log_softmax(x: Any, out: Any) -> None:
     """x - log Σ exp(x), x (N, D)."""
     for i in range(x.shape[0]):
-        top, total = maximum(x[i]), np.float32(0)
-        for j in range(x.shape[1]):
-            total += exp(x[i, j] - top)
-        shift = top + np.log(total)
-        for j in range(x.shape[1]):
-            out[i, j] = x[i, j] - shift
+        row, y = x[i], out[i]
+        top = maximum(row)
+        shift = top + np.log(exponentials(row, top, y))
+        for j in range(row.shape[0]):
+            y[j] = row[j] - shift
 
 
 @compiled
@@ -156,20 +163,17 @@ def cross_entropy(
 ) -> None:
     """loss: -scale · log softmax(x) at the id; logs: log Σ exp(x); slope: d loss / divisor."""
     for i in range(x.shape[0]):
-        top, total = maximum(x[i]), np.float32(0)
-        for j in range(x.shape[1]):
-            e = exp(x[i, j] - top)
-            total += e
-            if keep:
-                slope[i, j] = e
+        row, e = x[i], slope[i if keep else 0]
+        top = maximum(row)
+        total = exponentials(row, top, e)
         logs[i, 0] = top + np.log(total)
-        loss[i] = 0 if scale[i] == 0 else scale[i] * (logs[i, 0] - x[i, ids[i]])
+        loss[i] = 0 if scale[i] == 0 else scale[i] * (logs[i, 0] - row[ids[i]])
         if keep:
             factor = scale[i] / divisor[0]
             share = factor / total
-            for j in range(x.shape[1]):
-                slope[i, j] *= share
-            slope[i, ids[i]] -= factor
+            for j in range(row.shape[0]):
+                e[j] *= share
+            e[ids[i]] -= factor
 
 
 @compiled

@@ -47,7 +47,7 @@ def cross_entropy(
     """(loss (N,), log Σ exp (N, 1), slope (N, C) or None) of logits x (N, C)."""
     n = len(x)
     loss, logs = xp.empty(n, dtype=x.dtype), xp.empty((n, 1), dtype=x.dtype)
-    slope = xp.empty(x.shape if keep else (n, 1), dtype=x.dtype)
+    slope = xp.empty(x.shape if keep else (1, x.shape[1]), dtype=x.dtype)
     x, ids = xp.ascontiguousarray(x), xp.ascontiguousarray(ids, dtype=np.int64)
     run(kernels.cross_entropy, x, ids, scale, divisor, loss, logs, slope, keep, writes=(4, 5, 6))
     return loss, logs, slope if keep else None

@@ -21,7 +21,7 @@ _LOG2E, _LN2_HIGH, _LN2_LOW = (
     np.float32(0.693359375),
     np.float32(-2.1219444e-4),
 )
-_LOWEST, _HIGHEST = np.float32(-87.3), np.float32(88.7)
+_LOWEST, _HIGHEST = np.float32(-87.3), np.float32(88.3)
 _ONE, _HALF = np.float32(1), np.float32(0.5)
 _E2, _E3, _E4, _E5, _E6, _E7 = (
     np.float32(c)
@@ -65,7 +65,7 @@ def _float_of_bits(context: Any, bits: Any) -> Any:
 
 @njit(fastmath=SAFE, inline="always")
 def exp(x: Any) -> Any:
-    """eˣ; 0 below -87.3, ∞ above 88.7."""
+    """eˣ; 0 below -87.3, ∞ above 88.3."""
     z = _HIGHEST if x > _HIGHEST else x  # noqa: FURB136  NaN stays: it is neither less nor more
     z = _LOWEST if z < _LOWEST else z  # noqa: FURB136  the same
     n = np.floor(z * _LOG2E + _HALF)
@@ -86,10 +86,49 @@ def tanh(x: Any) -> Any:
     return p / (((_U6 * y + _U4) * y + _U2) * y + _U0)
 
 
-@njit(fastmath=SAFE | {"nnan"}, inline="always")
-def maximum(x: Any) -> Any:
-    """The largest of a row; any number if there is a NaN."""
-    top = x[0]
-    for j in range(1, x.shape[0]):
-        top = max(top, x[j])
-    return top
+@intrinsic
+def _bits_of_float(context: Any, number: Any) -> Any:
+    """The int32 that has the bits of a float32."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.IntType(32))
+
+    return types.int32(types.float32), code
+
+
+@njit(inline="always")
+def _ordered(bits: Any) -> Any:
+    """Integers in the order of the floats with these bits; the inverse of itself."""
+    return bits ^ ((bits >> np.int32(31)) & np.int32(0x7FFFFFFF))
+
+
+@njit
+def maximum(row: Any) -> Any:
+    """The largest number; as integers, whose maxima vectorise. NaN if there is one."""
+    top = _ordered(_bits_of_float(np.float32(-np.inf)))
+    for j in range(row.shape[0]):
+        key = _ordered(_bits_of_float(row[j]))
+        top = max(key, top)
+    return _float_of_bits(np.int32(_ordered(top)))
+
+
+@njit(fastmath=SAFE)
+def exponentials(row: Any, top: Any, out: Any) -> Any:
+    """out ← exp(row - top), and its sum."""
+    total = np.float32(0)
+    for j in range(row.shape[0]):
+        e = exp(row[j] - top)
+        out[j] = e
+        total += e
+    return total
+
+
+@njit(fastmath=SAFE)
+def exponentials_over(row: Any, top: Any) -> Any:
+    """row ← exp(row - top), and its sum. One array: two that overlap would not vectorise."""
+    total = np.float32(0)
+    for j in range(row.shape[0]):
+        e = exp(row[j] - top)
+        row[j] = e
+        total += e
+    return total

@@ -1,0 +1,163 @@
+"""Compiled kernels: the same numbers as NumPy's, eager and recorded; off where they should be."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import nn
+from minigrad.backend import fast
+
+compiled = pytest.mark.skipif(not fast.available(), reason="needs numba: the extra 'fast'")
+RNG = np.random.default_rng(0)
+
+
+def draw(*shape):
+    return RNG.standard_normal(shape, np.float32)
+
+
+def recurrent(kind, **options):
+    layer = getattr(nn, kind)(6, 8, **options)
+    return lambda x: layer(x)[0], [draw(5, 3, 6)], layer
+
+
+def padded(kind):
+    layer = getattr(nn, kind)(6, 8, bidirectional=True)
+    return lambda x: layer(x, lengths=[5, 0, 3])[0], [draw(5, 3, 6)], layer
+
+
+CASES = {
+    "lstm": recurrent("LSTM"),
+    "lstm, projected": recurrent("LSTM", proj_size=4),
+    "lstm, lengths": padded("LSTM"),
+    "gru": recurrent("GRU"),
+    "gru, lengths": padded("GRU"),
+    "softmax": (mg.softmax, [draw(7, 33)], None),
+    "softmax, large scores": (lambda x: mg.softmax(100 * x), [draw(7, 33)], None),
+    "log_softmax": (mg.log_softmax, [draw(2, 7, 33)], None),
+    "layer_norm": (
+        lambda x, w, b: mg.layer_norm(x, 33, w, b), [draw(7, 33), draw(33), draw(33)], None
+    ),
+    "layer_norm, plain": (lambda x: mg.layer_norm(x, 33), [draw(7, 33)], None),
+    "cross_entropy": (lambda x: mg.cross_entropy(x, np.arange(7)), [draw(7, 33)], None),
+    "cross_entropy, ignored": (
+        lambda x: mg.cross_entropy(x, np.array([1, -100, 2]), reduction="none"), [draw(3, 9)], None
+    ),
+    "embedding": (lambda w: mg.embedding(w, np.array([[1, 5], [1, 1]])), [draw(9, 4)], None),
+    "attention": (
+        lambda q, k, v: mg.scaled_dot_product_attention(q, k, v)[0],
+        [draw(2, 5, 4), draw(2, 6, 4), draw(2, 6, 3)], None,
+    ),
+    "additive_attention": (
+        lambda *x: mg.additive_attention(*x)[0],
+        [draw(3, 8), draw(3, 5, 8), draw(3, 5, 6), draw(8)], None,
+    ),
+    "additive_attention, steps": (
+        lambda *x: mg.additive_attention(*x)[0],
+        [draw(3, 4, 8), draw(3, 5, 8), draw(3, 5, 6), draw(8)], None,
+    ),
+}  # fmt: skip
+
+
+def step(function, inputs, layer):
+    """The value and all gradients, for a cotangent that is the same each time."""
+    leaves = [mg.asarray(x.copy()).requires_grad_() for x in inputs]
+    parameters = [] if layer is None else list(layer.parameters())
+    for p in parameters:
+        p.grad = None
+    y = function(*leaves)
+    y.backward(mg.asarray(np.cos(np.arange(y.size, dtype=np.float32)).reshape(y.shape)))
+    return [y.numpy().copy(), *(t.grad.numpy().copy() for t in leaves + parameters)]
+
+
+@compiled
+@pytest.mark.parametrize("name", CASES)
+def test_same_numbers_as_numpy(name):
+    with fast.switched(False):
+        expected = step(*CASES[name])
+    with fast.switched(True):
+        given = step(*CASES[name])
+        again = step(*CASES[name])
+    for x, y, z in zip(given, expected, again, strict=True):
+        np.testing.assert_allclose(x, y, rtol=2e-5, atol=2e-6)
+        np.testing.assert_array_equal(x, z)
+
+
+@compiled
+@pytest.mark.parametrize("name", ["lstm", "gru", "layer_norm", "softmax", "additive_attention"])
+def test_a_recorded_program_calls_them(name):
+    function, inputs, layer = CASES[name]
+    eager = step(function, inputs, layer)
+    leaves = [mg.asarray(x.copy()).requires_grad_() for x in inputs]
+    cotangent = mg.asarray(
+        np.cos(np.arange(eager[0].size, dtype=np.float32)).reshape(eager[0].shape)
+    )
+
+    @mg.compile
+    def train(*leaves):
+        y = function(*leaves)
+        return (y, *mg.grad((y * cotangent).sum(), list(leaves)))
+
+    for _ in range(3):
+        out = train(*leaves)
+        for x, y in zip(out, eager, strict=False):
+            np.testing.assert_allclose(x.numpy(), y, rtol=1e-6, atol=1e-7)
+
+
+@compiled
+def test_adam_is_its_formula():
+    p, g, m, v = (draw(50) for _ in range(4))
+    v = np.abs(v)
+    keep1, take1, keep2, take2, eps, rate = numbers = [
+        np.asarray(n, np.float32) for n in (0.9, 0.1, 0.99, 0.01, 1e-3, 0.05)
+    ]
+    m1, v1 = keep1 * m + take1 * g, keep2 * v + take2 * g * g
+    expected = p - rate * m1 / (np.sqrt(v1) + eps)
+    fast.lookup("adam")(p, g, m, v, *numbers)
+    for x, y in ((p, expected), (m, m1), (v, v1)):
+        np.testing.assert_allclose(x, y, rtol=1e-6, atol=1e-7)
+
+
+@compiled
+def test_nan_and_infinity_keep_their_meaning():
+    x = np.array([[np.nan, 0, 1], [np.inf, 0, 0], [-np.inf, 0, 0]], np.float32)
+    with fast.switched(True), np.errstate(invalid="ignore"):
+        y = mg.softmax(x)
+    assert np.isnan(y[0]).all()
+    assert np.isnan(y[1]).any()
+    np.testing.assert_allclose(y[2], [0, 0.5, 0.5])
+    lstm = nn.LSTM(2, 3)
+    with fast.switched(True):
+        out, _ = lstm(mg.asarray(np.array([[[np.nan, 1.0]]], np.float32)))
+    assert np.isnan(out.numpy()).all()
+
+
+def test_only_float32_and_only_when_on():
+    assert fast.lookup("softmax", np.float64) is None
+    assert fast.fused(np, "lstm_forward", np.float64) is None
+    with fast.switched(False):
+        assert fast.lookup("softmax") is None
+        assert fast.fused(np, "lstm_forward", np.float32) is None
+
+
+@compiled
+def test_what_has_no_kernel_here_is_none():
+    with fast.switched(True):
+        assert fast.fused(np, "lstm_persistent", np.float32) is None
+        assert fast.fused(object(), "lstm_forward", np.float32) is None
+
+
+@pytest.mark.parametrize("setting", ["0", "1"])
+def test_importing_minigrad_imports_no_numba(setting):
+    code = (
+        "import sys, minigrad as mg; assert 'numba' not in sys.modules; "
+        "from minigrad.backend import fast; print(fast.lookup('softmax') is None)"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env={**os.environ, "MINIGRAD_FAST": setting},
+    )  # fmt: skip
+    assert out.stdout.strip() == str(setting == "0" or not fast.available())
