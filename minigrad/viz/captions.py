@@ -14,7 +14,7 @@ from .overlay import level
 from .rules import rule_text
 from .stats import stats
 from .style import number
-from .tape import Tape, saved_bytes
+from .tape import Tape, saved_bytes, saved_parts
 
 LEGIBLE = 5000  # items; of more than these nobody reads a single one
 
@@ -71,6 +71,9 @@ def annotate(ir: GraphIR, tape: Tape) -> None:
         item.doc = node.op.doc
         item.rule = rule_text(node.op)
         item.saved = sum(saved_bytes(tape.lines[line]) for line in item.lines)
+        kept = saved_parts(node)
+        if kept:
+            item.facts["kept"] = ", ".join(kept[:4]) + (", …" if len(kept) > 4 else "")
         place = node.place
         if place is not None:
             item.place = f"{PurePath(place[0]).name}:{place[1]}"

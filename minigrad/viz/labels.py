@@ -259,6 +259,7 @@ def tooltip(item: Item, show: Show) -> str:
         lines.append(f"{len(item.lines):,} tape lines")
     if item.saved:
         lines.append(f"keeps {item.saved:,} bytes for backward")
+        lines.append(f"  {item.facts['kept']}" if "kept" in item.facts else "")
     for name, what in (("forward", "forward"), ("seconds", "backward")):
         if show.times and item.facts.get(name):
             lines.append(f"{what} {number(1e3 * item.facts[name], 3)} ms")
@@ -266,4 +267,4 @@ def tooltip(item: Item, show: Show) -> str:
         lines.append(f"|grad| {number(item.facts['grad'])}")
     if show.places and item.place:
         lines.append(item.place)
-    return "\n".join(lines)
+    return "\n".join(line for line in lines if line)

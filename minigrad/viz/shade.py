@@ -65,6 +65,8 @@ def show_bytes(ir: GraphIR, folded: GraphIR) -> None:
         kept = _measure(item, "memory", folded)
         if kept:
             item.notes.append(_text("memory", kept))
+            if "kept" in item.facts and item.kind != "module":
+                item.notes.append(item.facts["kept"])
 
 
 def _logarithmic(ir: GraphIR, values: dict[str, float], look: Theme, by: str) -> None:

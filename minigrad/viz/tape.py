@@ -254,6 +254,24 @@ def opener(expand: Iterable[str] | str | bool) -> Callable[[Node], bool] | None:
     )
 
 
+def saved_parts(node: Node) -> list[str]:
+    """What a line keeps for the backward pass: arguments by name, its result y, what is its own."""
+    if node.inputs is None:
+        return []
+    names = list(node.op.arrays)
+    parts = [
+        f"{names[i] if i < len(names) else f'argument {i}'} {tuple(value.shape)}"
+        for i, value in enumerate(node.inputs)
+        if type(value) in NAMESPACES
+    ]
+    if node.outputs is not None:
+        for value in node.outputs if node.many else (node.outputs,):
+            parts.append(f"y {tuple(value.shape)}")
+    if node.residual is not None:
+        parts.append("factors of its own")
+    return parts
+
+
 def saved_bytes(node: Node) -> int:
     """Bytes of the values a line keeps for the backward pass; views count what they show."""
     total = 0

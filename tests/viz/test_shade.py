@@ -106,3 +106,16 @@ def test_nothing_to_show_is_an_error():
         viz.draw_graph(output, color_by="size")
     with pytest.raises(ConfigError, match="expected a number or #RRGGBB"):
         viz.draw_graph(output, color_by=lambda item: "red")
+
+
+def test_what_a_line_keeps_is_named():
+    w, x = nets.leaf(4, 4), nets.constant(2, 4)
+    loss = mg.tanh(x @ w).sum()
+    graph = viz.draw_graph(loss, show_saved=True)
+    notes = {i.op: i.notes for i in graph.ir.items.values() if i.lines}
+    assert notes["matmul"] == ["keeps 32 bytes", "a (2, 4)"]
+    assert notes["tanh"] == ["keeps 32 bytes", "y (2, 4)"]
+    assert notes["sum"] == []
+    loss.backward()
+    graph = viz.draw_graph(loss, show_saved=True)
+    assert not any(i.notes for i in graph.ir.items.values() if i.lines)
