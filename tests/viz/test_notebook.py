@@ -25,7 +25,8 @@ loss.backward()""",
 
 
 def convert(folder, *arguments):
-    home = {"IPYTHONDIR": str(folder), "JUPYTER_CONFIG_DIR": str(folder), "PYTHONPATH": str(ROOT)}
+    here = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")
+    home = {**dict.fromkeys(here, str(folder)), "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         [sys.executable, "-m", "nbconvert", *arguments],
         cwd=folder, env=os.environ | home, capture_output=True, text=True, timeout=240, check=False,

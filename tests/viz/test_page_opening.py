@@ -9,6 +9,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn, viz
+from minigrad.testing.samples import table
 from minigrad.viz.page import opening
 from minigrad.viz.page.data import page_data
 from minigrad.viz.page.view import compose
@@ -70,6 +71,28 @@ def test_an_op_inside_a_loop_opens_too():
     ops = {o.op.name for o in graph.details.openings.values()}
     assert {"gru", "additive_attention", "layer_norm"} & ops
     assert "gru" in ops
+
+
+FUSED = [sample for sample in table() if sample.registered.plain is not None and sample.orders]
+
+
+@pytest.mark.parametrize("sample", FUSED, ids=str)
+def test_every_fused_op_opens(sample):
+    inputs = sample.draw()
+    trained = sample.differentiated(inputs)
+    tensors = [
+        mg.tensor(x, requires_grad=i in trained) if isinstance(x, np.ndarray) else x
+        for i, x in enumerate(inputs)
+    ]
+    out = sample(*tensors)
+    graph = viz.draw_graph([o for o in (out if isinstance(out, tuple) else [out]) if o is not None])
+    found = opening.splice(graph.details.deep, graph.details.full, graph.details.openings)
+    ((path, face),) = found.faces.items()
+    assert found.base.items[face].op == sample.op
+    inside = {i.id for i in found.base.items.values() if i.path[: len(path)] == path}
+    assert sum(found.base.items[i].ordered for i in inside) > 1
+    leaving = {e.dst for e in found.base.links if e.src in inside and e.dst not in inside}
+    assert leaving == {e.dst for e in found.base.links if e.src == face}
 
 
 def test_nothing_of_the_computation_is_kept_for_it():

@@ -223,3 +223,11 @@ def test_a_decoder_has_one_alignment_over_its_steps(opened):
         " [n.lines.length, n.maps.length, n.maps[0].rows.length])"
     )
     assert [9, 1, 9] in found
+
+
+def test_a_closed_module_shows_where_it_looks(opened):
+    model = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0)
+    x = mg.tensor(rng.standard_normal((7, 2, 8)).astype(np.float32))
+    page = opened(models.recorded((model(x) ** 2).mean(), model, depth=1).to_html())
+    page.locator("#graph g.node", has_text="self_attn").first.click()
+    assert page.locator("#side canvas").count() == 2

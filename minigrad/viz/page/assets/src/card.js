@@ -9,6 +9,8 @@ const KINDS = {
   overview: "summary", steps: "loop", layers: "layers", repeats: "repeats", opened: "opened op",
 };
 
+const LOOKS = "Where it looks (first example of the batch)";
+
 function facts(rows) {
   const kept = rows.filter(([, value]) => value !== null && value !== undefined && value !== "");
   return kept.length
@@ -81,7 +83,7 @@ export function nodeCard(model, node, step, on) {
       ["backward took", node.facts?.seconds ? seconds(node.facts.seconds) : ""],
       ["code", node.place],
     ]),
-    ...(cardMaps(node.maps, "Where it looks (first example of the batch)") ?? []),
+    ...(cardMaps(node.maps, LOOKS) ?? []),
     node.lines.length > 1 ? strips(model, node.lines, step) : null,
     rules(node.rules),
   ];
@@ -175,6 +177,10 @@ export function boxCard(model, b, on) {
     h("button", { type: "button", class: "wide", onclick: () => on.toggle(b) },
       box.closed ? "Open" : box.face === undefined ? "Close" : "Close: one fused op again"),
   ];
+  if (box.closed) {
+    const inside = model.nodes.filter((node) => [...model.around(node.box)].includes(b));
+    out.push(...(cardMaps(inside.flatMap((node) => node.maps ?? []), LOOKS) ?? []));
+  }
   if (box.body && !box.closed) {
     const { index } = box.clock;
     const last = box.count - 1;
