@@ -265,7 +265,8 @@ def test_a_cooperative_kernel_fits_or_is_refused(machine, monkeypatch):
         arrays = [
             np.ones(s) for s in ((4 * H, 2 * n), (4 * H, H), (H, n), (3, 6, H, n), (2 * n, H))
         ]
-        return persist.lstm_persistent(*map(dev.asarray, arrays), (0, n))
+        projected, *rest = map(dev.asarray, arrays)
+        return persist.lstm_persistent(lambda low, w: projected, *rest, n, (0, n))
 
     assert run()
     monkeypatch.setattr(

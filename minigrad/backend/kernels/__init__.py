@@ -40,7 +40,7 @@ FUSED: dict[str, Callable[..., Any]] = {
 
 def fused(name: str, dtype: Any) -> Callable[..., Any] | None:
     """The kernel's function for arrays of `dtype`, or None."""
-    return FUSED[name] if np.dtype(dtype).name in TYPES else None
+    return FUSED.get(name) if np.dtype(dtype).name in TYPES else None
 
 
 def kernels() -> list[Kernel]:

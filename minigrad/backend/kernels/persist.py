@@ -85,22 +85,30 @@ def _stride(starts: Sequence[int]) -> int:
 
 
 def lstm_persistent(
-    projected: Array, U: Array, h: Array, blocks: Array, out: Array, starts: Sequence[int]
+    project: Callable[[int, int], Array],
+    U: Array,
+    h: Array,
+    blocks: Array,
+    out: Array,
+    n: int,
+    starts: Sequence[int],
 ) -> bool:
     """All steps of a run, if it is worth it: whether it was done.
 
-    projected (4H, size) W x + b, U (4H, H), h (H, n) before and then after, blocks
-    (steps + 1, 6, H, n), out (size, H).
+    `project(low, width)` gives W x + b of the packed rows from `low`, (4H, width). U (4H, H), h
+    (H, n) before and then after, blocks (steps + 1, 6, H, n), out (size, H).
     """
-    (H, n), xp = h.shape, namespace(h)
+    H, xp = h.shape[0], namespace(h)
     chosen = _chosen(h, H, n)
     if chosen is None or len(blocks) != len(starts) + 1:
         return False
     J, splits, launch = chosen
+    low, width = min(starts), n * len(starts)
+    projected, out = project(low, width), out[low : low + width]
     state = xp.empty((2, H, n), dtype=h.dtype)
     state[0] = h
     FORWARD(
-        launch, projected, row(projected), U, state, blocks, out, row(out), starts[0],
+        launch, projected, row(projected), U, state, blocks, out, row(out), starts[0] - low,
         _stride(starts), len(starts), H, n, J, splits, xp.zeros(1, dtype=np.uint32),
     )  # fmt: skip
     h[...] = state[len(starts) % 2]
@@ -108,25 +116,30 @@ def lstm_persistent(
 
 
 def lstm_persistent_backward(
-    V: Array, blocks: Array, dy: Array | None, dh: Array, carry: Array, d: Array,
-    starts: Sequence[int],
+    V: Array, blocks: Array, dy: Array | None, dh: Array, carry: Array,
+    columns: Callable[[int, int], Array], n: int, starts: Sequence[int],
 ) -> bool:  # fmt: skip
     """All steps back of a run, if it is worth it: whether it was done.
 
-    V (4H, H) and d (4, H, size) with gates i f g o, dy (size, H), dh and carry (H, n) after the
-    last step, then before the first.
+    V (4H, H) with gates i f g o, dy (size, H), dh and carry (H, n) after the last step, then before
+    the first. `columns(low, width)` is room for the gradients, (4, H, width).
     """
-    (H, n), xp = dh.shape, namespace(dh)
+    H, xp = dh.shape[0], namespace(dh)
     chosen = _chosen(dh, H, n)
     if chosen is None or len(blocks) != len(starts) + 1:
         return False
     J, _, launch = chosen
+    low, width = min(starts), n * len(starts)
+    d = columns(low, width)
     dstate = xp.empty((2, H, n), dtype=dh.dtype)
     dstate[0] = dh
-    y, has = (dh, 0) if dy is None else (dy, 1)
+    y, has = dh, 0
+    if dy is not None:
+        y, has = xp.ascontiguousarray(dy[low : low + width]), 1
     BACKWARD(
         launch, V, blocks, y, row(y), has, dstate, carry, d, int(d.strides[0] // d.itemsize),
-        row(d), starts[0], _stride(starts), len(starts), H, n, J, xp.zeros(1, dtype=np.uint32),
+        row(d), starts[0] - low, _stride(starts), len(starts), H, n, J,
+        xp.zeros(1, dtype=np.uint32),
     )  # fmt: skip
     dh[...] = dstate[len(starts) % 2]
     return True

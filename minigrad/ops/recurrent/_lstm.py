@@ -72,6 +72,8 @@ def lstm(
         project = None if w_hr is None else product(xp, w_hr, m, h)
         h[...], blocks[0, 1] = hidden[:, :n], cell[:, :n]
 
+        if w_hr is None and preactivations.at_once(n, starts, h, blocks, out):
+            steps, after = iter(()), blocks[-1, 1]
         for step, (start, gates) in enumerate(steps):
             after = blocks[(step + 1) % len(blocks), 1]
             step_forward(gates, blocks[step % len(blocks)], after, m, rows_of_m[start : start + n])
@@ -149,6 +151,7 @@ def _(
         dw_hr = projection_sums.for_weight(every, unprojected)
     add, multiply, copyto = xp.add, xp.multiply, xp.copyto
     step_backward = backend.fused(xp, "lstm_backward", dtype)
+    all_backward = backend.fused(xp, "lstm_persistent_backward", dtype) if w_hr is None else None
 
     for (n, starts), blocks in zip(reversed(batch.runs), reversed(saved), strict=True):
         work = xp.empty((6, H, n), dtype=dtype)  # dcₜ₋₁; i f g o; what dh gives dc
@@ -158,6 +161,11 @@ def _(
         recur = product(xp, w_hh.T, d.reshape(4 * H, n), dh)
         project = None if w_hr is None else product(xp, w_hr.T, dh, dm)
         dh[...], after[...] = dhidden[:, :n], dcell[:, :n]
+        if all_backward is not None and all_backward(
+            w_hh, blocks, dy, dh, after, sums.columns, n, starts
+        ):
+            dhidden[:, :n], dcell[:, :n] = dh, after
+            continue
         group = max(1, GROUP // (H * n))
         slopes = xp.empty((group, 6, H, n), dtype=dtype)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from ...backend import Array, accumulate, on_cpu
+from ...backend import Array, accumulate, fused, matmul, on_cpu
 from ._products import product
 from ._schedule import Schedule
 
@@ -68,6 +68,13 @@ class InputProjection:
             for start in chunk:
                 yield start, projected[:, start - low : start - low + n]
 
+    def at_once(self, low: int, width: int) -> Array:
+        """W_ih x + b of the packed rows from `low`, (M, width)."""
+        xp, rows = self.xp, self.rows
+        inputs = xp.ones((self.weight.shape[1], width), dtype=rows.dtype)
+        inputs[: rows.shape[1]] = rows[low : low + width].T
+        return matmul(self.weight, inputs)
+
 
 class Preactivations:
     """W_ih xₜ + W_hh hₜ₋₁ + b of each step, with the gates in the order and scaled as in `gates`.
@@ -108,6 +115,14 @@ class Preactivations:
         out = self.xp.empty((weight.shape[0], n), dtype=dtype)
         multiply = product(self.xp, weight, operand, out)
         return operand[: self.features], self.steps(operand, multiply, out, starts)
+
+    def at_once(self, n: int, starts: Sequence[int], h: Array, blocks: Array, out: Array) -> bool:
+        """Take all LSTM steps of a run in one launch, where a GPU does that; whether it did."""
+        run = fused(self.xp, "lstm_persistent", h.dtype)
+        if run is None:
+            return False
+        weight, project = self.weights
+        return bool(run(project.at_once, weight, h, blocks, out, n, starts))
 
     def _folded(
         self, operand: Array, multiply: Any, out: Array, starts: Sequence[int]

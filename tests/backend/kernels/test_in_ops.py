@@ -126,3 +126,18 @@ def test_an_update_is_one_launch(make, name, monkeypatch):
     launched.clear()
     optimizer.step()
     assert launched == [name]
+
+
+@pytest.mark.parametrize("name", ["lstm", "lstm, lengths", "lstm, projected"])
+def test_all_steps_in_one_launch(name, monkeypatch):
+    """The persistent kernels, for each run of steps with the same sequences."""
+    monkeypatch.setenv("MINIGRAD_PERSISTENT", "1")
+    launched = []
+    for kernel in kernels():
+        monkeypatch.setitem(
+            gpu.INSTEAD, kernel.name, lambda k, s, a: (launched.append(k.name), k.reference(*a))
+        )
+    for ours, theirs in zip(run(name, "strict"), run(name, "cpu"), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=2e-5)
+    runs = {"lstm": 1, "lstm, lengths": 3, "lstm, projected": 0}[name]
+    assert launched.count("lstm_persistent") == launched.count("lstm_persistent_backward") == runs

@@ -107,10 +107,11 @@ def persistent(dtype, H=10, n=5):
     projected = part(values(4 * H, steps * n, dtype=dtype, seed=1))
     blocks[0, 1], h, out = values(H, n, dtype=dtype), values(H, n, dtype=dtype, seed=2), None
     out = np.zeros((steps * n, H), dtype)
-    assert persist.lstm_persistent(projected, U, h, blocks, out, (2 * n, n, 0))
+    starts = 2 * n, n, 0
+    assert persist.lstm_persistent(lambda low, w: projected, U, h, blocks, out, n, starts)
     dh, carry, d = h / 2, h / 3, part(np.zeros((4, H, steps * n), dtype))
     dy = values(steps * n, H, dtype=dtype, seed=4)
-    assert persist.lstm_persistent_backward(U, blocks, dy, dh, carry, d, (2 * n, n, 0))
+    assert persist.lstm_persistent_backward(U, blocks, dy, dh, carry, lambda *_: d, n, starts)
     return out, h, blocks[:, :2], blocks[:3, 2:], dh, carry, d
 
 
@@ -226,7 +227,7 @@ def test_an_empty_launch_is_none(monkeypatch):
 
 
 def test_a_run_that_does_not_fit_is_left_alone(monkeypatch):
-    assert not persist.lstm_persistent(*[np.zeros((4, 1))] * 5, (0,))
+    assert not persist.lstm_persistent(print, *[np.zeros((4, 1))] * 4, 1, (0,))
     assert persist.plan(persist.Limits(132, 227 * 1024), 1024, 32, 4) is not None
     assert persist.plan(persist.Limits(132, 227 * 1024), 4096, 32, 4) is None
 
