@@ -39,6 +39,13 @@ def notes_on(full: GraphIR, shown: GraphIR) -> list[str]:
     if nodes < full.lines and not stretches:
         notes = [f"{lines} drawn as {nodes:,} operation{'s' * (nodes != 1)}"]
     cells: Counter[tuple[int, str]] = Counter()
+    single = sum(
+        1
+        for path in shown.shown_boxes()
+        if path in shown.boxes and shown.boxes[path].kind == "step"
+    )
+    if single:
+        notes.append(f"{single:,} single step{'s' * (single > 1)} shown")
     for path in shown.shown_boxes():
         box = shown.boxes.get(path)
         if box is not None and box.count > 1:
