@@ -18,7 +18,7 @@ from .events import Event
 from .machine import Roofline, roofline
 from .table import Row, as_text, rows
 from .trace import save
-from .work import arrays_in, backward_flops, described, flops
+from .work import arrays_in, backward_flops, described, flops, line_flops
 
 clock = time.perf_counter_ns
 
@@ -119,6 +119,19 @@ class Profile:
         name = name.replace(".<locals>", "").strip("_")
         what = What(name, "update", MODES.get().scope, user_frame(3), _device(arrays))
         return self.call(what, work, function, args, params)
+
+    def line(self, line: Any, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        """A line of a compiled program, measured."""
+        arrays = arrays_in(args)
+
+        def work(out: Any) -> tuple[float, int, str]:
+            moved = sum(a.nbytes for a in arrays)
+            return line_flops(function, arrays), moved, described(arrays[:4])
+
+        name, _, backward = line.op.partition(" ")
+        name = name or getattr(function, "__name__", "call").strip("_")
+        kind = "backward" if backward else "forward"
+        self.call(What(name, kind, (), line.at, None), work, function, args, {})
 
     def primitive(
         self, function: Callable[..., Any], args: tuple[Any, ...], writes: tuple[int, ...]

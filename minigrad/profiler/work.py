@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..backend import NAMESPACES
 from ..engine import RowSparse, Tensor
 
@@ -108,6 +110,16 @@ def backward_flops(op: Any, forward: float, wanted: int) -> float:
     """Of the backward pass of a line, `wanted` being the arguments that get a gradient."""
     count = (wanted & 0b11 if op.name in PRODUCTS else wanted).bit_count()
     return forward * (count if op.name in PRODUCTS else min(count, 2))
+
+
+def line_flops(function: Any, arrays: Sequence[Any]) -> float:
+    """Operations of a call of NumPy: products by their shapes, else one per element of the result.
+
+    `arrays`: those that it reads and writes, the result last.
+    """
+    if function in (np.matmul, np.dot) and len(arrays) == 3:
+        return 2.0 * arrays[2].size * arrays[0].shape[-1]
+    return float(arrays[-1].size) if isinstance(function, np.ufunc) and arrays else 0.0
 
 
 def arrays_in(value: Any) -> list[Any]:

@@ -107,7 +107,7 @@ class Captured:
         """The first call: the step itself."""
         return mapped(self.function(*self.args, **self.kwargs), _result)
 
-    def replay(self, arrays: list[Array]) -> Any:
+    def replay(self, arrays: list[Array], profiler: Any = None) -> Any:
         """The step on other inputs."""
         for place, array in zip(self.inputs, arrays, strict=True):
             place[...] = array

@@ -61,7 +61,7 @@ class Compiled(Generic[P, R]):
         if len(self.programs) > 1:
             self.programs.move_to_end(key)
         with recorded.lock:
-            return recorded.replay(arrays)
+            return recorded.replay(arrays, modes.profiler)
 
     def _record(self, key: Any, arrays: list[Any], args: Any, kwargs: Any) -> Any:
         if self.programs:

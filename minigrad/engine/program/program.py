@@ -51,16 +51,29 @@ class Program:
         start = -room.__array_interface__["data"][0] % ALIGN
         self._memory = room[start : start + self.nbytes]
         self._views: dict[tuple[Any, ...], Host] = {}
+        self._origin: dict[int, Line] = {}  # id of a step → the line it is of, or a part of
         _replay(self._steps(self.constants))
         self.steps = self._steps(self.lines)
         self._views.clear()
 
-    def run(self) -> None:
-        """Replay the step once."""
+    def run(self, profiler: Any = None) -> None:
+        """Replay the step once; `profiler` measures each line."""
         for refresh in self.refreshers:
             refresh()
+        if profiler is not None:
+            self._measured(profiler, self.steps)
+            return
         for function, args in self.steps:
             function(*args)
+
+    def _measured(self, profiler: Any, steps: list[Step]) -> None:
+        for step in steps:
+            function, args = step
+            if function is threads.run:
+                parts = [part.args[0] for part in args[0]]
+                threads.run([partial(self._measured, profiler, part) for part in parts])
+            else:
+                profiler.line(self._origin[id(step)], function, args)
 
     def valid(self) -> bool:
         """Whether what the program was recorded under still holds."""
@@ -94,8 +107,9 @@ class Program:
                 if line.function in (np.maximum, np.minimum):  # their third argument has a name
                     args, kwargs = args[:2], {**kwargs, "out": args[2]}
                 function = np.dot if _is_plain_product(line) else line.function
-                function = partial(function, **kwargs) if kwargs else function
-                steps.append((function, args))
+                step = (partial(function, **kwargs) if kwargs else function), args
+                self._origin[id(step)] = line
+                steps.append(step)
         return steps
 
     # -- reading it --------------------------------------------------------------------------

@@ -140,11 +140,11 @@ class Recorded:
         self.lock, self.valid = program.lock, program.valid
         self.flat = type(outputs) is tuple and all(type(out) is _Output for out in outputs)
 
-    def replay(self, arrays: list[Host]) -> Any:
+    def replay(self, arrays: list[Host], profiler: Any = None) -> Any:
         """Run the program on `arrays`."""
         for place, array in zip(self.inputs, arrays, strict=True):
             place[...] = array
-        self.program.run()
+        self.program.run(profiler)
         for leaf, grad in self.grads:
             leaf.grad = grad
         if self.flat:
