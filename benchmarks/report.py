@@ -97,15 +97,15 @@ def verdicts(workloads: dict[str, Entry]) -> Iterator[Row]:
         told = workload["implementations"]
         reference = best(told, PEERS_BEST)
         for column, wanted in targets.RATIOS.get(name, {}).items():
-            mine = best(told, targets.COLUMNS[column])
-            if mine and reference:
-                value = float(np.median(ratios(told, mine, reference)))
+            found = {n: ratios(told, n, reference) for n in targets.COLUMNS[column]}
+            medians = {n: float(np.median(each)) for n, each in found.items() if each}
+            if medians:
+                mine = min(medians, key=lambda n: medians[n])
                 what = f"{name} {column} ({IMPLEMENTATIONS[mine].title}) / PyTorch"
-                yield verdict(what, value, wanted)
-        eager, theirs = best(told, targets.COLUMNS["eager"]), told.get(reference or "", {})
-        if name in targets.RATIOS and name != "W8" and eager and "peak_mb" in theirs:
-            share = told[eager]["peak_mb"] / theirs["peak_mb"]
-            yield verdict(f"{name} memory / PyTorch's", share, targets.MEMORY)
+                yield verdict(what, medians[mine], wanted)
+        mine, theirs = (told.get(n, {}).get("peak_mb") for n in ("eager", reference or ""))
+        if name in targets.RATIOS and name != "W8" and mine and theirs:
+            yield verdict(f"{name} memory / PyTorch's", mine / theirs, targets.MEMORY)
         if name == "W8":
             for column, wanted in targets.MICROSECONDS.items():
                 for direction, limit in wanted.items():
