@@ -33,12 +33,13 @@ class Cohort:
         flats: those arrays.
         scaled: gradients are multiplied as they are read.
         room: scratch arrays as long as a block.
-        scalars: the numbers of the present step by name: 0-d arrays.
+        values: the numbers of the present step by name.
+        scalars: the same as 0-d arrays.
     """
 
     __slots__ = (
         *("_numbers", "blocks", "flats", "group", "indices", "names", "params", "room", "rows"),
-        *("scalars", "scaled", "size"),
+        *("scalars", "scaled", "size", "values"),
     )
 
     def __init__(
@@ -55,6 +56,7 @@ class Cohort:
         self.flats: list[Array] = []
         self.scaled = False
         self.scalars: dict[str, Array] = {}
+        self.values: Mapping[str, float] = {}
         self.room: list[Array] = []
         self._numbers: Array = None
 
@@ -64,6 +66,9 @@ class Cohort:
 
     def write(self, arena: Arena, values: Mapping[str, float]) -> None:
         """Set the numbers of the next step."""
+        if values == self.values:
+            return
+        self.values = values
         if self.scalars.keys() != values.keys():
             dtype = "float64" if arena.dtype == "float64" else "float32"
             self._numbers = arena.device.xp.zeros(len(values), dtype=dtype)

@@ -241,6 +241,18 @@ def test_a_matrix_and_its_transpose_are_updated_in_place():
     assert w not in opt.state
 
 
+def test_rows_and_dense_gradients_take_turns():
+    sparse, dense = fresh([(4, 2)])[0], fresh([(4, 2)])[0]
+    a, b = optim.SGD([sparse], lr=0.1, momentum=0.9), optim.SGD([dense], lr=0.1, momentum=0.9)
+    for step in range(5):
+        rows = mg.RowSparse(np.arange(4), draw([step], (4, 2)), (4, 2))
+        sparse.grad = rows if step in (0, 2, 3) else mg.Tensor(rows.to_dense())
+        dense.grad = mg.Tensor(rows.to_dense())
+        a.step()
+        b.step()
+        assert_same([sparse.numpy()], [dense.numpy()])
+
+
 def test_more_parameters_after_some_steps():
     params = fresh()
     opt = optim.Adam(params[:2], lr=0.1)

@@ -132,6 +132,26 @@ def test_a_parameter_that_fell_behind_is_noticed():
     assert compiled.optimizer.state[compiled.model[1].bias]["step"] == 5
 
 
+def test_averages_alone():
+    results = []
+    for compiled in (False, True):
+        mg.manual_seed(0)
+        model = nn.Linear(3, 2)
+        ema = optim.EMA(model, 0.5)
+        update = mg.compile(ema.update) if compiled else ema.update
+        for step in range(6):
+            if step == 3:
+                model.to("float64")
+            for p in model.parameters():
+                p.assign_(draw([step], p.shape))
+            update()
+        assert ema.num_updates == 6
+        results.append(ema.averages)
+    for a, b in zip(*results, strict=True):
+        assert a.dtype == "float64"
+        np.testing.assert_array_equal(a, b)
+
+
 @pytest.mark.parametrize("name", ["SGD", "Adam"])
 def test_two_threads_in_a_program(name, monkeypatch):
     monkeypatch.setattr(optimizer, "SHARE", 16)
