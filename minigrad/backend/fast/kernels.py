@@ -271,10 +271,18 @@ def adam(
     take2: Any,
     eps: Any,
     rate: Any,
+    decay: Any,
+    decays: Any,
 ) -> None:
-    """m ← keep1 m + take1 g; v ← keep2 v + take2 g²; p ← p - rate m / (√v + eps); numbers 0-d."""
+    """m ← keep1 m + take1 g; v ← keep2 v + take2 g²; p ← p - rate m / (√v + eps); numbers 0-d.
+
+    decays: 0, 1 (g + decay p is the gradient) or 2 (p times decay first).
+    """
     a, b, c, d, e, r = keep1[()], take1[()], keep2[()], take2[()], eps[()], rate[()]
+    coupled = decay[()] if decays == 1 else np.float32(0)
+    kept = decay[()] if decays == 2 else _ONE
     for j in range(p.shape[0]):
-        m[j] = a * m[j] + b * g[j]
-        v[j] = c * v[j] + d * (g[j] * g[j])
-        p[j] -= r * m[j] / (np.sqrt(v[j]) + e)
+        slope = g[j] + coupled * p[j]
+        m[j] = a * m[j] + b * slope
+        v[j] = c * v[j] + d * (slope * slope)
+        p[j] = kept * p[j] - r * m[j] / (np.sqrt(v[j]) + e)

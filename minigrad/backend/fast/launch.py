@@ -6,6 +6,7 @@ calls: NumPy and a plain call, or what a recorder of programs puts in their plac
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -101,3 +102,22 @@ def additive_backward(
     grads = tuple(xp.zeros(a.shape, dtype=a.dtype) for a in (query, keys, v))
     run(kernels.additive_backward, query, keys, v, d, *grads, writes=(4, 5, 6))
     return grads
+
+
+def adam(
+    xp: Any,
+    run: Any,
+    p: Array,
+    g: Array,
+    state: Sequence[Array],
+    n: Mapping[str, Array],
+    group: Mapping[str, Any],
+    decoupled: bool,
+) -> bool:
+    """`optim.Adam`'s rule on flat arrays, but for AMSGrad: whether it was done."""
+    if p.ndim != 1 or group["amsgrad"]:
+        return False
+    numbers = [n[k] for k in ("keep1", "take1", "keep2", "take2", "eps", "rate", "decay")]
+    decays = (2 if decoupled else 1) if group["weight_decay"] else 0
+    run(kernels.adam, p, g, *state[:2], *numbers, decays, writes=(0, 2, 3))
+    return True
