@@ -4,6 +4,7 @@
     python -m benchmarks --only W1,W3 --impl eager,compiled,jax --quick
     python -m benchmarks --growth             # time and memory against T, batch, hidden size, …
     python -m benchmarks --all                # both: the official run, about 12 minutes
+    python -m benchmarks --profile --only W4 --impl eager     # where a step spends its time
     python -m benchmarks --device cuda        # on a GPU, beside PyTorch's cuDNN
 
 What is installed is measured, the rest is named: pip install torch jax dezero mygrad. Chainer needs
@@ -21,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import machine, report
+from . import machine, profiles, report
 from .frameworks import IMPLEMENTATIONS
 from .runner import Config, measure
 from .workloads import WORKLOADS
@@ -52,6 +53,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a look: 3 short rounds")
     parser.add_argument("--growth", action="store_true", help="the second table alone")
     parser.add_argument("--all", action="store_true", help="both tables")
+    parser.add_argument("--profile", action="store_true", help="hot spots under cProfile instead")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--python", action="append", default=[], metavar="FRAMEWORK=PATH")
     parser.add_argument("--out", type=Path, default=RESULTS, help="a folder for the results")
@@ -73,6 +75,9 @@ def main(arguments: list[str] | None = None) -> int:
     command = shlex.join(["python", "-m", "benchmarks", *(arguments or sys.argv[1:])])
     about = {"command": command, "machine": machine.facts()}
     begin = time.monotonic()
+    if given.profile:
+        print(profiles.profile([WORKLOADS[w] for w in only], chosen, config))
+        return 0
     if given.device == "cuda":
         from . import cuda
 

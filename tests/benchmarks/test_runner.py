@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import cProfile
 import json
 
 import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import growth, runner, worker
+from benchmarks import growth, profiles, runner, worker
 from benchmarks.frameworks import IMPLEMENTATIONS, SkipError
 from benchmarks.workloads import WORKLOADS
 
@@ -129,6 +130,15 @@ def test_what_minigrad_lacks_is_skipped(monkeypatch):
     monkeypatch.setattr(own, "find_spec", lambda name: None)
     with pytest.raises(SkipError, match="fast"):
         own.need({"fast": True})
+
+
+def test_a_profile_names_functions_of_the_repository(tmp_path):
+    made = cProfile.Profile()
+    made.runcall(runner.compare, RIGHT, RIGHT)
+    made.dump_stats(tmp_path / "profile")
+    rows = profiles.hot_spots(str(tmp_path / "profile"), 1)
+    assert any(row[-1].startswith("benchmarks/runner.py:") for row in rows)
+    assert [float(row[0]) for row in rows] == sorted((float(row[0]) for row in rows), reverse=True)
 
 
 @pytest.mark.parametrize(
