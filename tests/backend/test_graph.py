@@ -153,3 +153,24 @@ def test_shapes_and_places_are_held():
     step.state[0] = w.copy()
     with pytest.raises(DeviceError, match=r"array 0 \(5, 1\) of the state was moved"):
         step(x)
+
+
+def test_a_step_that_cannot_be_captured_runs_as_always_and_names_the_line(caplog):
+    w = mg.tensor([1.0, 2.0], device="strict", requires_grad=True)
+
+    @mg.compile
+    def step(x):
+        w.grad = None
+        loss = (w * x).sum()
+        if loss.item() > 100:  # the culprit
+            loss = loss * 2
+        loss.backward()
+        return loss
+
+    results = [step(mg.tensor([1.0, k], device="strict")).item() for k in (1.0, 2.0, 3.0)]
+    assert results == [3, 5, 7]
+    assert w.grad.numpy().tolist() == [1, 3]
+    (record,) = caplog.records
+    assert "cannot be captured at" in record.message
+    assert "test_graph.py" in record.message
+    assert ".item() makes the host wait" in record.message

@@ -353,7 +353,7 @@ def test_kernels_take_device_arrays_and_numbers_of_the_host(d):
     two = xp.zeros((2, 2))
     with pytest.raises(TypeError, match="rnn_forward: out is ndarray"):
         gates.rnn_forward(two, xp.zeros((2, 2)), np.zeros((2, 2)), "tanh")
-    with pytest.raises(TypeError, match="relu is no number of the host"):
+    with pytest.raises(TypeError, match="rnn_forward: relu is StrictArray"):
         gates.RNN_FORWARD(Launch(1), two, 2, two, 2, two, 2, d[0, 0], 2, 2)
 
 

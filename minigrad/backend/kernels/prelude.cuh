@@ -15,7 +15,7 @@ __device__ __forceinline__ unsigned short mg_float_to_half(float x) {
 }
 #define MG_INFINITY __int_as_float(0x7F800000)
 #define MG_SHARED(type, name) \
-  extern __shared__ double mg_dynamic[]; type* name = (type*)mg_dynamic
+  extern __shared__ __align__(16) double mg_dynamic[]; type* name = (type*)mg_dynamic
 // All threads of a grid whose blocks run at the same time. `counter` is zero before the launch.
 __device__ __forceinline__ void mg_grid_sync(unsigned* counter) {
   __syncthreads();
