@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minigrad.backend import accumulate, device, matmul
+from minigrad.backend import accumulate, blas_threads, device, gemm, matmul
 from minigrad.backend.device_gemm import device_matmul, precision
 from minigrad.errors import ConfigError, DeviceError, DTypeError, ShapeError
 
@@ -230,3 +230,34 @@ def test_operands_are_rounded_on_request(name, bits):
 def test_a_precision_that_is_none():
     with pytest.raises(ConfigError, match="precision is 'int8'"), precision("int8"):
         pass
+
+
+@pytest.mark.skipif(blas_threads.library() is None, reason="a BLAS that cannot be asked")
+@pytest.mark.parametrize(
+    ("shapes", "threads"),
+    [
+        (((4, 8), (8, 2)), 2),  # BLAS does not divide it
+        (((128, 128), (128, 128)), 1),
+        (((2, 64, 128), (128, 128)), 1),  # its leading axes flattened
+        (((1024, 1024), (1024, 128)), 2),  # large: worth two threads
+        (((1 << 12, 1 << 8), (1 << 8,)), 2),  # a vector
+    ],
+)
+def test_products_of_middling_size_get_one_thread(monkeypatch, shapes, threads):
+    before, seen = blas_threads.get_blas_threads(), []
+
+    def product(*args, **kwargs):
+        seen.append(blas_threads.get_blas_threads())
+        return matmul_of_numpy(*args, **kwargs)
+
+    matmul_of_numpy = np.matmul
+    a, b = (np.ones(shape, "f4") for shape in shapes)
+    blas_threads.set_blas_threads(2)
+    try:
+        monkeypatch.setattr(gemm.np, "matmul", product)
+        result = matmul(a, b)
+        assert blas_threads.get_blas_threads() == 2
+    finally:
+        blas_threads.set_blas_threads(before)
+    assert seen == [threads]
+    assert (result == a.shape[-1]).all()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...backend import threads
+from ...backend.gemm import steady
 from ..modes import show
 from .blocks import blocks, chains
 from .calls import resolved, store, whole, write
@@ -107,6 +108,8 @@ class Program:
                 if line.function in (np.maximum, np.minimum):  # their third argument has a name
                     args, kwargs = args[:2], {**kwargs, "out": args[2]}
                 function = np.dot if _is_plain_product(line) else line.function
+                if function in (np.dot, np.matmul):
+                    function = steady(function, *args[:2])
                 step = (partial(function, **kwargs) if kwargs else function), args
                 self._origin[id(step)] = line
                 steps.append(step)
