@@ -7,6 +7,7 @@ derivative is the first one recorded, and forward mode is the vjp of the vjp.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from ..backend import device_of
@@ -19,6 +20,9 @@ from .tensor import Tensor, wrap
 from .tree import flatten
 
 Tensors = Tensor | Sequence[Tensor]
+
+# Whether a function is being called that a transform will differentiate
+_INSIDE: ContextVar[bool] = ContextVar("minigrad.transform", default=False)
 
 
 def grad(
@@ -98,7 +102,11 @@ def _track(args: Sequence[Any]) -> list[Tensor]:
 
 
 def _outer(args: Sequence[Any]) -> bool:
-    return any(isinstance(a, Tensor) and a.requires_grad for a in args)
+    """Whether someone outside may differentiate what we do: by an argument, or by a captured value.
+
+    A function that another transform differentiates may capture that one's variables.
+    """
+    return _INSIDE.get() or any(isinstance(a, Tensor) and a.requires_grad for a in args)
 
 
 def _zeros_like(t: Tensor) -> Tensor:
@@ -106,8 +114,12 @@ def _zeros_like(t: Tensor) -> Tensor:
 
 
 def _call(f: Callable[..., Any], xs: Sequence[Tensor], what: str, *, many: bool = False) -> Any:
-    with enable_grad():
-        out = f(*xs)
+    token = _INSIDE.set(True)
+    try:
+        with enable_grad():
+            out = f(*xs)
+    finally:
+        _INSIDE.reset(token)
     for o in out if many and isinstance(out, tuple) else (out,):
         if not isinstance(o, Tensor):
             raise GradError(f"{what}: the function returned {type(o).__name__}, expected a Tensor")

@@ -288,3 +288,26 @@ def test_wrong_arguments():
         back(mg.ones(3))
     with pytest.raises(errors.ShapeError, match=r"1 outputs.*2"):
         back(x, x)
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        lambda a, w: mg.value_and_grad(lambda v: (v * a * a).sum())(w)[1],
+        lambda a, w: mg.vjp(lambda v: v * a * a, w)[1](mg.ones(2, dtype=w.dtype))[0],
+        lambda a, w: mg.jvp(lambda v: v * a * a, w, mg.ones(2, dtype=w.dtype))[1],
+        lambda a, w: mg.linearize(lambda v: v * a * a, w)[1](mg.ones(2, dtype=w.dtype)),
+        lambda a, w: mg.jacrev(lambda v: (v * a * a).sum())(w),
+        lambda a, w: mg.jacfwd(lambda v: (v * a * a).sum())(w),
+        lambda a, w: mg.jacobian(lambda v: (v * a * a).sum(), w),
+        lambda a, w: mg.hvp(lambda v: (v * v * a * a).sum() / 2, w, mg.ones(2, dtype=w.dtype)),
+        lambda a, w: mg.hessian(lambda v: (v * v * a * a).sum() / 2, w).sum(axis=0),
+    ],
+)
+def test_what_an_inner_transform_captures_is_differentiated_too(inner):
+    """∂/∂a of ∂/∂w of Σ w a², w itself not on any tape."""
+    a, w = mg.tensor([1.0, 3.0]), mg.tensor([5.0, 7.0])
+    expected = [[2, 0], [0, 6]]
+    assert mg.jacrev(lambda a: inner(a, w))(a).tolist() == expected
+    assert mg.jacfwd(lambda a: inner(a, w))(a).tolist() == expected
+    assert not inner(a, w).requires_grad

@@ -17,6 +17,8 @@ from .rules import Axis, elementwise, looped, reduction
 class BatchNamespace:
     """What `xp` is for arrays of n examples."""
 
+    compiled = False  # kernels for one array would not do
+
     def __init__(self, kind: type[Batch], prefix: str = "") -> None:
         self._kind, self._prefix, self.__name__ = kind, prefix, "vmap"
         self.lift = kind.lift

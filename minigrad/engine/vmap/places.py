@@ -103,8 +103,14 @@ def raw(a: Any) -> Any:
     return a.value if isinstance(a, Batch) else a
 
 
-def matmul(a: Any, b: Any, out: Any = None) -> Any:
-    """a @ b per example, by one call: a matrix that all share meets the others' rows as one."""
+def matmul(a: Any, b: Any, out: Any = None, *, accumulate: bool = False) -> Any:
+    """a @ b per example, by one call: a matrix that all share meets the others' rows as one.
+
+    `accumulate`: added to what stands in `out`.
+    """
+    if accumulate:
+        out += matmul(a, b)
+        return out
     kind = type(a) if isinstance(a, Batch) else type(b)
     if isinstance(b, Batch) and b.depth > kind.depth:
         kind = type(b)
