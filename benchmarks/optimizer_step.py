@@ -25,7 +25,7 @@ import minigrad as mg
 from minigrad import optim
 
 LARGE = [(10_000, 256), (2048, 256), (2048, 512), *[(2048, 512)] * 2, *[(2048,)] * 4]
-LARGE += [(10_000, 350), (10_000,)]  # 11.4 M numbers: a word model
+LARGE += [(10_000, 515), (10_000,)]  # 11.4 M numbers: a word model
 TINY = [(16, 2), (16,), (16, 16), (16,), (1, 16), (1,)]  # an MLP 2-16-16-1
 CASES: dict[str, tuple[str, list[tuple[int, ...]], dict[str, Any], bool]] = {
     "large Adam": ("Adam", LARGE, {"lr": 1e-3}, False),

@@ -154,27 +154,30 @@ class Optimizer(Rule):
         Raises: GradError if a gradient does not have the shape of its parameter; then nothing is
         updated.
         """
-        gradients = [(ledger, self._gradients(ledger)) for ledger in self._current()]
-        work = [
-            (ledger, cohort)
-            for ledger, given in gradients
-            for cohort in self._cohorts(ledger, given)
-        ]
+        work: Work = []
+        grads = []
+        for ledger in self._current():
+            given = self._gradients(ledger)
+            for cohort in self._cohorts(ledger, given):
+                work.append((ledger, cohort))
+                grads.append(given)
         before_replay(partial(self._refresh, work))
-        if recording():
+        recorded = recording()
+        if recorded:
             guard(object(), partial(self._conditions, work))
-        grads = dict(gradients)
-        for ledger, cohort in work:
-            given = grads[ledger]
-            if cohort.blocks:
-                self._step_flat(ledger, cohort, given)
-                if recording():  # then a program computes them right where they are copied to
-                    for block in cohort.blocks:
-                        for i in block.copies:
-                            ledger.arena.lend(i)
-            else:
+        for (ledger, cohort), given in zip(work, grads, strict=True):
+            if not cohort.blocks:
                 for i in cohort.indices:
                     self._step_one(ledger, cohort, i, given[i])
+            elif not recorded:
+                self._step_flat(ledger, cohort, given)
+            else:
+                places = ledger.arena.places  # something else will stand in for each
+                pairs = zip(given, places, strict=True)
+                self._step_flat(ledger, cohort, [None if g is at else g for g, at in pairs])
+                for block in cohort.blocks:  # the program computes them where they are copied to
+                    for i in block.copies:
+                        ledger.arena.lend(i)
             stamp(cohort.params)
 
     def _gradients(self, ledger: Ledger) -> list[Any]:
@@ -270,8 +273,6 @@ class Optimizer(Rule):
     def _step_flat(self, ledger: Ledger, cohort: Cohort, given: list[Any]) -> None:
         arena = ledger.arena
         places = arena.places
-        if recording():  # something else will stand in for an array in each place
-            given = [None if g is place else g for g, place in zip(given, places, strict=True)]
         arrays = (arena.data, arena.grad, places, given, cohort.flats, cohort.scalars)
         threads = cohort.size // SHARE
         if threads < 2 or not ledger.cpu or (threads := min(threads, get_num_threads())) < 2:
