@@ -17,21 +17,25 @@ ARGS = [
 ]  # fmt: skip
 
 
-def chromium(playwright):
-    """The system's Chromium, else Playwright's own, else None."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    own = playwright.chromium.executable_path
-    return found or (own if Path(own).exists() else None)
+def launched(chromium, error):
+    """The system's Chromium, else Playwright's own; without one, or what it needs, a skip."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is not None:
+        return chromium.launch(executable_path=path, args=ARGS)
+    own = Path(chromium.executable_path)
+    if not own.exists():
+        pytest.skip("no Chromium: apt-get install chromium, or playwright install chromium")
+    try:
+        return chromium.launch(executable_path=own, args=ARGS)
+    except error as failure:
+        pytest.skip(f"Playwright's Chromium does not start here: {failure}"[:200])
 
 
 @pytest.fixture(scope="session")
 def browser():
     sync_api = pytest.importorskip("playwright.sync_api")
     with sync_api.sync_playwright() as playwright:
-        path = chromium(playwright)
-        if path is None:
-            pytest.skip("no Chromium: apt-get install chromium, or playwright install chromium")
-        browser = playwright.chromium.launch(executable_path=path, args=ARGS)
+        browser = launched(playwright.chromium, sync_api.Error)
         yield browser
         browser.close()
 

@@ -189,6 +189,25 @@ def test_steps_of_an_opened_op(opened):
     assert "opened" in page.inner_text("#side .sub")
 
 
+def test_single_steps_show_their_own_gradients(opened):
+    graph = models.lstm20()
+    page = opened(graph.to_html())
+    page.evaluate("(b) => minigrad.reveal(b, '0, 19')", box_of(page, "step t"))
+    redrawn(page, 2)
+    shown = page.evaluate(
+        """[...document.querySelectorAll("#graph g.node")]
+            .map((g) => [minigrad.model.instance(g.dataset.name), g.textContent])
+            .filter(([part, text]) => part && !part.whole && text.includes("|grad|"))
+            .map(([part, text]) => [part.lines[0], text])"""
+    )
+    assert len(shown) == 2 * 7  # two products, three gates, a candidate, a tanh
+    for line, text in shown:
+        words = text.split("|grad|")[1].strip()
+        assert float(words.replace("−", "-")) == pytest.approx(
+            graph.details.grads[line].norm, rel=5e-3
+        )
+
+
 def test_stepping_marks_the_frame_of_an_opened_op(opened):
     model, loss = models.tagger()
     graph = models.recorded(loss, model)

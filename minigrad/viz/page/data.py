@@ -71,7 +71,9 @@ def page_data(ir: GraphIR, details: Details | None, show: Show) -> Page:
         steps = backward_steps(details.full, details.events)
         tape = tape_data(base, full, details, steps, _Parts(full, show).node)
     ends = (i.facts["grad_scale"] for i in base.items.values() if "grad_scale" in i.facts)
-    data["scale"] = [text(x, 2) for x in next(ends, ())] if show.grads else []
+    low_high = next(ends, ()) if show.grads else ()
+    data["ends"] = [float(f"{x:.6g}") for x in low_high]
+    data["scale"] = [text(x, 2) for x in low_high]
     data["recorded"] = bool(details and details.events)
     data |= colours(base, data["boxes"], boxes, details)
     return Page(data, tape)

@@ -210,7 +210,10 @@ def _table(data: Mapping[str, Any]) -> str:
     """Every node of the picture as a row, for readers that do not see it."""
     names = [node["title"] for node in data["nodes"]]
     sources: list[list[str]] = [[] for _ in names]
+    inside = [_composite(data["boxes"], node["box"]) for node in data["nodes"]]
     for src, dst, *_ in data["edges"]:
+        if inside[src] >= 0 and inside[src] != inside[dst]:
+            continue  # the fused op says it
         if names[src] not in sources[dst]:
             sources[dst].append(names[src])
     rows = []
@@ -237,6 +240,13 @@ def _table(data: Mapping[str, Any]) -> str:
         f'<div class="scroll" tabindex="0" role="region" aria-label="Nodes"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></section>"
     )
+
+
+def _composite(boxes: Sequence[Mapping[str, Any]], box: int) -> int:
+    """The box of the composite around, or -1."""
+    while box >= 0 and "face" not in boxes[box]:
+        box = boxes[box]["parent"]
+    return box
 
 
 @cache

@@ -2,6 +2,7 @@
 // The scales are those of shade.py; the theme's colours come from the style sheet.
 
 import { $, bytes, h, num, s, seconds } from "./dom.js";
+import { level } from "./pill.js";
 
 const DECADES = 4; // of a logarithmic scale, below the largest value
 const MEASURES = {
@@ -66,10 +67,8 @@ export class Colours {
     const high = Math.max(...known);
     const low = linear ? Math.min(...known) : Math.max(Math.min(...known), high * 10 ** -DECADES);
     const at = (x) => {
-      if (high <= low) return 1;
-      if (linear) return (x - low) / (high - low);
-      if (!(x > 0)) return 0;
-      return Math.min(Math.max(0.06 + (0.94 * Math.log(x / low)) / Math.log(high / low), 0.06), 1);
+      if (linear) return high > low ? (x - low) / (high - low) : 1;
+      return level(x, low, high);
     };
     const name = linear ? "value" : this.by;
     for (const [shape, value] of values) {

@@ -1,5 +1,7 @@
 // DOT of what is to be shown. With no loop unfolded it is the text of view.py, line by line.
 
+import { withNumbers } from "./pill.js";
+
 const FAINT = "#01FE08"; // the stand-in of the theme's box line
 
 export function compose(model) {
@@ -36,7 +38,13 @@ function instances(model, i) {
       add(model.shows(i, model.at(line)), model.at(line), node.dot);
     }
   }
-  for (const line of node.lines) add(model.showsLine(line), model.at(line), model.kind(line).dot);
+  const shared = new Set();
+  for (const line of node.lines) {
+    const name = model.showsLine(line);
+    if (found.has(name)) shared.add(name);
+    add(name, model.at(line), withNumbers(model, line, model.kind(line).dot));
+  }
+  for (const name of shared) found.get(name).dot = model.kind(node.lines[0]).dot; // many lines as one
   model.leaves.forEach((leaf, k) => {
     if (leaf[2] !== i) return;
     const name = model.showsLine(-1 - k);
