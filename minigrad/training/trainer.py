@@ -21,6 +21,7 @@ from ..nn.module import Module
 from ..optim import Optimizer, ReduceLROnPlateau, Schedule, clip_grad_norm_
 from ..parallel import Group
 from .carry import arrays, pack, unpack
+from .check import check
 from .history import History, Row
 from .interrupt import Interrupt
 from .monitor import Monitor
@@ -113,7 +114,7 @@ class Trainer:
         self.clip_norm, self.store, self.save_every = clip_norm, store, save_every
         self.callbacks = tuple(callbacks)
         self.progress, self.stop_on_nan = progress, stop_on_nan
-        self._check()
+        check(self)
         self.shares = Shares(group, weight, workers, batch_axes, carry_axis, data)
         self.group = self.shares.group
         self.history = History(store.write_text if store and self.group.main else None)
@@ -126,27 +127,6 @@ class Trainer:
         self._loss_sum = 0.0
         self._seconds = 0.0
         self._stop = False
-
-    def _check(self) -> None:
-        every, plateau = self.schedule_every, isinstance(self.schedule, ReduceLROnPlateau)
-        problem = ""
-        if not (hasattr(self.data, "load_state_dict") and hasattr(self.data, "__len__")):
-            problem = (
-                f"data is a {type(self.data).__name__}, expected a DataLoader; "
-                "DataLoader(batches, batch_size=None) makes one of a list of batches"
-            )
-        elif every not in ("epoch", "batch"):
-            problem = f"schedule_every is 'epoch' or 'batch', got {every!r}"
-        elif plateau and every == "batch":
-            problem = "ReduceLROnPlateau looks at the monitor, once per epoch"
-        elif plateau and self.schedule.mode != self.monitor.mode:  # type: ignore[union-attr]
-            problem = f"ReduceLROnPlateau has another mode than monitor's {self.monitor.mode!r}"
-        elif self.save_every is not None and self.save_every < 1:
-            problem = f"save_every is at least 1, got {self.save_every}"
-        elif self.save_every is not None and self.store is None:
-            problem = "save_every needs a store, e.g. minigrad.io.Folder(path)"
-        if problem:
-            raise ConfigError(f"Trainer: {problem}")
 
     # -- the loop --------------------------------------------------------------------------------
 
