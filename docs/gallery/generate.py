@@ -9,6 +9,8 @@ its own source.
 from __future__ import annotations
 
 import inspect
+import shutil
+import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
@@ -425,7 +427,11 @@ def main() -> None:
         save(entry(), HERE / f"{entry.__name__}.svg")
         parts.append(page(entry, "a figure"))
         print(entry.__name__, file=sys.stderr)
-    (HERE / "index.md").write_text("\n".join(parts), encoding="utf-8")
+    index = HERE / "index.md"
+    index.write_text("\n".join(parts), encoding="utf-8")
+    ruff = shutil.which("ruff")  # code that lost its indentation fits in fewer lines
+    if ruff:
+        subprocess.run([ruff, "format", "--quiet", str(index)], check=True)
 
 
 if __name__ == "__main__":

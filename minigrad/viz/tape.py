@@ -265,8 +265,8 @@ def saved_parts(node: Node) -> list[str]:
         if type(value) in NAMESPACES
     ]
     if node.outputs is not None:
-        for value in node.outputs if node.many else (node.outputs,):
-            parts.append(f"y {tuple(value.shape)}")
+        values = node.outputs if node.many else (node.outputs,)
+        parts += [f"y {tuple(value.shape)}" for value in values]
     if node.residual is not None:
         parts.append("factors of its own")
     return parts
