@@ -73,8 +73,10 @@ def main(arguments: list[str] | None = None) -> int:
         pythons=dict(pair.split("=", 1) for pair in given.python),
     )
     command = shlex.join(["python", "-m", "benchmarks", *(arguments or sys.argv[1:])])
-    about = {"command": command, "machine": machine.facts()}
+    about: dict[str, Any] = {"command": command, "machine": machine.facts()}
     begin = time.monotonic()
+    if (load := about["machine"]["load"]) and load > about["machine"]["cores"] / 2:
+        print(f"The machine is busy (load {load}): ratios will be rough, two-thread times wild.\n")
     if given.profile:
         print(profiles.profile([WORKLOADS[w] for w in only], chosen, config))
         return 0
