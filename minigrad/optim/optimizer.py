@@ -18,7 +18,7 @@ from ..engine.sparse import raw
 from ..errors import ConfigError, GradError
 from .ledger import Cohort, Ledger
 from .rule import Rule
-from .saved import read_saved
+from .saved import read_saved, written
 
 BLOCK = 1 << 16  # elements per block: a few arrays of float32 fit a 1 MB cache
 DEVICE_BLOCK = 1 << 22  # on a GPU, where a block bounds only the scratch memory
@@ -318,22 +318,7 @@ class Optimizer(Rule):
 
     def state_dict(self) -> dict[str, Any]:
         """Options and state, with parameters by position: data only, safe to write to a file."""
-        index = {id(p): i for i, p in enumerate(self._params())}
-        return {
-            "param_groups": [
-                {
-                    **{k: v for k, v in g.items() if k != "params"},
-                    "params": [index[id(p)] for p in g["params"]],
-                }
-                for g in self.param_groups
-            ],
-            "state": {
-                str(index[id(p)]): {
-                    k: v if isinstance(v, int | float) else Tensor(v.copy()) for k, v in s.items()
-                }
-                for p, s in self.state.items()
-            },
-        }
+        return written(self)
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Continue from `state_dict()`. Everything is checked before anything changes.

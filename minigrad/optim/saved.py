@@ -1,4 +1,4 @@
-"""Reading the saved state of an optimiser: everything is checked before anything changes."""
+"""The state of an optimiser as data; reading it checks everything before anything changes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,26 @@ if TYPE_CHECKING:
     from .optimizer import Optimizer
 
 State = dict[Tensor, dict[str, Any]]
+
+
+def written(optimizer: Optimizer) -> dict[str, Any]:
+    """Options and state, with parameters by position."""
+    index = {id(p): i for i, p in enumerate(optimizer._params())}
+    return {
+        "param_groups": [
+            {
+                **{k: v for k, v in g.items() if k != "params"},
+                "params": [index[id(p)] for p in g["params"]],
+            }
+            for g in optimizer.param_groups
+        ],
+        "state": {
+            str(index[id(p)]): {
+                k: v if isinstance(v, int | float) else Tensor(v.copy()) for k, v in s.items()
+            }
+            for p, s in optimizer.state.items()
+        },
+    }
 
 
 def read_saved(
