@@ -82,13 +82,34 @@ class Ufunc:
     def __init__(self, kind: type[Batch], name: str) -> None:
         self.__name__, self._kind, self._f = name, kind, getattr(kind.device.inner.xp, name)
         self._nin = getattr(self._f, "nin", 2)
+        self._single = getattr(self._f, "nout", 1) == 1
 
     def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
         if len(args) > self._nin:
             args, out = args[: self._nin], args[self._nin]
         if out is not None and not isinstance(out, Batch | tuple):
             raise TypeError(f"{self.__name__}: out is {type(out).__name__}, expected a batch")
+        raw = self._plain(args, out) if self._single and not kwargs else None
+        if raw is not None:
+            y = self._f(*raw)
+            return self._kind(y) if out is None else out
         return elementwise(self._kind, self._f, *args, out=out, **kwargs)
+
+    def _plain(self, args: tuple[Any, ...], out: Any) -> list[Any] | None:
+        """The values, in the most frequent case: examples of equally many axes, and numbers."""
+        raw, ndim = [], 0
+        for a in args if out is None else (*args, out):
+            if type(a) is self._kind and not a.shared:
+                value = a.value
+                if ndim and value.ndim != ndim:
+                    return None
+                ndim = value.ndim
+                raw.append(value)
+            elif type(a) is float or type(a) is int:
+                raw.append(a)
+            else:
+                return None
+        return raw if ndim else None
 
     def at(self, x: Batch, indices: Any, *values: Any) -> None:
         """In place, repeated indices included."""
