@@ -155,6 +155,22 @@ def test_what_has_no_kernel_here_is_none():
         assert fast.fused(object(), "lstm_forward", np.float32) is None
 
 
+@compiled
+def test_a_numba_that_does_not_load_is_reported_once():
+    code = (
+        "import sys, warnings\n"
+        "from minigrad.backend import fast\n"
+        "assert fast.available()\n"
+        "sys.modules['numba'] = None\n"
+        "with warnings.catch_warnings(record=True) as seen:\n"
+        "    warnings.simplefilter('always')\n"
+        "    assert fast.lookup('softmax') is fast.lookup('adam') is None\n"
+        "print(len(seen), seen[0].message)\n"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.startswith("1 numba is installed but does not load")
+
+
 @pytest.mark.parametrize("setting", ["0", "1"])
 def test_importing_minigrad_imports_no_numba(setting):
     code = (

@@ -15,6 +15,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
@@ -64,7 +65,21 @@ def _call(kernel: Callable[..., None], *args: Any, writes: tuple[int, ...]) -> N
 
 @cache
 def _named(module: str, name: str) -> Any:
-    return getattr(importlib.import_module(f"{__name__}.{module}"), name, None)
+    return getattr(_module(module), name, None)
+
+
+@cache
+def _module(name: str) -> Any:
+    """A module of this package that needs numba; None, and a warning, where numba does not load."""
+    try:
+        return importlib.import_module(f"{__name__}.{name}")
+    except ImportError as error:  # such as of a numba older than this NumPy
+        warnings.warn(
+            f"numba is installed but does not load, NumPy is used instead: {error}. Update it with "
+            'pip install -U "minigrad[fast]", or set MINIGRAD_FAST=0',
+            stacklevel=2,
+        )
+        return None
 
 
 @contextmanager
