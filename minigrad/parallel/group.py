@@ -121,7 +121,10 @@ class Group:
 
     def _mean(self, flat: Array, factor: float) -> None:
         flat = self.ready(flat)
-        flat *= factor
+        if factor:
+            flat *= factor
+        else:
+            flat[...] = 0  # a stand-in's gradient does not count, whatever it is
         self.all_reduce(flat)
 
     def ready(self, flat: Array) -> Array:

@@ -63,6 +63,9 @@ def collectives(group, folder):
     expected = sum(r * r for r in range(1, group.size + 1)) / total
     np.testing.assert_allclose(w.grad.numpy(), [expected] * 3, rtol=1e-6)
     np.testing.assert_allclose(missing.grad.numpy(), [1 / total] * 2, rtol=1e-6)
+    w.grad = mg.full(3, float("nan") if group.rank else 2.0)
+    group.average([w], weight=0 if group.rank else 5)  # without weight, whatever it is
+    np.testing.assert_allclose(w.grad.numpy(), [2.0] * 3, rtol=1e-6)
     w.grad = mg.full(3, float(group.rank))
     group.average([w])
     np.testing.assert_allclose(w.grad.numpy(), [(group.size - 1) / 2] * 3, rtol=1e-6)
