@@ -105,7 +105,7 @@ def _declared(p: Parameter) -> str:
 def _run(kernel: Kernel, shape: str, shared: str, args: str) -> str:
     if not kernel.barriers:
         return f"mg_run_in_turn({shape}, {kernel.name}, {args});"
-    together = "true" if kernel.cooperative else "false"
+    together = "true" if kernel.cooperative or kernel.cluster else "false"
     return f"mg_run_at_once({shape}, {shared}, {together}, {kernel.name}, {args});"
 
 

@@ -13,17 +13,21 @@ static thread_local mg_index threadIdx, blockIdx;
 static mg_index blockDim, gridDim;
 static thread_local mg_block* mg_here = nullptr;
 static std::barrier<>* mg_everyone = nullptr;
+static std::vector<std::unique_ptr<std::barrier<>>> mg_clusters;  // eight blocks each
 #define __global__
 #define __device__
 #define __forceinline__ inline
+#define MG_CLUSTER
 #define MG_INFINITY INFINITY
 #define MG_SHARED(type, name) type* name = (type*)mg_here->shared.data()
 #ifdef MG_NO_BARRIER  // a fault on purpose: the thread sanitizer must see it
 static inline void __syncthreads() {}
 static inline void mg_grid_sync(unsigned*) {}
+static inline void mg_cluster_sync() {}
 #else
 static inline void __syncthreads() { mg_here->meet->arrive_and_wait(); }
 static inline void mg_grid_sync(unsigned*) { mg_everyone->arrive_and_wait(); }
+static inline void mg_cluster_sync() { mg_clusters[blockIdx.x / 8]->arrive_and_wait(); }
 #endif
 static inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
   return (unsigned long long)(((unsigned __int128)a * b) >> 64);
@@ -54,6 +58,9 @@ static void mg_run_at_once(
   gridDim.x = grid; blockDim.x = block;
   std::barrier<> everyone(grid * block);
   mg_everyone = &everyone;
+  mg_clusters.clear();
+  for (unsigned c = 0; c < grid / 8; ++c)
+    mg_clusters.push_back(std::make_unique<std::barrier<>>(8 * block));
   for (unsigned first = 0; first < grid; first += cooperative ? grid : 1) {
     unsigned last = cooperative ? grid : first + 1;
     std::vector<mg_block> blocks(last - first);

@@ -53,6 +53,7 @@ class FakeDevice(contextlib.AbstractContextManager):
         self.waited_for.append(self.index)
 
     attributes: ClassVar[dict[str, int]] = {
+        "ComputeCapabilityMajor": 8,
         "MultiProcessorCount": 4,
         "MaxSharedMemoryPerBlockOptin": 232448,
     }

@@ -116,7 +116,10 @@ def limits(cupy: Any) -> Limits:
 @cache
 def _limits(cupy: Any, index: int) -> Limits:
     attributes = cupy.cuda.Device(index).attributes
-    return Limits(attributes["MultiProcessorCount"], attributes["MaxSharedMemoryPerBlockOptin"])
+    clusters = attributes["ComputeCapabilityMajor"] >= 9
+    return Limits(
+        attributes["MultiProcessorCount"], attributes["MaxSharedMemoryPerBlockOptin"], clusters
+    )
 
 
 def ask_host(cupy: Any, what: str) -> None:

@@ -21,7 +21,7 @@ FOLDER = Path(__file__).parent
 TYPES = {"float16": "half_t", "bfloat16": "bfloat_t", "float32": "float", "float64": "double"}
 """Element type of the arrays → T."""
 
-_SIGNATURE = r'extern "C" __global__ void {}\(([^)]*)\)'
+_SIGNATURE = r'extern "C" __global__ void (?:MG_CLUSTER )?{}\(([^)]*)\)'
 
 
 class Parameter(NamedTuple):
@@ -55,7 +55,8 @@ class Launch(NamedTuple):
 class Kernel:
     """The kernel `name` in `file`; `reference(*args)` does the same to NumPy arrays.
 
-    `cooperative`: its blocks meet, so all of them must run at the same time.
+    `cooperative`: its blocks meet, so all of them must run at the same time; `cluster`: they meet
+    by eights, which the GPU keeps together.
     """
 
     def __init__(
@@ -65,9 +66,10 @@ class Kernel:
         reference: Callable[..., None],
         *,
         cooperative: bool = False,
+        cluster: bool = False,
     ) -> None:
         self.file, self.name, self.reference = file, name, reference
-        self.cooperative = cooperative
+        self.cooperative, self.cluster = cooperative, cluster
 
     def __repr__(self) -> str:
         return f"<kernel {self.name} of {self.file}>"
@@ -84,9 +86,9 @@ class Kernel:
     def barriers(self) -> bool:
         """Whether the threads of a block wait for each other."""
         text = source(self.file)
-        begin = text.index(f"void {self.name}(")
+        begin = text.index(f" {self.name}(")
         end = text.find('extern "C"', begin)
-        return re.search("sync|mg_block_", text[begin:end]) is not None
+        return re.search("sync|mg_block_|mg_forward|mg_backward", text[begin:end]) is not None
 
     def dtype(self, args: tuple[Any, ...]) -> str:
         """The element type of the arrays that are T."""

@@ -21,10 +21,11 @@ UNITS = 4  # hidden units a lane has in registers, as in persist.cu
 
 
 class Limits(NamedTuple):
-    """What a GPU has: multiprocessors, and bytes of shared memory that a block may take."""
+    """What a GPU has: multiprocessors, bytes of shared memory for a block, clusters of blocks."""
 
     multiprocessors: int
     shared: int
+    clusters: bool = False
 
 
 LIMITS: dict[type, Callable[[], Limits]] = {}
@@ -60,20 +61,36 @@ def _backward(
 
 FORWARD = Kernel("persist.cu", "lstm_persistent", _forward, cooperative=True)
 BACKWARD = Kernel("persist.cu", "lstm_persistent_backward", _backward, cooperative=True)
+CLUSTER_FORWARD = Kernel("persist.cu", "lstm_cluster", _forward, cluster=True)
+CLUSTER_BACKWARD = Kernel("persist.cu", "lstm_cluster_backward", _backward, cluster=True)
 
 
-def plan(limits: Limits, H: int, n: int, itemsize: int) -> tuple[int, int, Launch] | None:
-    """(J units per block, splits of the sum, launch), or None where they do not fit."""
-    J = UNITS * -(-H // (UNITS * limits.multiprocessors))
-    warps, groups = 8, -(-n // 32)
-    splits = max(1, warps // groups)
-    shared = 4 * max(itemsize, 4) * J * (H + splits * n)
-    if shared > limits.shared:
-        return None
-    return J, splits, Launch(-(-H // J), 32 * warps, shared)
+class Plan(NamedTuple):
+    """J units per block, splits of each sum, and by clusters or by the whole grid."""
+
+    J: int
+    splits: int
+    launch: Launch
+    cluster: bool
 
 
-def _chosen(x: Array, H: int, n: int) -> tuple[int, int, Launch] | None:
+def plan(limits: Limits, H: int, n: int, itemsize: int) -> Plan | None:
+    """How to divide H units and n sequences; None where the weights do not fit.
+
+    A cluster of eight blocks for 32 sequences each, if it holds all units; else the whole grid.
+    """
+    for cluster in (True, False) if limits.clusters else (False,):
+        J = UNITS * -(-H // (UNITS * (8 if cluster else limits.multiprocessors)))
+        many, warps = min(n, 32) if cluster else n, 8
+        splits = max(1, warps // -(-many // 32))
+        shared = 4 * max(itemsize, 4) * J * (H + splits * many)
+        if shared <= limits.shared:
+            grid = 8 * -(-n // 32) if cluster else -(-H // J)
+            return Plan(J, splits, Launch(grid, 32 * warps, shared), cluster)
+    return None
+
+
+def _chosen(x: Array, H: int, n: int) -> Plan | None:
     limits = LIMITS.get(type(x))
     if limits is None or os.environ.get("MINIGRAD_PERSISTENT") != "1":
         return None
@@ -102,12 +119,12 @@ def lstm_persistent(
     chosen = _chosen(h, H, n)
     if chosen is None or len(blocks) != len(starts) + 1:
         return False
-    J, splits, launch = chosen
+    J, splits, launch, cluster = chosen
     low, width = min(starts), n * len(starts)
     projected, out = project(low, width), out[low : low + width]
     state = xp.empty((2, H, n), dtype=h.dtype)
     state[0] = h
-    FORWARD(
+    (CLUSTER_FORWARD if cluster else FORWARD)(
         launch, projected, row(projected), U, state, blocks, out, row(out), starts[0] - low,
         _stride(starts), len(starts), H, n, J, splits, xp.zeros(1, dtype=np.uint32),
     )  # fmt: skip
@@ -128,7 +145,7 @@ def lstm_persistent_backward(
     chosen = _chosen(dh, H, n)
     if chosen is None or len(blocks) != len(starts) + 1:
         return False
-    J, _, launch = chosen
+    J, _, launch, cluster = chosen
     low, width = min(starts), n * len(starts)
     d = columns(low, width)
     dstate = xp.empty((2, H, n), dtype=dh.dtype)
@@ -136,7 +153,7 @@ def lstm_persistent_backward(
     y, has = dh, 0
     if dy is not None:
         y, has = xp.ascontiguousarray(dy[low : low + width]), 1
-    BACKWARD(
+    (CLUSTER_BACKWARD if cluster else BACKWARD)(
         launch, V, blocks, y, row(y), has, dstate, carry, d, int(d.strides[0] // d.itemsize),
         row(d), starts[0] - low, _stride(starts), len(starts), H, n, J,
         xp.zeros(1, dtype=np.uint32),

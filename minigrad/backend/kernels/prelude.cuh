@@ -29,6 +29,17 @@ __device__ __forceinline__ void mg_grid_sync(unsigned* counter) {
   }
   __syncthreads();
 }
+// The blocks of a cluster, which share their fate: from sm_90 on.
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+#define MG_CLUSTER __cluster_dims__(8, 1, 1)
+__device__ __forceinline__ void mg_cluster_sync() {
+  asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+  asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
+#else
+#define MG_CLUSTER
+__device__ __forceinline__ void mg_cluster_sync() { __trap(); }  // is not launched there
+#endif
 #endif
 
 struct half_t {

@@ -115,6 +115,14 @@ def persistent(dtype, H=10, n=5):
     return out, h, blocks[:, :2], blocks[:3, 2:], dh, carry, d
 
 
+def cluster(dtype, H=10, n=5):
+    """The same by clusters; 40 sequences are two of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        limits = persist.Limits(2, 200_000, clusters=True)
+        patch.setitem(persist.LIMITS, np.ndarray, lambda: limits)
+        return persistent(dtype, H, n)
+
+
 def update(dtype):
     numbers = np.dtype("float64" if dtype == "float64" else "float32")
     names = ("keep1", "take1", "keep2", "take2", "eps", "rate", "decay", "momentum", "take")
@@ -146,7 +154,7 @@ def random(dtype):
 
 CASES = [
     lstm_forward, lstm_backward, gru_forward, gru_backward, rnn, cross_entropy, layer_norm,
-    additive, sum_rows, persistent, random, update,
+    additive, sum_rows, persistent, cluster, random, update,
 ]  # fmt: skip
 
 
@@ -230,6 +238,9 @@ def test_a_run_that_does_not_fit_is_left_alone(monkeypatch):
     assert not persist.lstm_persistent(print, *[np.zeros((4, 1))] * 4, 1, (0,))
     assert persist.plan(persist.Limits(132, 227 * 1024), 1024, 32, 4) is not None
     assert persist.plan(persist.Limits(132, 227 * 1024), 4096, 32, 4) is None
+    hopper = persist.Limits(132, 227 * 1024, clusters=True)
+    assert persist.plan(hopper, 192, 64, 4).launch.grid == 16  # two clusters of eight blocks
+    assert [persist.plan(hopper, H, 64, 4).cluster for H in (192, 1024)] == [True, False]
 
 
 def test_the_names_are_there():
@@ -270,15 +281,19 @@ def thread_sanitizer(folder):
 
 
 RACING = [cross_entropy, layer_norm, lambda dtype: persistent(dtype, H=6, n=3)]
+RACING.append(lambda dtype: cluster(dtype, H=6, n=3))
 
 
 @needs_gcc
-@pytest.mark.parametrize("case", RACING, ids=["cross_entropy", "layer_norm", "persistent"])
+@pytest.mark.parametrize(
+    "case", RACING, ids=["cross_entropy", "layer_norm", "persistent", "cluster"]
+)
 def test_barriers_are_where_they_must_be(case, folder, monkeypatch, small_gpu):
     if not thread_sanitizer(folder):
         pytest.skip("needs g++'s thread sanitizer")
     for kernel, shape, args in launches(case, monkeypatch):
-        small = shape._replace(grid=min(shape.grid, 2), block=min(shape.block, 64))
+        grid = shape.grid if kernel.cluster else min(shape.grid, 2)
+        small = shape._replace(grid=grid, block=32 if kernel.cluster else min(shape.block, 64))
         assert cuda_host.sanitize(kernel, small, tuple(args), folder) == ""
         report = cuda_host.sanitize(kernel, small, tuple(args), folder, "-DMG_NO_BARRIER")
         assert "data race" in report  # without barriers it does see one
