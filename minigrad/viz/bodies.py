@@ -108,10 +108,11 @@ class Bodies:
         each = f"{lines:,} tape line{'s' * (lines > 1)}"
         what = kind.removesuffix("s")
         title = f"{module} [{clock.now}]" if module else f"{what} {clock.now}"
+        when = (clock.first > 0, clock.index, clock.at(0))
         if count == 1:
-            return Box("step", title, each, later=clock.first > 0)
+            return Box("step", title, each, 1, *when)
         span = f"{clock.index} = {clock.at(0):,} … {clock.at(count - 1):,}"
-        return Box(kind, title, f"{span}  ·  {each} each", count, clock.first > 0)
+        return Box(kind, title, f"{span}  ·  {each} each", count, *when)
 
     def _strip_layer_number(self, body: list[Item], box: Path, index: str) -> bool:
         """blocks > [ℓ] > … in the box of the repeat is blocks > …; whether it was so."""

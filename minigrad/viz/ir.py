@@ -107,6 +107,7 @@ class Box:
         title, detail: written at its top.
         count: number of repetitions, shown as a badge ×20.
         later: it is a part of a loop, and not its first.
+        index, first: of a loop or a part of it, the letter and the number of its first repetition.
     """
 
     kind: str
@@ -114,6 +115,8 @@ class Box:
     detail: str = ""
     count: int = 1
     later: bool = False
+    index: str = ""
+    first: int = 0
 
 
 @dataclass(slots=True)

@@ -266,3 +266,19 @@ def test_opening_and_closing_by_keyboard_alone(opened):
     page.keyboard.press("Enter")
     redrawn(page, 3)
     assert page.evaluate("document.activeElement.getAttribute('aria-label')").startswith("rnn")
+
+
+def test_steps_that_were_chosen_when_drawing(opened):
+    loss = models.nets.lstm(20)[0]
+    graph = viz.draw_graph(loss, expand={"steps": [3, -1]})
+    page = opened(graph.to_html())
+    times = page.evaluate("minigrad.model.steps.map((s) => minigrad.model.time(s[0]))")
+    walked = list(dict.fromkeys(t for t in times if t))
+    assert walked == [f"t = {t}" for t in reversed(range(20))]
+    middle = page.evaluate("minigrad.model.boxes.findIndex((b) => b.clock?.first === 4)")
+    page.evaluate("(b) => minigrad.reveal(b, '3, 5, 18')", middle)  # 3 stands elsewhere
+    redrawn(page, 2)
+    frames = {t.strip() for t in page.locator("#graph g.cluster").all_text_contents()}
+    assert {"step t = 5", "step t = 18"} <= frames
+    assert "step t = 3" not in frames
+    assert {"t = 4", "t = 6 … 17"} <= set(titles(page))

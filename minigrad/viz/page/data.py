@@ -10,7 +10,6 @@ from ..escape import clean
 from ..hints import Hints
 from ..ir import BACKWARDS, Box, GraphIR, Item, Link, Path, Specs, shape_text
 from ..labels import Show, subtitle_of, title_of
-from ..patterns import INDEX
 from ..style import number as text
 from .colours import colours
 from .details import Details
@@ -23,7 +22,7 @@ from .theme import PAGE
 FORMAT = "minigrad-page/1"
 _TOOLTIP = re.compile(r'(?<=[ \[])(?:tooltip|id)="(?:[^"\\]|\\.)*" ?')
 _HEADING = re.compile(r" label=(?:<<TABLE.*?TABLE>>|\"[^\"]*\")(?= labeljust)")
-_REPEATED = ("steps", "layers", "repeats")
+_REPEATED = ("steps", "layers", "repeats", "step")
 
 
 class Page(NamedTuple):
@@ -228,13 +227,9 @@ def _box(
         "dot": writer.summary(f"box{at}", box.title, words, box.count),
         "lines": len(lines),
     }
-    if box.kind in _REPEATED and details is not None and lines and len(lines) % box.count == 0:
-        index = INDEX[box.kind]
-        out["clock"] = {
-            "index": index,
-            "back": any(BACKWARDS in part for part in path),
-            "nested": any(part.startswith("×") for part in path[:-1]),
-        }
-        one = f"{box.title.partition(' ')[0]} {index} = @@"
+    if box.index and details is not None and lines and len(lines) % box.count == 0:
+        back = any(BACKWARDS in part for part in path)
+        out["clock"] = {"index": box.index, "back": back, "first": box.first}
+        one = f"{box.title.partition(' ')[0]} {box.index} = @@"
         out["one"] = writer.cluster(path, Box("module", one))
     return out

@@ -6,7 +6,7 @@ import { cardMaps } from "./panels.js";
 const KINDS = {
   op: "operation", elementwise: "elementwise", gate: "gate", parameter: "parameter",
   input: "input", state: "state", loss: "loss", output: "output", module: "module",
-  overview: "summary", steps: "loop", layers: "layers", repeats: "repeats", opened: "opened op",
+  overview: "summary", steps: "loop", layers: "layers", repeats: "repeats", opened: "opened op", step: "one step",
 };
 
 const LOOKS = "Where it looks (first example of the batch)";
@@ -181,13 +181,13 @@ export function boxCard(model, b, on) {
     const inside = model.nodes.filter((node) => [...model.around(node.box)].includes(b));
     out.push(...(cardMaps(inside.flatMap((node) => node.maps ?? []), LOOKS) ?? []));
   }
-  if (box.body && !box.closed) {
+  if (box.body && box.count > 1 && !box.closed) {
     const { index } = box.clock;
-    const last = box.count - 1;
+    const some = [...new Set([0, 1, box.count - 1])].map((k) => model.index(b, k));
     const shown = box.shown ? [...box.shown].map((k) => model.index(b, k)).sort((x, y) => x - y) : [];
     const input = h("input", {
       type: "text", id: "steps", inputmode: "numeric", autocomplete: "off",
-      placeholder: `0, 1, ${last}`, value: shown.join(", "),
+      placeholder: some.sort((x, y) => x - y).join(", "), value: shown.join(", "),
     });
     const form = h(
       "form",

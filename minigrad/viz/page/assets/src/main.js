@@ -83,8 +83,9 @@ function reveal(b, text) {
   const box = model.boxes[b];
   const chosen = new Set();
   for (const [, from, to] of text.matchAll(/(\d+)(?:\s*(?:-|–|…|\.\.)\s*(\d+))?/g)) {
-    for (let t = Number(from); t <= Math.min(Number(to ?? from), box.count - 1); t += 1) {
-      if (t < box.count) chosen.add(model.index(b, t));
+    for (let t = Number(from); t <= Math.min(Number(to ?? from), Number(from) + 10000); t += 1) {
+      const k = model.repeat(b, t);
+      if (k >= 0 && k < box.count) chosen.add(k);
     }
   }
   const inside = model.nodes.filter((node) => [...model.around(node.box)].includes(b)).length;

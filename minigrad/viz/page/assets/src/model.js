@@ -83,9 +83,14 @@ export class Model {
     return (box) => found?.get(box);
   }
 
+  /** The number of a repetition, counted as the loop does, and back. */
   index(box, k) {
-    const { clock, count } = this.boxes[box];
-    return clock.back ? count - 1 - k : k;
+    const { back, first } = this.boxes[box].clock;
+    return back ? first - k : first + k;
+  }
+  repeat(box, index) {
+    const { back, first } = this.boxes[box].clock;
+    return back ? first - index : index - first;
   }
 
   kind(line) {
