@@ -71,8 +71,8 @@ class Hints:
     def columns(self) -> list[list[str]]:
         """States and leaves that enter a loop stand in one column, states that leave it in another.
 
-        The gates of a cell have a column too. Invisible edges keep the order, from bottom to top:
-        the states with the shortest way through the cell are highest.
+        The gates of a cell have a column too. Invisible edges keep the order: the states with the
+        shortest way through the cell are highest.
         """
         columns: dict[tuple[Path, str], list[str]] = {}
         for item in self.ir.items.values():
@@ -88,7 +88,11 @@ class Hints:
             if item.kind == "gate" and "  " in item.title:
                 gates.setdefault(item.path, []).append(item.id)
         found = [*columns.values(), *(self._abreast(ids) for ids in gates.values())]
-        return [ids[::-1] for ids in found if 1 < len(ids) <= 12]
+        return [self._ordered(ids) for ids in found if 1 < len(ids) <= 12]
+
+    def _ordered(self, ids: list[str]) -> list[str]:
+        """As dot wants them: it fills a column downwards, but inside a cluster upwards."""
+        return ids[::-1] if self.ir.items[ids[0]].path else ids
 
     def _abreast(self, ids: list[str]) -> list[str]:
         """The gates of a cell in order, without those that read another gate."""

@@ -49,6 +49,10 @@ def mark_gates(ir: GraphIR) -> None:
             for source in into.get(item.id, ()):
                 if items[source].kind == "state" and not items[source].name.startswith("state"):
                     _rename(items, item, items[source].name)
+    for e in ir.links:  # what a loop starts from
+        leaf, state = items[e.src], items[e.dst]
+        if leaf.title == "initial state" and state.kind == "state" and len(state.name) == 1:
+            leaf.title = f"{state.name}0"
     for item in items.values():  # what runs through a stack of layers
         box = ir.boxes.get(item.loop)
         if item.kind == "state" and item.name == "state" and box and box.kind == "layers":

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad import viz
 from minigrad.errors import ConfigError
-from minigrad.viz import escape
+from minigrad.viz import escape, render
 from minigrad.viz.style import THEMES, contrast
 from tests.viz import nets
 
@@ -162,3 +163,34 @@ def test_json_is_the_graph():
     assert data["tape_lines"] == graph.ir.lines
     assert {n["id"] for n in data["nodes"]} == set(graph.ir.items)
     assert all({e["from"], e["to"]} <= set(graph.ir.items) for e in data["edges"])
+
+
+@pytest.mark.parametrize("engine", ["dot", "pygraphviz"])
+@pytest.mark.parametrize("around", ["", "Model", "nn.LSTM", "nn.LSTM, both directions"])
+def test_a_cell_reads_from_top_to_bottom(engine, around):
+    """c above h, the forget gate above the output gate, inside boxes and without."""
+    if render.find_engine(engine) is None:
+        pytest.skip(f"no {engine} here")
+    if around.startswith("nn"):
+        layer = mg.nn.LSTM(3, 4, bidirectional="both" in around)
+        graph = viz.draw_graph(layer(nets.constant(20, 2, 3))[0].sum(), expand="lstm")
+    else:
+        with mg.scope(around) if around else contextlib.nullcontext():
+            loss = nets.lstm(20)[0]
+        graph = viz.draw_graph(loss)
+    placed = json.loads(render.layout(graph.source, "json", engine=engine))["objects"]
+    height = {o["id"]: float(o["pos"].split(",")[1]) for o in placed if "pos" in o and "id" in o}
+    ends = [i for i in graph.ir.items.values() if i.kind == "state"]
+    for c in (i for i in ends if i.name == "c"):
+        (h,) = [i for i in ends if i.name == "h" and i.loop == c.loop and i.id[-2:] == c.id[-2:]]
+        assert height[f"n-{_name(c)}"] > height[f"n-{_name(h)}"]
+    gates = [i for i in graph.ir.items.values() if i.kind == "gate"]
+    for box in {g.path for g in gates}:
+        inside = {
+            g.title.partition("  ")[0]: height[f"n-{_name(g)}"] for g in gates if g.path == box
+        }
+        assert inside["forget"] > inside["input"] > inside["output"]
+
+
+def _name(item):
+    return re.sub(r"[^0-9A-Za-z]+", "_", item.id)
