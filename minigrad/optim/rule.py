@@ -96,8 +96,9 @@ class Rule:
         last, flat, scaled = -1, grad, cohort.scaled
         for start, stop, copies, source, offset, _ in blocks:
             for i in copies:
-                if given[i] is not None and given[i] is not places[i]:
-                    places[i][...] = given[i]
+                g, place = given[i], places[i]
+                if g is not None and g is not place:
+                    place[...] = g
             if source < 0 or given[source] is None:
                 g = grad[start:stop]
             else:
