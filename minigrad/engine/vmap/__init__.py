@@ -121,14 +121,14 @@ def _places(out_axes: Any, result: Any) -> list[Any]:
 # -- in and out of batches -------------------------------------------------------------------------
 
 
-@op
+@op(view=True)
 def _vmap_enter(xp: Any, x: Array, /, axis: int | None, n: int, leaf: bool = False) -> Array:
     """x as a batch of the n arrays along `axis`, or, with None, one that they share."""
     kind = batches(device_of(x), n)
     return kind(x, True) if axis is None else kind(xp.moveaxis(x, axis, 0))
 
 
-@op
+@op(view=True)
 def _vmap_leave(xp: Any, x: Array, /, axis: int, n: int) -> Array:
     """A batch of n examples as one array with the examples along `axis`."""
     full = x.full()

@@ -143,6 +143,8 @@ class Batch:
         return np.asarray(self.host("np.asarray"), *args)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if function in (np.shares_memory, np.may_share_memory):
+            return function(*[a.value if isinstance(a, Batch) else a for a in args], **kwargs)
         return getattr(self.xp, function.__name__)(*args, **kwargs)
 
     def __getitem__(self, key: Any) -> Any:
