@@ -80,12 +80,12 @@ def forward_step(
 ) -> None:
     """From U hₜ₋₁ + b' and W xₜ + b, r z halved, to the step's block, and hₜ in h and rows."""
     H, n = h.shape
-    half, rz, new, change = xp.full((), 0.5, dtype=h.dtype), block[:2], block[4], block[3]
+    rz, new, change = block[:2], block[4], block[3]
     flat = rz.reshape(2 * H, n)
     xp.add(gates[: 2 * H], projected[: 2 * H], flat)
     xp.tanh(flat, flat)
-    xp.multiply(rz, half, rz)
-    xp.add(rz, half, rz)
+    xp.multiply(rz, 0.5, rz)
+    xp.add(rz, 0.5, rz)
     xp.copyto(block[2], gates[2 * H :])
     xp.multiply(block[0], block[2], new)
     xp.add(new, projected[2 * H :], new)

@@ -17,7 +17,6 @@ from .checks import check
 # The forward loop keeps its gates in the order g o f i: the sigmoids, and the factors of each
 # product, are then neighbours in memory. σ(x) = ½ + ½ tanh(x/2): the inner ½ goes into the weights.
 HALVED = ((2, 1.0), (3, 0.5), (1, 0.5), (0, 0.5))  # (place in PyTorch's i f g o, factor)
-GROUP = 1 << 14  # elements of a gate for which slopes are made at once, in the cache
 
 
 @fused
@@ -89,11 +88,10 @@ def lstm(
 
 def forward_step(xp: Any, gates: Array, block: Array, after: Array, m: Array, rows: Array) -> None:
     """From the preactivations of g o f i to the step's block, cₜ, and o ∘ tanh cₜ in m and rows."""
-    sigmoids, half = block[3:], xp.full((), 0.5, dtype=block.dtype)
-    products = xp.empty_like(block[:2])
+    sigmoids, products = block[3:], xp.empty_like(block[:2])
     xp.tanh(gates, block[2:].reshape(gates.shape))
-    xp.multiply(sigmoids, half, sigmoids)
-    xp.add(sigmoids, half, sigmoids)
+    xp.multiply(sigmoids, 0.5, sigmoids)
+    xp.add(sigmoids, 0.5, sigmoids)
     xp.multiply(block[4:], block[1:3], products)  # f ∘ cₜ₋₁, i ∘ g
     xp.add(products[0], products[1], after)
     xp.tanh(after, block[0])
@@ -101,21 +99,26 @@ def forward_step(xp: Any, gates: Array, block: Array, after: Array, m: Array, ro
     xp.copyto(rows, m.T)
 
 
-def make_slopes(xp: Any, blocks: Array, slopes: Array) -> None:
-    """Of some steps (k, 6, H, n): cₜ by cₜ₋₁ and by the gates i f g, hₜ by o and by cₜ."""
-    t, g, o, f, i = (blocks[:, k] for k in (0, 2, 3, 4, 5))
-    ig_fc, ot, spare = slopes[:, 1:3], slopes[:, 0], xp.empty_like(slopes[:, :2])
+def backward_step(xp: Any, dm: Array, _dy: None, block: Array, carry: Array, d: Array) -> None:
+    """From dm, dcₜ in `carry` and the step's block to d: di df dg do; carry becomes dcₜ₋₁."""
     multiply, subtract = xp.multiply, xp.subtract
-    multiply(o, t, ot)
-    multiply(ot[:, None], blocks[:, 3::-3], spare)  # by o, by t
-    subtract(ot, spare[:, 0], slopes[:, 4])  # tanh c ∘ o ∘ (1 - o)
-    subtract(o, spare[:, 1], slopes[:, 5])  # o ∘ (1 - tanh² c)
-    multiply(blocks[:, :3:-1], blocks[:, 2:0:-1], ig_fc)
-    multiply(ig_fc[:, 0], g, spare[:, 0])
-    subtract(i, spare[:, 0], slopes[:, 3])  # i ∘ (1 - g²)
-    multiply(ig_fc, blocks[:, :3:-1], spare)
-    subtract(ig_fc, spare, ig_fc)  # i ∘ g ∘ (1 - i), f ∘ cₜ₋₁ ∘ (1 - f)
-    xp.copyto(slopes[:, 0], f)
+    work = xp.empty((8, *dm.shape), dtype=dm.dtype)
+    u, t, through, dc = work[:4]
+    v, w, i_f = work[4:6], work[6:8], block[:3:-1]
+    multiply(dm, block[3], t)  # dm ∘ o
+    multiply(t, block[0], u)  # dm ∘ o ∘ tanh c
+    multiply(u, block[3], d[3])
+    subtract(u, d[3], d[3])  # u ∘ (1 - o)
+    multiply(u, block[0], through)
+    subtract(t, through, through)  # t ∘ (1 - tanh² c)
+    xp.add(carry, through, dc)
+    multiply(dc, i_f, w)  # dc ∘ i, and dc ∘ f, which is the step before's dc
+    multiply(w, block[2:0:-1], v)  # dc ∘ i ∘ g and dc ∘ f ∘ cₜ₋₁
+    multiply(v, i_f, d[:2])
+    subtract(v, d[:2], d[:2])
+    multiply(v[0], block[2], d[2])
+    subtract(w[0], d[2], d[2])
+    xp.copyto(carry, w[1])
 
 
 @lstm.backward
@@ -149,56 +152,42 @@ def _(
     if w_hr is not None:
         projection_sums = GateGradients(xp, batch, 1, P, w_hr.size, dtype)
         dw_hr = projection_sums.for_weight(every, unprojected)
-    add, multiply, copyto = xp.add, xp.multiply, xp.copyto
-    step_backward = backend.fused(xp, "lstm_backward", dtype)
+    add, copyto = xp.add, xp.copyto
+    compiled = backend.fused(xp, "lstm_backward", dtype)
+    step_back, direct = compiled or partial(backward_step, xp), compiled and not on_cpu(xp)
     all_backward = backend.fused(xp, "lstm_persistent_backward", dtype) if w_hr is None else None
 
     for (n, starts), blocks in zip(reversed(batch.runs), reversed(saved), strict=True):
-        work = xp.empty((6, H, n), dtype=dtype)  # dcₜ₋₁; i f g o; what dh gives dc
-        after, d, through, by_dc, by_dh = work[0], work[1:5], work[5], work[:4], work[4:]
-        dm, dc = xp.empty((2, H, n), dtype=dtype)
+        d = xp.empty((4, H, n), dtype=dtype)  # i f g o
+        dm, carry = xp.empty((2, H, n), dtype=dtype)
         dh = dm if w_hr is None else xp.empty((P, n), dtype=dtype)
         recur = product(xp, w_hh.T, d.reshape(4 * H, n), dh)
         project = None if w_hr is None else product(xp, w_hr.T, dh, dm)
-        dh[...], after[...] = dhidden[:, :n], dcell[:, :n]
+        dh[...], carry[...] = dhidden[:, :n], dcell[:, :n]
         if all_backward is not None and all_backward(
-            w_hh, blocks, dy, dh, after, sums.columns, n, starts
+            w_hh, blocks, dy, dh, carry, sums.columns, n, starts
         ):
-            dhidden[:, :n], dcell[:, :n] = dh, after
+            dhidden[:, :n], dcell[:, :n] = dh, carry
             continue
-        group = max(1, GROUP // (H * n))
-        slopes = xp.empty((group, 6, H, n), dtype=dtype)
 
         for step in range(len(starts) - 1, -1, -1):
-            start, place = starts[step], step % group
-            if step_backward is not None and not on_cpu(xp):
-                upstream = None if dy is None else dy[start : start + n]
-                if project is not None:
-                    if upstream is not None:
-                        add(dh, upstream.T, dh)
-                    copyto(projection_sums.columns(start, n)[0], dh)
-                    project()
-                    upstream = None
-                columns = sums.columns(start, n)
-                step_backward(dm, upstream, blocks[step], after, columns)
-                backend.matmul(w_hh.T, columns.reshape(4 * H, n), dh)
-                continue
-            if dy is not None:
-                add(dh, dy[start : start + n].T, dh)
+            start = starts[step]
+            upstream = None if dy is None else dy[start : start + n]
+            if upstream is not None and (project is not None or not direct):
+                add(dh, upstream.T, dh)
+                upstream = None
             if project is not None:
                 copyto(projection_sums.columns(start, n)[0], dh)
                 project()
-            if step_backward is not None:
-                step_backward(dm, None, blocks[step], after, d)
+            columns = sums.columns(start, n)
+            if direct:
+                step_back(dm, upstream, blocks[step], carry, columns)
+                backend.matmul(w_hh.T, columns.reshape(4 * H, n), dh)
             else:
-                if place == group - 1 or step == len(starts) - 1:
-                    make_slopes(xp, blocks[step - place : step + 1], slopes[: place + 1])
-                multiply(dm, slopes[place, 4:], by_dh)
-                add(after, through, dc)
-                multiply(dc, slopes[place, :4], by_dc)
-            copyto(sums.columns(start, n), d)
-            recur()
-        dhidden[:, :n], dcell[:, :n] = dh, after
+                step_back(dm, None, blocks[step], carry, d)
+                copyto(columns, d)
+                recur()
+        dhidden[:, :n], dcell[:, :n] = dh, carry
 
     sums.flush()
     if w_hr is not None:
