@@ -228,8 +228,8 @@ class Op:
                 raise no_array(self.name, a)
             xp = NAMESPACES.get(type(a), xp)
             if xp is not np:
-                if hasattr(xp, "lift"):  # examples of a vmap, among what they share
-                    values = [xp.lift(v) for v in values]
+                lift = getattr(xp, "lift", None)  # examples of a vmap, among what they share
+                values = values if lift is None else [lift(v) for v in values]
                 break
         try:
             if self.fused:
