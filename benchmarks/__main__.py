@@ -9,8 +9,8 @@
 
 What is installed is measured, the rest is named: pip install torch jax dezero mygrad. Chainer needs
 NumPy 1 and so a Python of its own: --python chainer=PATH. PyTorch is always needed: loss and
-gradients of all others are compared with its before a time counts. Report, figures and plot go to
-benchmarks/results/ (--out).
+gradients of all others are compared with its before a time counts. Report, figures and plot of a
+full run go to benchmarks/results/, those of a part to --out, if given.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from .runner import Config, measure
 from .workloads import WORKLOADS
 
 RESULTS = Path(__file__).parent / "results"
+DEFAULT = ",".join(Config.implementations)
 
 
 def names(text: str, known: Any, what: str) -> tuple[str, ...]:
@@ -47,8 +48,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "benchmarks", description=what, epilog=details, formatter_class=form
     )
     parser.add_argument("--only", default=",".join(WORKLOADS), metavar="W1,W3,…")
-    default = ",".join(Config.implementations)
-    parser.add_argument("--impl", default=default, help=f"of {', '.join(IMPLEMENTATIONS)}")
+    parser.add_argument("--impl", default=DEFAULT, help=f"of {', '.join(IMPLEMENTATIONS)}")
     parser.add_argument("--rounds", type=int, default=Config.rounds)
     parser.add_argument("--quick", action="store_true", help="a look: 3 short rounds")
     parser.add_argument("--growth", action="store_true", help="the second table alone")
@@ -56,7 +56,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--profile", action="store_true", help="hot spots under cProfile instead")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--python", action="append", default=[], metavar="FRAMEWORK=PATH")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="a folder for the results")
+    parser.add_argument("--out", type=Path, help="a folder for the results")
     parser.add_argument("--no-save", action="store_true", help="print, write nothing")
     return parser.parse_args(arguments)
 
@@ -64,6 +64,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print, write."""
     given = parse(arguments)
+    partial = given.quick or given.only != ",".join(WORKLOADS) or given.impl != DEFAULT
+    given.out = given.out or (None if partial or given.no_save else RESULTS)
     only = names(given.only, WORKLOADS, "workload")
     chosen = names(given.impl, IMPLEMENTATIONS, "implementation")
     config = Config(
@@ -101,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
 def finish(given: Any, result: Any, written: str, kind: str = "", *, picture: bool = True) -> None:
     """Print the report and keep it."""
     print("\n" + written)
-    if not given.no_save:
+    if given.out and not given.no_save:
         for path in report.save(result, written, given.out, kind, picture=picture):
             print(path)
 

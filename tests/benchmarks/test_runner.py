@@ -173,3 +173,13 @@ def test_the_command_prints_and_writes(monkeypatch, tmp_path, capsys):
     assert kept["command"].endswith(" ".join(arguments))
     assert kept["workloads"]["W6"]["implementations"]["eager"]["ms"]
     assert path.with_suffix(".md").read_text() in printed
+
+
+def test_a_part_is_not_kept_among_the_full_runs(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(runner, "Process", FakeProcess)
+    monkeypatch.setattr(command, "RESULTS", tmp_path)
+    assert command.main(["--only", "W6", "--impl", "eager,torch-2"]) == 0
+    assert "## W6" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+    assert command.main([]) == 0
+    assert len(list(tmp_path.glob("*.md"))) == 1
