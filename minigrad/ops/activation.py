@@ -38,10 +38,8 @@ def along(xp: Any, x: Array, value: float) -> Array:
 @elementwise
 def sigmoid(xp: Any, x: Array) -> Array:
     """1 / (1 + e⁻ˣ), without overflow and with full relative precision for negative x."""
-    y = xp.minimum(x, along(xp, x, 11.0 if x.dtype.itemsize < 4 else 40.0))  # beyond, σ is 1
-    y = xp.exp(y, out=y)  # eˣ / (1 + eˣ)
-    y /= y + 1
-    return y
+    e = xp.exp(xp.minimum(x, along(xp, x, 11.0 if x.dtype.itemsize < 4 else 40.0)))  # σ(40) is 1
+    return e / (e + 1)
 
 
 sigmoid.defvjp(lambda g, y, _x: g * (y * (1 - y)))
@@ -75,8 +73,7 @@ leaky_relu.defvjp(
 def elu(xp: Any, x: Array, /, alpha: float = 1.0) -> Array:
     """x for x > 0, else alpha · (eˣ - 1) (Clevert, Unterthiner & Hochreiter 2016, eq. 15)."""
     zero = along(xp, x, 0)
-    y = xp.minimum(x, zero)
-    y = xp.expm1(y, out=y)
+    y = xp.expm1(xp.minimum(x, zero))
     y *= alpha
     y += xp.maximum(x, zero)
     return y

@@ -99,10 +99,11 @@ def forward_step(xp: Any, gates: Array, block: Array, after: Array, m: Array, ro
     xp.copyto(rows, m.T)
 
 
-def backward_step(xp: Any, dm: Array, _dy: None, block: Array, carry: Array, d: Array) -> None:
+def backward_step(
+    xp: Any, work: Array, dm: Array, _dy: None, block: Array, carry: Array, d: Array
+) -> None:
     """From dm, dcₜ in `carry` and the step's block to d: di df dg do; carry becomes dcₜ₋₁."""
     multiply, subtract = xp.multiply, xp.subtract
-    work = xp.empty((8, *dm.shape), dtype=dm.dtype)
     u, t, through, dc = work[:4]
     v, w, i_f = work[4:6], work[6:8], block[:3:-1]
     multiply(dm, block[3], t)  # dm ∘ o
@@ -154,11 +155,12 @@ def _(
         dw_hr = projection_sums.for_weight(every, unprojected)
     add, copyto = xp.add, xp.copyto
     compiled = backend.fused(xp, "lstm_backward", dtype)
-    step_back, direct = compiled or partial(backward_step, xp), compiled and not on_cpu(xp)
+    direct = compiled is not None and not on_cpu(xp)
     all_backward = backend.fused(xp, "lstm_persistent_backward", dtype) if w_hr is None else None
 
     for (n, starts), blocks in zip(reversed(batch.runs), reversed(saved), strict=True):
         d = xp.empty((4, H, n), dtype=dtype)  # i f g o
+        step_back = compiled or partial(backward_step, xp, xp.empty((8, H, n), dtype=dtype))
         dm, carry = xp.empty((2, H, n), dtype=dtype)
         dh = dm if w_hr is None else xp.empty((P, n), dtype=dtype)
         recur = product(xp, w_hh.T, d.reshape(4 * H, n), dh)
