@@ -82,7 +82,7 @@ def test_the_page_looks_as_it_did(opened, monkeypatch, view, scheme):
     if os.environ.get("MINIGRAD_GOLDEN") == "write":
         file.write_text("\n".join(found) + "\n", encoding="utf-8")
     expected = numbers(file.read_text(encoding="utf-8").split())
-    assert alike(numbers(found), expected)
+    assert alike(numbers(found), expected), "look at the page, then MINIGRAD_GOLDEN=write pytest"
 
 
 def test_the_tolerance_sees_what_moved():
