@@ -11,7 +11,7 @@ from .jacobians import jacfwd, jacrev, linearize
 from .modes import MODES, detect_anomaly, enable_grad, is_grad_enabled, no_grad, scope
 from .op import Op
 from .operators import ops
-from .program import Compiled, Program, compile
+from .program import Compiled, compile
 from .recording import before_replay, examine, fork, kernel, primitive, recording
 from .sparse import RowSparse
 from .tape import Node, backward, edge, pull
@@ -28,7 +28,6 @@ __all__ = [
     "Hook",
     "Node",
     "Op",
-    "Program",
     "RowSparse",
     "Tensor",
     "alias",

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import Compiled, Program, Tensor
+from ..engine import Compiled, Tensor
 from ..engine.program.calls import store, whole
 from ..engine.program.memory import Memory, Ref, address, leaves, root
+from ..engine.program.program import Program
 from ..engine.program.recorder import Line
 from .fold import fold as fold_repeats
 from .graph import Graph

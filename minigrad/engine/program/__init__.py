@@ -8,6 +8,5 @@ as calls that allocate nothing), `recorder`, `whole`, `record`, `plan`, `blocks`
 from __future__ import annotations
 
 from .compile import Compiled, compile
-from .program import Program
 
-__all__ = ["Compiled", "Program", "compile"]
+__all__ = ["Compiled", "compile"]

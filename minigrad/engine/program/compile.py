@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -14,13 +13,14 @@ from ...backend import device, device_of
 from ...errors import CompileError, ConfigError
 from ..modes import MODES
 from ..tensor import Tensor
-from .capture import Captured
-from .program import Program
-from .record import Recorded, record
+
+if TYPE_CHECKING:
+    from .capture import Captured
+    from .program import Program
+    from .record import Recorded
 
 P = ParamSpec("P")
 R = TypeVar("R")
-log = logging.getLogger("minigrad.compile")
 
 
 class Compiled(Generic[P, R]):
@@ -64,6 +64,12 @@ class Compiled(Generic[P, R]):
             return recorded.replay(arrays, modes.profiler)
 
     def _record(self, key: Any, arrays: list[Any], args: Any, kwargs: Any) -> Any:
+        import logging  # here, not above: `import minigrad` stays quick
+
+        from .capture import Captured
+        from .record import record
+
+        log = logging.getLogger("minigrad.compile")
         if self.programs:
             log.info("%s: recording program %d", self._name, len(self.programs) + 1)
         where = device_of(arrays[0]) if arrays else device()
@@ -89,7 +95,7 @@ class Compiled(Generic[P, R]):
         if not self.programs:
             raise CompileError(f"compile: {self._name} has not been called yet")
         recorded = next(reversed(self.programs.values()))
-        if isinstance(recorded, Captured):
+        if not hasattr(recorded, "program"):
             raise CompileError(
                 f"compile: {self._name} is a graph of {recorded.device}, not a program"
             )

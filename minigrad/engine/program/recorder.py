@@ -11,7 +11,6 @@ import operator
 import weakref
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
-from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any
 
@@ -27,7 +26,6 @@ from .standin import StandIn, Untraceable
 from .whole import call_whole, refs, values
 
 
-@dataclass(eq=False, slots=True)
 class Line:
     """One call of the program, or a fork into several lists of lines.
 
@@ -40,15 +38,23 @@ class Line:
         branches: for a fork, the lists of lines.
     """
 
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    reads: set[Memory]
-    writes: set[Memory]
-    op: str
-    at: tuple[CodeType, int] | None
-    effect: bool = False
-    branches: list[list[Line]] = field(default_factory=list)
+    __slots__ = "args", "at", "branches", "effect", "function", "kwargs", "op", "reads", "writes"
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        reads: set[Memory],
+        writes: set[Memory],
+        op: str,
+        at: tuple[CodeType, int] | None,
+        effect: bool = False,
+        branches: list[list[Line]] | None = None,
+    ) -> None:
+        self.function, self.args, self.kwargs = function, args, kwargs
+        self.reads, self.writes, self.op, self.at = reads, writes, op, at
+        self.effect, self.branches = effect, branches or []
 
     @property
     def place(self) -> Place | None:
