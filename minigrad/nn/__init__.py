@@ -48,7 +48,7 @@ from .lstm_cells import LayerNormLSTMCell, PeepholeLSTMCell
 from .module import Module, Parameter
 from .multihead import MultiheadAttention
 from .normalization import LayerNorm
-from .norms import BatchNorm1d, BatchNorm2d, GroupNorm, RMSNorm
+from .norms import BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm1d, RMSNorm
 from .pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -179,6 +179,7 @@ __all__ = [
     "HingeEmbeddingLoss",
     "HuberLoss",
     "Identity",
+    "InstanceNorm1d",
     "KLDivLoss",
     "L1Loss",
     "LPPool1d",

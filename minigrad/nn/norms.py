@@ -15,7 +15,7 @@ from ..ops import get_default_dtype
 from . import init
 from .module import Module, Parameter, new_parameter
 
-__all__ = ["BatchNorm1d", "BatchNorm2d", "GroupNorm", "RMSNorm"]
+__all__ = ["BatchNorm1d", "BatchNorm2d", "GroupNorm", "InstanceNorm1d", "RMSNorm"]
 
 
 class RMSNorm(Module):
@@ -232,3 +232,55 @@ class BatchNorm2d(BatchNorm1d):
 
     _axes = (4,)
     _layout = "(N, {C}, H, W)"
+
+
+class InstanceNorm1d(Module):
+    """y = (x - E[x]) / √(Var[x] + ε) · γ + β, over each channel of each sequence by itself.
+
+    Shapes: x (N, C, L) or (C, L) → the same; weight γ and bias β (C,) with `affine`.
+    Init: γ = 1, β = 0.
+    Raises: ShapeError for another x; ConfigError for running statistics, which it has not: momentum
+    is PyTorch's and changes nothing.
+    Paper: Ulyanov, Vedaldi & Lempitsky 2016.
+    """
+
+    weight: Parameter | None
+    bias: Parameter | None
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        *,
+        dtype: Any = None,
+        device: Any = None,
+    ) -> None:
+        super().__init__()
+        if track_running_stats:
+            raise ConfigError("InstanceNorm1d: track_running_stats=True is not there; leave it out")
+        self.num_features, self.eps = num_features, eps
+        self.weight = self.bias = None
+        if affine:
+            self.weight = new_parameter(num_features, dtype=dtype, device=device)
+            self.bias = new_parameter(num_features, dtype=dtype, device=device)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """γ = 1, β = 0."""
+        if self.weight is not None and self.bias is not None:
+            init.ones_(self.weight)
+            init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        C = self.num_features
+        if x.ndim not in (2, 3) or x.shape[-2] != C:
+            raise ShapeError(f"InstanceNorm1d: x is {x.shape}, expected (N, {C}, L) or ({C}, L)")
+        if x.ndim == 2:
+            return ops.group_norm(x[None], C, self.weight, self.bias, self.eps)[0]
+        return ops.group_norm(x, C, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_features}, eps={self.eps}"

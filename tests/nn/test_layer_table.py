@@ -117,6 +117,10 @@ def rows() -> list[Row]:
             Row("BatchNorm1d", {"num_features": 3, **options}, (waves,)),
             Row("GroupNorm", {"num_groups": 3, "num_channels": 3, **options}, (waves,)),
         ]
+    found += [
+        Row("InstanceNorm1d", {"num_features": 3}, (waves,)),
+        Row("InstanceNorm1d", {"num_features": 3, "affine": True, "eps": 0.1}, (waves[0],)),
+    ]
     for kind in ("ZeroPad", "ReflectionPad", "ReplicationPad", "CircularPad"):
         found += [
             Row(f"{kind}1d", {"padding": 2}, (waves,)),
@@ -367,6 +371,8 @@ def test_indices_of_adaptive_max_pooling(name, size, shape):
         (ConfigError, lambda: nn.Hardtanh(1.0, 1.0)),
         (ConfigError, lambda: nn.CELU(0)),
         (ConfigError, lambda: nn.Softshrink(-1)),
+        (ConfigError, lambda: nn.InstanceNorm1d(3, track_running_stats=True)),
+        (ShapeError, lambda: nn.InstanceNorm1d(3)(mg.ones((2, 4, 5)))),
         (ShapeError, lambda: nn.GLU()(mg.ones((2, 3)))),
         (ShapeError, lambda: nn.GLU(2)(mg.ones((2, 3)))),
         (ShapeError, lambda: nn.PReLU(3)(mg.ones((2, 4)))),
