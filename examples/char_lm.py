@@ -2,6 +2,7 @@
 
     python -m examples.char_lm                       # Python's language reference: no network
     python -m examples.char_lm --preset shakespeare  # Tiny Shakespeare, downloaded once
+    python -m examples.char_lm --compile             # the step is recorded once, and replayed
     python -m examples.char_lm --workers 2           # a batch is divided over two threads
     mpiexec -n 2 python -m examples.char_lm --parallel mpi       # … over two processes
     python -m examples.char_lm --resume              # go on where a run was stopped
@@ -50,6 +51,7 @@ class Config:
     seed: int = option(0, "of everything random")
     device: str = option(cli.DEVICE, "cpu, cuda or cuda:N")
     workers: int = option(1, "threads that divide each batch")
+    compile: bool = option(False, "record the training step, and replay it: the same numbers")
     parallel: str | None = option(
         None, "processes that divide each batch: mpiexec -n 2 …", choices=("mpi", "nccl")
     )
@@ -131,6 +133,7 @@ def train(config: Config, group: parallel.Group) -> cli.Figures:
         save_every=200,
         group=group,
         workers=config.workers,
+        compile=config.compile,
         batch_axes=(1, 1),
         carry_axis=1,
         callbacks=[lambda *_: print(f"    “{' '.join(write(90).split())}”", flush=True)],

@@ -253,6 +253,12 @@ def test_options_come_from_the_preset_and_then_from_the_command_line(tmp_path):
     assert (resumed.hidden, resumed.layers, resumed.resume) == (5, 4, True)
 
 
+def test_a_compiled_step_learns_the_same(run):
+    plain = losses(run(char_lm, "--epochs", "1", "--dropout", "0.2", out="plain")[2])
+    compiled = run(char_lm, "--epochs", "1", "--dropout", "0.2", "--compile", out="compiled")
+    assert losses(compiled[2]) == plain
+
+
 @each
 def test_a_batch_divided_over_threads_learns_the_same(example, run):
     """But for dropout, whose masks are other ones."""
