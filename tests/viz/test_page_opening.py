@@ -282,3 +282,19 @@ def test_steps_that_were_chosen_when_drawing(opened):
     assert {"step t = 5", "step t = 18"} <= frames
     assert "step t = 3" not in frames
     assert {"t = 4", "t = 6 … 17"} <= set(titles(page))
+
+
+def test_an_opened_cell_reads_from_top_to_bottom_with_its_parameters(opened):
+    model, loss = models.tagger()
+    page = opened(viz.draw_graph(loss, model=model).to_html())
+    page.locator("#graph .plus").click()
+    redrawn(page, 2)
+
+    def at(words):
+        return page.locator("#graph g.node", has_text=words).first.bounding_box()
+
+    assert at("c [t]")["y"] < at("forget")["y"] < at("output")["y"]
+    frame = page.locator("#graph g.cluster", has_text="plain ops").last.bounding_box()
+    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+        assert frame["x"] < at(name)["x"] < at("forget")["x"]
+    assert at("head.weight")["x"] > at("forget")["x"]

@@ -58,6 +58,8 @@ def page_data(ir: GraphIR, details: Details | None, show: Show) -> Page:
         box, at = data["boxes"][number[path]], place[face]
         box |= {"face": at, "closed": True, "first": found.first[path]}
         data["nodes"][at]["opens"] = number[path]
+    for id_, path in found.guests.items():
+        data["nodes"][place[id_]]["inside"] = number[path]
     data["edges"] = [
         [place[e.src], place[e.dst], writer.edge(e), e.grad, clean(e.label), clean(e.role), e.arg]
         for e in base.links

@@ -165,6 +165,8 @@ class Spliced:
         opened: the base with every composite in place of its line.
         faces: box of a composite → the item that shows it while it is closed.
         first: box of a composite → the position of its first line.
+        guests: parameters that only one of these lines reads → its box: where they stand while it
+            is open.
     """
 
     base: GraphIR
@@ -172,6 +174,7 @@ class Spliced:
     opened: GraphIR
     faces: dict[Path, str] = field(default_factory=dict)
     first: dict[Path, int] = field(default_factory=dict)
+    guests: dict[str, Path] = field(default_factory=dict)
 
 
 def splice(base: GraphIR, full: GraphIR, found: dict[str, Opening]) -> Spliced:
@@ -197,7 +200,13 @@ def splice(base: GraphIR, full: GraphIR, found: dict[str, Opening]) -> Spliced:
         item = base.items[id_]
         words = "the same function in plain ops"
         out.base.boxes[path] = Box("opened", item.name or item.op, words)
+    paths = {id_: path for path, id_ in out.faces.items()}
+    for id_, item in base.items.items():
+        readers = {e.dst for e in base.links if e.src == id_} if item.kind == "parameter" else set()
+        if len(readers) == 1 and readers <= set(paths):
+            out.guests[id_] = paths[readers.pop()]
     kept = {k: v for k, v in out.base.items.items() if k not in parts}
+    kept |= {k: replace(kept[k], path=path) for k, path in out.guests.items()}
     links = [e for e in out.base.links if e.src in kept and e.dst in kept]
     out.opened = GraphIR(kept, links, out.base.boxes)
     return out

@@ -69,7 +69,7 @@ class Tree {
     if (!name || this.names.has(name)) return;
     this.names.add(name);
     const { model } = this;
-    const { box } = model.nodes[i];
+    const box = model.boxOf(i);
     let home = "";
     let context = "";
     for (const b of box < 0 ? [] : [...model.boxes[box].around, box]) {
@@ -166,7 +166,7 @@ class Edges {
       model.unfolded(node.box) || (node.kind === "state" && Boolean(model.boxes[node.loop]?.shown)));
     for (const [src, dst, attributes, grad] of model.edges) {
       if (unfolded[src] || unfolded[dst]) continue;
-      const plain = model.closed(nodes[src].box) < 0 && model.closed(nodes[dst].box) < 0;
+      const plain = model.closed(model.boxOf(src)) < 0 && model.closed(model.boxOf(dst)) < 0;
       this.#add(model.shows(src), model.shows(dst), attributes, grad, plain);
     }
     if (unfolded.some(Boolean)) this.#lines(unfolded);

@@ -150,11 +150,19 @@ export class Model {
     return face !== undefined && this.unfolded(parent);
   }
 
+  /** The box that a node stands in: parameters of an opened op stand with it. */
+  boxOf(i) {
+    const { box, inside } = this.nodes[i];
+    const open = inside !== undefined && this.closed(inside) < 0 && !this.hidden(inside);
+    return open ? inside : box;
+  }
+
   /** Name of what shows node i: "" if nothing does, as for the other side of a fused op. */
   shows(i, of = () => undefined) {
     const node = this.nodes[i];
     if (node.kind === "state" && node.loop >= 0 && this.boxes[node.loop].shown) return "";
-    const around = node.box < 0 ? [] : [...this.boxes[node.box].around, node.box];
+    const home = this.boxOf(i);
+    const around = home < 0 ? [] : [...this.boxes[home].around, home];
     let context = "";
     for (const b of around) {
       const box = this.boxes[b];
