@@ -87,8 +87,8 @@ def accumulate(a: Any, b: Any, out: Any) -> Any:
 
     >>> import numpy as np
     >>> accumulate(np.eye(2), np.ones((2, 2)), np.ones((2, 2)))
-    array([[2., 1.],
-           [1., 2.]])
+    array([[2., 2.],
+           [2., 2.]])
     """
     gemm = GEMMS.get(type(a)) or GEMMS.get(type(b))
     if gemm is not None:
