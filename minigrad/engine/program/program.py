@@ -105,6 +105,8 @@ class Program:
                     continue
                 args = resolved(line.args, self.view)
                 kwargs = resolved(line.kwargs, self.view)
+                if isinstance(line.function, np.ufunc) and line.function.signature is None:
+                    args = _quick(args)
                 if line.function in (np.maximum, np.minimum):  # their third argument has a name
                     args, kwargs = args[:2], {**kwargs, "out": args[2]}
                 function = np.dot if _is_plain_product(line) else line.function
@@ -160,6 +162,14 @@ class Program:
 def _replay(steps: list[Step]) -> None:
     for function, args in steps:
         function(*args)
+
+
+def _quick(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Operands of an elementwise call: one value seen as many is that value, in half the time."""
+    if any(not isinstance(a, np.ndarray) for a in args):
+        return args
+    *ins, out = args
+    return (*[a[(0,) * a.ndim + (...,)] if a.size and not any(a.strides) else a for a in ins], out)
 
 
 def _is_plain_product(line: Line) -> bool:
