@@ -15,6 +15,7 @@ from contextvars import copy_context
 from typing import Any
 
 from ...backend import NAMESPACES, Array, Device
+from ...backend.graph import feeder
 from ...errors import MinigradError
 from ..modes import PACKAGE, switched
 from ..tensor import Tensor, wrap
@@ -88,6 +89,7 @@ class Captured:
         self.lock = threading.RLock()
         self.inputs: list[Array] = []
         self.args, self.kwargs = mapped(args, self._input), mapped(kwargs, self._input)
+        self._feed = feeder(device, self.inputs)
         self.outputs: Any = None
         self.guards: list[tuple[Callable[[], Any], Any]] = []
         self.refreshers: list[Callable[[], None]] = []
@@ -96,7 +98,7 @@ class Captured:
         data = value.data if isinstance(value, Tensor) else value
         if type(data) not in NAMESPACES or (isinstance(value, Tensor) and value.requires_grad):
             return value
-        self.inputs.append(data.copy())
+        self.inputs.append(self.device.asarray(data).copy())
         return wrap(self.inputs[-1]) if isinstance(value, Tensor) else self.inputs[-1]
 
     def valid(self) -> bool:
@@ -109,8 +111,7 @@ class Captured:
 
     def replay(self, arrays: list[Array], profiler: Any = None) -> Any:
         """The step on other inputs."""
-        for place, array in zip(self.inputs, arrays, strict=True):
-            place[...] = array
+        self._feed(*arrays)
         if self.graph is None and not self.eager:
             self._capture()
         if self.eager:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 import numpy as np
 
-from ...backend import device, device_of
+from ...backend import device
 from ...errors import CompileError, ConfigError
 from ..modes import MODES
 from ..tensor import Tensor
+from .memory import leaves
 
 if TYPE_CHECKING:
     from .capture import Captured
@@ -57,13 +58,13 @@ class Compiled(Generic[P, R]):
         except TypeError:
             raise CompileError(f"compile: {self._name} got an argument without a hash") from None
         if recorded is None or not recorded.valid():
-            return self._record(key, arrays, args, kwargs)
+            return self._record(key, args, kwargs)
         if len(self.programs) > 1:
             self.programs.move_to_end(key)
         with recorded.lock:
             return recorded.replay(arrays, modes.profiler)
 
-    def _record(self, key: Any, arrays: list[Any], args: Any, kwargs: Any) -> Any:
+    def _record(self, key: Any, args: Any, kwargs: Any) -> Any:
         import logging  # here, not above: `import minigrad` stays quick
 
         from .capture import Captured
@@ -72,7 +73,8 @@ class Compiled(Generic[P, R]):
         log = logging.getLogger("minigrad.compile")
         if self.programs:
             log.info("%s: recording program %d", self._name, len(self.programs) + 1)
-        where = device_of(arrays[0]) if arrays else device()
+        given = [t.device for t in leaves((args, kwargs)) if isinstance(t, Tensor)]
+        where = next((d for d in given if d.kind != "cpu"), given[0] if given else device())
         if where.kind == "cpu":
             result, self.programs[key] = record(self.function, self._name, args, kwargs)
         else:

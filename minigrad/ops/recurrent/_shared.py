@@ -94,16 +94,22 @@ class Preactivations:
         batch: Schedule,
     ) -> None:
         self.xp, self.gates, self.rows, self.features = xp, gates, rows, w_hh.shape[1]
-        self.steps: Callable[..., Iterator[tuple[int, Array]]]
+        self.steps: Callable[..., Iterator[tuple[int, Array]]]  # unbound: no cycle keeps arrays
         self.weights: tuple[Any, ...]
         if on_cpu(xp) and batch.T == 1:
-            self.steps, self.weights = self._single, (w_hh, w_ih, bias)
+            self.steps, self.weights = Preactivations._single, (w_hh, w_ih, bias)
             return
         w_ih, w_hh = arrange(xp, w_ih, gates, bias), arrange(xp, w_hh, gates)
         if on_cpu(xp) and w_hh.shape[1] + rows.shape[1] <= FOLDED:
-            self.steps, self.weights = self._folded, (xp.concatenate((w_hh, w_ih), axis=1),)
+            self.steps, self.weights = (
+                Preactivations._folded,
+                (xp.concatenate((w_hh, w_ih), axis=1),),
+            )
         else:
-            self.steps, self.weights = self._projected, (w_hh, InputProjection(xp, w_ih, rows))
+            self.steps, self.weights = (
+                Preactivations._projected,
+                (w_hh, InputProjection(xp, w_ih, rows)),
+            )
 
     def __call__(self, n: int, starts: Sequence[int]) -> tuple[Array, Iterator[tuple[int, Array]]]:
         """The place of the state h (P, n), and for each step (start, preactivations (M, n)).
@@ -114,7 +120,7 @@ class Preactivations:
         operand = self.xp.ones((weight.shape[1], n), dtype=dtype)
         out = self.xp.empty((weight.shape[0], n), dtype=dtype)
         multiply = product(self.xp, weight, operand, out)
-        return operand[: self.features], self.steps(operand, multiply, out, starts)
+        return operand[: self.features], self.steps(self, operand, multiply, out, starts)
 
     def at_once(self, n: int, starts: Sequence[int], h: Array, blocks: Array, out: Array) -> bool:
         """Take all LSTM steps of a run in one launch, where a GPU does that; whether it did."""

@@ -101,6 +101,16 @@ def test_modes_and_shapes_have_graphs_of_their_own():
         _ = f.program
 
 
+def test_arrays_of_the_host_are_uploaded_into_the_graphs_inputs():
+    table = nn.Embedding(5, 2).to("strict")
+    f = mg.compile(lambda ids: table(ids))  # noqa: PLW0108  called inside
+    with mg.use_device("strict"):
+        for ids in ([0, 1], [4, 2], [3, 3]):
+            got = f(np.array(ids))
+            np.testing.assert_array_equal(got.numpy(), table.weight.numpy()[ids])
+    assert captured(f).graph is not None
+
+
 def test_gradients_and_results():
     w = mg.tensor([1.0, 2.0], device="strict", requires_grad=True)
 
