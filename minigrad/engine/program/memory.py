@@ -99,18 +99,11 @@ def address(array: Host) -> int:
     return at
 
 
-def given(array: Host, memory: Memory) -> Ref:
-    """An array that was there before the program, in `memory`."""
-    offset = address(array) - address(root(array))
-    return Ref(memory, offset, array.shape, array.strides, array.dtype, array)
-
-
 def place_in(memory: Memory, array: Host) -> Ref:
     """`array` as a place in `memory`, which its root stands for."""
-    if memory.owner is not None:
-        return given(array, memory)
     offset = address(array) - address(root(array))
-    return Ref(memory, offset, array.shape, array.strides, array.dtype)
+    outside = None if memory.owner is None else array
+    return Ref(memory, offset, array.shape, array.strides, array.dtype, outside)
 
 
 def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
