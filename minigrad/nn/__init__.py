@@ -48,7 +48,7 @@ from .lstm_cells import LayerNormLSTMCell, PeepholeLSTMCell
 from .module import Module, Parameter
 from .multihead import MultiheadAttention
 from .normalization import LayerNorm
-from .norms import BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm1d, RMSNorm
+from .norms import GroupNorm, RMSNorm
 from .pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -96,6 +96,7 @@ from .rectifiers import (
     Threshold,
 )
 from .recurrent import GRU, LSTM, RNN
+from .running_norms import BatchNorm1d, BatchNorm2d, InstanceNorm1d, InstanceNorm2d
 from .sampled import GloVeLoss, NCELoss, NegativeSampling, SampledSoftmax
 from .shapes import (
     CircularPad1d,
@@ -180,6 +181,7 @@ __all__ = [
     "HuberLoss",
     "Identity",
     "InstanceNorm1d",
+    "InstanceNorm2d",
     "KLDivLoss",
     "L1Loss",
     "LPPool1d",

@@ -212,6 +212,7 @@ def test_modules_that_keras_lacks():
 def keras():
     os.environ.setdefault("KERAS_BACKEND", "torch")
     pytest.importorskip("h5py")
+    pytest.importorskip("torch")
     return pytest.importorskip("keras")
 
 

@@ -120,6 +120,7 @@ def rows() -> list[Row]:
     found += [
         Row("InstanceNorm1d", {"num_features": 3}, (waves,)),
         Row("InstanceNorm1d", {"num_features": 3, "affine": True, "eps": 0.1}, (waves[0],)),
+        Row("InstanceNorm2d", {"num_features": 3, "affine": True, "bias": False}, (images,)),
     ]
     for kind in ("ZeroPad", "ReflectionPad", "ReplicationPad", "CircularPad"):
         found += [
@@ -371,7 +372,7 @@ def test_indices_of_adaptive_max_pooling(name, size, shape):
         (ConfigError, lambda: nn.Hardtanh(1.0, 1.0)),
         (ConfigError, lambda: nn.CELU(0)),
         (ConfigError, lambda: nn.Softshrink(-1)),
-        (ConfigError, lambda: nn.InstanceNorm1d(3, track_running_stats=True)),
+        (ShapeError, lambda: nn.InstanceNorm1d(3)(mg.ones((2, 3, 1)))),
         (ShapeError, lambda: nn.InstanceNorm1d(3)(mg.ones((2, 4, 5)))),
         (ShapeError, lambda: nn.GLU()(mg.ones((2, 3)))),
         (ShapeError, lambda: nn.GLU(2)(mg.ones((2, 3)))),

@@ -1,4 +1,4 @@
-"""RMSNorm, GroupNorm, BatchNorm: PyTorch's numbers, and its running statistics."""
+"""RMSNorm, GroupNorm, BatchNorm, InstanceNorm: PyTorch's numbers, and its running statistics."""
 
 from __future__ import annotations
 
@@ -40,9 +40,20 @@ def test_group_norm(shape, affine):
 @pytest.mark.parametrize(
     "options", [{}, {"momentum": None}, {"affine": False}, {"track_running_stats": False}], ids=str
 )
-@pytest.mark.parametrize("shape", [(4, 3), (4, 3, 5), (2, 3, 4, 5)], ids=str)
-def test_batch_norm(shape, options):
-    kind = "BatchNorm2d" if len(shape) == 4 else "BatchNorm1d"
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [
+        ("BatchNorm1d", (4, 3)),
+        ("BatchNorm1d", (4, 3, 5)),
+        ("BatchNorm2d", (2, 3, 4, 5)),
+        ("InstanceNorm1d", (4, 3, 5)),
+        ("InstanceNorm1d", (3, 5)),
+        ("InstanceNorm2d", (2, 3, 4, 5)),
+    ],
+    ids=str,
+)
+def test_running_norms(kind, shape, options):
+    options = {"affine": True, "track_running_stats": True, **options}
     mine, theirs = parity.twins(
         getattr(nn, kind)(3, **options), getattr(torch.nn, kind)(3, **options)
     )
