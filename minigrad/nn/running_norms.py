@@ -128,7 +128,7 @@ class BatchNorm1d(RunningNorm):
         track_running_stats: False: no running ones, the batch's are used in evaluation, too.
     """
 
-    _layouts = ("NC", "NCL")
+    _layouts: tuple[str, ...] = ("NC", "NCL")
 
     def __init__(
         self,
@@ -190,7 +190,7 @@ class InstanceNorm1d(RunningNorm):
         track_running_stats: keep running ones.
     """
 
-    _layouts = ("NCL", "CL")
+    _layouts: tuple[str, ...] = ("NCL", "CL")
 
     def __init__(
         self,
