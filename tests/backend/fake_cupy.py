@@ -52,8 +52,8 @@ class FakeDevice(contextlib.AbstractContextManager):
     def synchronize(self):
         self.waited_for.append(self.index)
 
+    compute_capability = "80"
     attributes: ClassVar[dict[str, int]] = {
-        "ComputeCapabilityMajor": 8,
         "MultiProcessorCount": 4,
         "MaxSharedMemoryPerBlockOptin": 232448,
     }
@@ -178,13 +178,27 @@ class RawKernel:
     compiled: ClassVar[list[tuple[str, tuple[str, ...], bool]]] = []
     launched: ClassVar[list[tuple[str, tuple[int, ...]]]] = []
     kernel = types.SimpleNamespace(ptr=1)
+    shared: ClassVar[dict[tuple[str, tuple[str, ...], int], int]] = {}  # of the function, not ours
 
     def __init__(self, code, name, options, enable_cooperative_groups):
         assert f"void {name}(" in code
-        self.name = name
+        self.name, self.options = name, options
         self.compiled.append((name, options, enable_cooperative_groups))
 
+    def function(self):
+        return self.name, self.options, FakeDevice.current
+
+    @property
+    def max_dynamic_shared_size_bytes(self):
+        return self.shared.get(self.function(), 48 << 10)
+
+    @max_dynamic_shared_size_bytes.setter
+    def max_dynamic_shared_size_bytes(self, size):
+        assert size <= FakeDevice.attributes["MaxSharedMemoryPerBlockOptin"]
+        self.shared[self.function()] = size
+
     def __call__(self, grid, block, args, *, shared_mem):
+        assert shared_mem <= self.max_dynamic_shared_size_bytes
         kernel = next(k for k in kernels() if k.name == self.name)
         for parameter, arg in zip(kernel.parameters, args, strict=True):
             kinds = {"i64": np.int64, "u64": np.uint64, "double": np.float64}

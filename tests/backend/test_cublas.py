@@ -11,8 +11,9 @@ from tests.backend.fake_cublas import FakeCublas
 
 
 def handle(library=None):
-    workspace = np.zeros(64, np.uint8)
-    return cublas.Handle(library or FakeCublas(), 7, workspace, lambda x: x.ctypes.data)
+    made = cublas.Handle(library or FakeCublas(), lambda x: x.ctypes.data)
+    made.serve(7, np.zeros(64, np.uint8))
+    return made
 
 
 def normal(*shape, dtype="float64"):
@@ -84,8 +85,10 @@ def test_how_is_computed():
 
 def test_the_stream_is_set_before_the_workspace():
     fake = FakeCublas()
-    handle(fake)
-    assert fake.calls == ["create", ("stream", 7), ("workspace", 64), ("mode", 0)]
+    handle(fake).serve(8, np.zeros(32, np.uint8))
+    assert fake.calls == [
+        "create", ("mode", 0), ("stream", 7), ("workspace", 64), ("stream", 8), ("workspace", 32)
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])

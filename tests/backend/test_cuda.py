@@ -23,8 +23,8 @@ from minigrad.backend import device as open_device
 from minigrad.backend.cuda import cublas
 from minigrad.backend.cuda.feed import Feeder
 from minigrad.backend.device_gemm import precision
-from minigrad.backend.kernels import attention, persist
-from minigrad.backend.kernels.kernel import LAUNCHERS
+from minigrad.backend.kernels import attention, draws, persist
+from minigrad.backend.kernels.kernel import LAUNCHERS, Launch
 from minigrad.errors import DeviceError, DeviceMemoryError, ShapeError
 from tests.backend import fake_cupy
 from tests.backend.fake_cublas import FakeCublas
@@ -219,7 +219,7 @@ def test_products(machine, blas):
     assert dev.to_host(transposed).tolist() == (b.T @ a.swapaxes(-1, -2)).tolist()
     assert dev.to_host(accumulate(*there, matmul(*there))).tolist() == (2 * a @ b).tolist()
     assert [call for call in blas.calls if call[0] != "gemm"] == [
-        "create", ("stream", 0), ("workspace", cublas.WORKSPACE), ("mode", 0),
+        "create", ("mode", 0), ("stream", 0), ("workspace", cublas.WORKSPACE),
     ]  # fmt: skip
     with pytest.raises(DeviceError, match="different devices"):
         matmul(a, there[1])
@@ -276,6 +276,15 @@ def test_a_cooperative_kernel_fits_or_is_refused(machine, monkeypatch):
         run()
 
 
+def test_a_small_run_leaves_the_large_ones_their_shared_memory(machine):
+    """The limit belongs to the function, which every RawKernel of the same text shares."""
+    machine()
+    x = device("cuda:0").asarray(np.zeros(5), np.uint64)
+    launch = LAUNCHERS[type(x)]
+    for shared in (200 << 10, 60 << 10, 200 << 10):
+        launch(draws.PLACE, Launch(1, 1, shared), (x, 1, 2, 3, 0, 0))
+
+
 def test_random_numbers_are_the_hosts(machine, monkeypatch):
     machine()
     before = mg.get_rng_state()
@@ -319,6 +328,17 @@ def test_a_graph_is_captured_on_a_stream_and_memory_of_its_own(machine, blas, mo
         assert gc.isenabled()
     finally:
         mg.set_rng_state(before)
+
+
+def test_a_graph_that_is_dropped_leaves_its_handle_to_the_next(machine, blas):
+    machine()
+    dev = device("cuda:0")
+    for _ in range(3):
+        graph, _ = dev.capture(lambda: None)
+        del graph
+        gc.collect()
+    assert blas.calls.count("create") == 1
+    assert len({call for call in blas.calls if call[0] == "stream"}) == 3
 
 
 def test_a_failed_capture_ends_and_says_what_failed(machine, blas, monkeypatch):

@@ -83,18 +83,21 @@ def side(x: Any) -> Side | None:
 class Handle:
     """cuBLAS on one stream. `address(array)` is the device pointer of an array's first element."""
 
-    def __init__(
-        self, library: Any, stream: int, workspace: Any, address: Callable[[Any], int]
-    ) -> None:
-        self.library, self.workspace, self.address = library, workspace, address
-        handle = ctypes.c_void_p()
-        self._check(library.cublasCreate_v2(ctypes.byref(handle)), "cublasCreate")
-        self.handle = handle
-        self._check(library.cublasSetStream_v2(handle, stream), "cublasSetStream")
+    def __init__(self, library: Any, address: Callable[[Any], int]) -> None:
+        self.library, self.address = library, address
+        self.workspace: Any = None
+        self.handle = ctypes.c_void_p()
+        self._check(library.cublasCreate_v2(ctypes.byref(self.handle)), "cublasCreate")
+        self._check(library.cublasSetPointerMode_v2(self.handle, 0), "cublasSetPointerMode")
+
+    def serve(self, stream: int, workspace: Any) -> None:
+        """Compute on `stream` from now on, with `workspace` (bytes, of the same device)."""
+        self._check(self.library.cublasSetStream_v2(self.handle, stream), "cublasSetStream")
         # Only now: setting the stream puts the library's own workspace back.
-        where, size = address(workspace), workspace.nbytes
-        self._check(library.cublasSetWorkspace_v2(handle, where, size), "cublasSetWorkspace")
-        self._check(library.cublasSetPointerMode_v2(handle, 0), "cublasSetPointerMode")
+        where, size = self.address(workspace), workspace.nbytes
+        status = self.library.cublasSetWorkspace_v2(self.handle, where, size)
+        self._check(status, "cublasSetWorkspace")
+        self.workspace = workspace
 
     def gemm(
         self, a: Any, b: Any, out: Any, *, alpha: float = 1.0, beta: float = 0.0, tf32: bool = False

@@ -23,24 +23,32 @@ class Products:
         self.cupy = cupy
         self._library: Any = None
         self._handles: dict[tuple[int, int, int], cublas.Handle] = {}
+        self._spare: dict[int, list[cublas.Handle]] = {}  # by device: made, and without a stream
 
     def handle(self) -> cublas.Handle:
         """The handle of the current stream."""
         stream = self.cupy.cuda.get_current_stream().ptr
-        key = self.cupy.cuda.runtime.getDevice(), stream, threading.get_ident()
+        index = self.cupy.cuda.runtime.getDevice()
+        key = index, stream, threading.get_ident()
         found = self._handles.get(key)
         if found is None:
             if self._library is None:
                 self._library = cublas.load()
-            workspace = self.cupy.empty(cublas.WORKSPACE, np.uint8)
-            found = cublas.Handle(self._library, stream, workspace, lambda x: int(x.data.ptr))
+            spare = self._spare.get(index)
+            found = spare.pop() if spare else cublas.Handle(self._library, _pointer)
+            found.serve(stream, self.cupy.empty(cublas.WORKSPACE, np.uint8))
             self._handles[key] = found
         return found
 
     def forget(self, stream: int) -> None:
-        """Drop the handles of a stream that is no more."""
+        """Take the handles of a stream that is no more, and the memory they had for it.
+
+        They are kept for other streams: to destroy one would wait for the whole device.
+        """
         for key in [k for k in self._handles if k[1] == stream]:
-            del self._handles[key]
+            handle = self._handles.pop(key)
+            handle.workspace = None
+            self._spare.setdefault(key[0], []).append(handle)
 
     def __call__(
         self, a: Any, b: Any, out: Any, *, accumulate: bool, precision: str | None
@@ -60,6 +68,10 @@ class Products:
             self.handle().gemm(a, b, out, beta=beta, tf32=precision == "tf32")
 
 
+def _pointer(x: Any) -> int:
+    return int(x.data.ptr)
+
+
 def _bfloat16() -> Any:
     import ml_dtypes
 
@@ -73,20 +85,22 @@ class Launcher:
         self.cupy = cupy
         self._compiled = cache(self._compile)
 
-    def _compile(self, kernel: Kernel, dtype: str, shared: int) -> Any:
+    def _compile(self, kernel: Kernel, dtype: str, index: int, large: bool) -> Any:
         raw = self.cupy.RawKernel(
             source(kernel.file),
             kernel.name,
             options=("-std=c++17", *options(dtype)),
             enable_cooperative_groups=kernel.cooperative,
         )
-        if shared > 48 << 10:  # more than that must be asked for
-            raw.max_dynamic_shared_size_bytes = shared
+        if large:  # a property of the function on this GPU, which all RawKernels of it share
+            raw.max_dynamic_shared_size_bytes = limits(self.cupy).shared
         return raw
 
     def __call__(self, kernel: Kernel, shape: Launch, args: tuple[Any, ...]) -> None:
-        with self.cupy.cuda.Device(args[0].device.id):
-            raw = self._compiled(kernel, kernel.dtype(args), shape.shared)
+        index = args[0].device.id
+        with self.cupy.cuda.Device(index):
+            large = shape.shared > 48 << 10  # more than that must be asked for
+            raw = self._compiled(kernel, kernel.dtype(args), index, large)
             if kernel.cooperative:
                 self._all_at_once(kernel, raw, shape)
             passed = tuple(
@@ -115,10 +129,12 @@ def limits(cupy: Any) -> Limits:
 
 @cache
 def _limits(cupy: Any, index: int) -> Limits:
-    attributes = cupy.cuda.Device(index).attributes
-    clusters = attributes["ComputeCapabilityMajor"] >= 9
+    gpu = cupy.cuda.Device(index)
+    attributes = gpu.attributes
     return Limits(
-        attributes["MultiProcessorCount"], attributes["MaxSharedMemoryPerBlockOptin"], clusters
+        attributes["MultiProcessorCount"],
+        attributes["MaxSharedMemoryPerBlockOptin"],
+        clusters=int(gpu.compute_capability) >= 90,  # "90" is 9.0
     )
 
 
