@@ -11,7 +11,7 @@ import contextlib
 import importlib
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.backend import random as _random
+from minigrad.backend import threads
 from minigrad.errors import DeviceError
 
 Array = Any
@@ -81,6 +82,13 @@ class Device:
         Raises: DeviceError if the device has no graphs.
         """
         raise DeviceError(f"capture: {self.name} has no graphs")
+
+    def fork(self, branches: Sequence[Callable[[], Any]]) -> list[Any]:
+        """The results of independent functions, side by side: on threads, on a GPU on streams.
+
+        They write into different memory, and free nothing that was there before them.
+        """
+        return threads.run(branches)
 
     @property
     def rng(self) -> _random.Stream:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..backend import threads
+from ..backend import Device, threads
 from .modes import MODES
 
 
@@ -67,10 +67,13 @@ def guard(key: Any, function: Callable[[], Any]) -> None:
         recorder.guard(key, function)
 
 
-def fork(*branches: Callable[[], Any]) -> list[Any]:
+def fork(*branches: Callable[[], Any], device: Device | None = None) -> list[Any]:
     """The results of independent functions, which may run at the same time on several threads.
 
-    They must not write into the same memory. Each runs in a copy of this context.
+    They must not write into the same memory. Each runs in a copy of this context. Where all of it
+    is on one `device`, that may have better than threads: a GPU's streams (see `Device.fork`).
     """
     recorder = MODES.get().recorder
-    return threads.run(branches) if recorder is None else recorder.fork(branches)
+    if recorder is not None:
+        return recorder.fork(branches)
+    return threads.run(branches) if device is None else device.fork(branches)

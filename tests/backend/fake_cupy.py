@@ -112,9 +112,9 @@ class Stream:
     def is_capturing(self):
         return self.capturing
 
-    def record(self):
+    def record(self, event=None):
         LOG.append(f"record on {self.ptr}")
-        return Event()
+        return event or Event()
 
     def wait_event(self, event):
         LOG.append(f"{self.ptr} waits")

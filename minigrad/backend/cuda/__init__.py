@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any, ClassVar
@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minigrad.backend import random as _random
+from minigrad.backend.cuda.fork import Sides
 from minigrad.backend.cuda.graph import capture as capture_on
 from minigrad.backend.cuda.launch import Launcher, Products, ask_host, limits
 from minigrad.backend.cuda.memory import explained, summary
@@ -171,6 +172,7 @@ class CudaDevice(Device):
 
     def __init__(self, cupy: Any, index: int) -> None:
         super().__init__(f"cuda:{index}", cupy, index)
+        self.sides = Sides(cupy)
 
     def activate(self) -> AbstractContextManager[Any]:
         context: AbstractContextManager[Any] = self.xp.cuda.Device(self.index)
@@ -189,7 +191,11 @@ class CudaDevice(Device):
         return np.asarray(array.get())
 
     def capture(self, function: Callable[[], Any]) -> tuple[Graph, Any]:
-        return capture_on(self, self.products, function)
+        return capture_on(self, self.products, self.sides, function)
+
+    def fork(self, branches: Sequence[Callable[[], Any]]) -> list[Any]:
+        with self.activate():
+            return self.sides.run(branches)
 
     @property
     def rng(self) -> _random.Stream:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import gc
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
+from minigrad.backend.cuda.fork import Sides, uncollected
 from minigrad.backend.cuda.memory import explained
 from minigrad.backend.device import Device
 from minigrad.backend.graph import Graph
 from minigrad.backend.philox import Steps, steps
 
 
-def capture(device: Device, products: Any, function: Callable[[], Any]) -> tuple[Graph, Any]:
+def capture(
+    device: Device, products: Any, sides: Sides, function: Callable[[], Any]
+) -> tuple[Graph, Any]:
     """A graph of what `function` does on `device`, and its result, which a launch fills.
 
     On a stream of its own, so that nothing else is captured, with memory from a pool of its own, so
@@ -25,8 +28,12 @@ def capture(device: Device, products: Any, function: Callable[[], Any]) -> tuple
     with device.activate():
         prepared = Steps(device.rng)
         stream, pool = cupy.cuda.Stream(non_blocking=True), cupy.cuda.MemoryPool()
+        for side in sides.streams:
+            with side:
+                products.handle()
         stream.wait_event(cupy.cuda.get_current_stream().record())
-        with cupy.cuda.using_allocator(explained(cupy, pool.malloc)), stream, _uncollected():
+        with cupy.cuda.using_allocator(explained(cupy, pool.malloc)), stream, uncollected():
+            gc.collect()  # freeing an old graph or pool would break the capture
             products.handle()  # with its workspace: no library is loaded during the capture
             stream.begin_capture()
             try:
@@ -46,16 +53,3 @@ def capture(device: Device, products: Any, function: Callable[[], Any]) -> tuple
     captured = Graph(launch, prepared, pool, stream, graph, result)
     weakref.finalize(captured, products.forget, stream.ptr)  # and with it 32 MiB of workspace
     return captured, result
-
-
-@contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """No garbage is collected inside: freeing an old graph or pool would break the capture."""
-    gc.collect()
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()

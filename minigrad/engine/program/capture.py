@@ -11,7 +11,6 @@ import logging
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from contextvars import copy_context
 from typing import Any
 
 from ...backend import NAMESPACES, Array, Device
@@ -27,8 +26,8 @@ log = logging.getLogger("minigrad.compile")
 class Capturing:
     """What a recorder is asked, answered for a device that records by itself."""
 
-    def __init__(self) -> None:
-        self.op = ""
+    def __init__(self, device: Device) -> None:
+        self.device, self.op = device, ""
         self.refreshers: list[Callable[[], None]] = []
         self.guards: dict[Any, tuple[Callable[[], Any], Any]] = {}
 
@@ -67,8 +66,8 @@ class Capturing:
         self.guards.setdefault(key, (function, function()))
 
     def fork(self, branches: Sequence[Callable[[], Any]]) -> list[Any]:
-        """One after the other: a graph has no threads."""
-        return [copy_context().run(branch) for branch in branches]
+        """On streams of the device, which the graph keeps beside each other."""
+        return self.device.fork(branches)
 
 
 class Captured:
@@ -124,7 +123,7 @@ class Captured:
         return mapped(self.outputs, _result)
 
     def _capture(self) -> None:
-        mode = Capturing()
+        mode = Capturing(self.device)
         touched: dict[int, Tensor] = {}
         mode.lift = lambda value: _seen(value, touched)  # type: ignore[method-assign]
 

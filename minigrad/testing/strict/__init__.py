@@ -22,7 +22,8 @@ minigrad.errors.DeviceError: .item() makes the host wait for the device: not all
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from functools import cache, partial
 from typing import Any
 
@@ -91,6 +92,9 @@ class StrictDevice(Device):
         with capturing() as graph, steps(prepared):
             result = function()
         return Graph(graph.launch, prepared, result), result
+
+    def fork(self, branches: Sequence[Callable[[], Any]]) -> list[Any]:
+        return [copy_context().run(branch) for branch in branches]
 
     @property
     def rng(self) -> random.Stream:

@@ -1,0 +1,89 @@
+"""Products and kernels on CuPy's arrays: what is asked of cuBLAS, and how kernels are launched."""
+
+import numpy as np
+import pytest
+
+from minigrad.backend import accumulate, device, matmul
+from minigrad.backend.cuda import cublas
+from minigrad.backend.device_gemm import precision
+from minigrad.backend.kernels import attention, draws, persist
+from minigrad.backend.kernels.kernel import LAUNCHERS, Launch
+from minigrad.errors import DeviceError
+from tests.backend import fake_cupy
+
+
+def test_products(machine, blas):
+    machine()
+    dev = device("cuda:0")
+    a, b = np.arange(24.0).reshape(2, 3, 4), np.arange(20.0).reshape(4, 5)
+    there = dev.asarray(a), dev.asarray(b)
+    for _ in range(2):
+        assert dev.to_host(matmul(*there)).tolist() == (a @ b).tolist()
+    transposed = matmul(dev.asarray(b).T, there[0].swapaxes(-1, -2))
+    assert dev.to_host(transposed).tolist() == (b.T @ a.swapaxes(-1, -2)).tolist()
+    assert dev.to_host(accumulate(*there, matmul(*there))).tolist() == (2 * a @ b).tolist()
+    assert [call for call in blas.calls if call[0] != "gemm"] == [
+        "create", ("mode", 0), ("stream", 0), ("workspace", cublas.WORKSPACE),
+    ]  # fmt: skip
+    with pytest.raises(DeviceError, match="different devices"):
+        matmul(a, there[1])
+
+
+def test_products_of_integers_and_of_halves(machine, blas):
+    machine()
+    dev = device("cuda:0")
+    integers = dev.asarray(np.arange(6).reshape(2, 3))
+    out = matmul(integers, integers.T)
+    assert accumulate(integers, integers.T, out).tolist() == [[10, 28], [28, 100]]
+    x = dev.asarray(np.array([[1.0, 2049.0]]), "float32")
+    with precision("float16"):
+        assert matmul(x, x.T).item() == 1 + 2048**2
+    with precision("tf32"):
+        matmul(x, x.T)
+    assert [call[3:] for call in blas.calls[-2:]] == [(68, 0), (77, 0)]
+
+
+def test_kernels_are_compiled_once_for_a_dtype(machine, monkeypatch):
+    machine()
+    monkeypatch.setattr(fake_cupy.RawKernel, "compiled", [])
+    monkeypatch.setattr(fake_cupy.RawKernel, "launched", [])
+    x = device("cuda:0").asarray(np.ones((3, 2, 4)), "float32")
+    scores = attention.additive_scores
+    assert scores(x, x, x[0, 0]).shape == scores(x, x, x[0, 0]).shape == (3, 2, 2)
+    y = x.astype("float64")
+    scores(y, y, y[0, 0])
+    name = "additive_scores"
+    assert fake_cupy.RawKernel.compiled == [
+        (name, ("-std=c++17", "-DMG_T=float", "-DMG_A=float"), False),
+        (name, ("-std=c++17", "-DMG_T=double", "-DMG_A=double"), False),
+    ]
+    assert fake_cupy.RawKernel.launched == [(name, (1,), (256,), 0)] * 3
+
+
+def test_a_cooperative_kernel_fits_or_is_refused(machine, monkeypatch):
+    cupy = machine()
+    monkeypatch.setenv("MINIGRAD_PERSISTENT", "1")
+    dev, H, n = device("cuda:0"), 8, 3
+
+    def run():
+        arrays = [
+            np.ones(s) for s in ((4 * H, 2 * n), (4 * H, H), (H, n), (3, 6, H, n), (2 * n, H))
+        ]
+        projected, *rest = map(dev.asarray, arrays)
+        return persist.lstm_persistent(lambda low, w: projected, *rest, n, (0, n))
+
+    assert run()
+    monkeypatch.setattr(
+        cupy.cuda.driver, "occupancyMaxActiveBlocksPerMultiprocessor", lambda *args: 0
+    )
+    with pytest.raises(DeviceError, match="2 blocks must run at once, 0 fit this GPU"):
+        run()
+
+
+def test_a_small_run_leaves_the_large_ones_their_shared_memory(machine):
+    """The limit belongs to the function, which every RawKernel of the same text shares."""
+    machine()
+    x = device("cuda:0").asarray(np.zeros(5), np.uint64)
+    launch = LAUNCHERS[type(x)]
+    for shared in (200 << 10, 60 << 10, 200 << 10):
+        launch(draws.PLACE, Launch(1, 1, shared), (x, 1, 2, 3, 0, 0))

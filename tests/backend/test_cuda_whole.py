@@ -1,0 +1,31 @@
+"""The tests for hardware, without it: CuPy, its streams, graphs and kernels stood in for.
+
+All of `backend.cuda` runs here (devices, products through the arguments of cuBLAS, launches,
+captures, feeds); what computes is NumPy. So a name that is wrong does not wait for a GPU.
+"""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("ml_dtypes")
+LEFT_OUT = (  # files, and what only hardware can say
+    "not examples and not test_kernels and not out_of_memory and not dlpack and not synchronisation"
+    " and not committed_table"
+)
+
+
+@pytest.mark.parametrize("file", ["tests/test_on_gpu.py", "tests/backend/test_gpu.py"])
+def test_what_runs_on_hardware_runs_here(file):
+    command = ["-m", "pytest", "-q", "-n0", "-m", "gpu", "-k", LEFT_OUT, "-p", "no:cacheprovider"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.backend.cupy_on_strict", *command, file],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"MINIGRAD_GPU_TESTS": "cuda"},
+    )
+    assert ran.returncode == 0, ran.stdout[-3000:]
+    assert " passed" in ran.stdout
