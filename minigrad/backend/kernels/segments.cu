@@ -1,16 +1,58 @@
-// Rows summed by id, always in the order in which they occur: the gradient of a table of embeddings.
+// Rows summed by id, always in the same order: the gradient of a table of embeddings.
+//
+// keys (N,): the ids, sorted; order (N,) sorted them, stably. Equal keys are a run. A run is summed in
+// the order of occurrence, in parts of PART rows that are added up afterwards, so a frequent id keeps
+// many blocks busy. No id is known to the host, so nothing waits.
+#define PART 256
 
-// order (N,) sorts ids stably. A block per place in that order; the first of each run of equal ids
-// sums the run. No id is known to the host, so nothing waits.
-extern "C" __global__ void sum_rows(
-    const i64* ids, const i64* order, const T* rows, i64 rows_row, T* sums, i64 N, i64 E, i64 skip) {
-  i64 place = blockIdx.x, id = ids[order[place]];
-  if (id == skip || (place > 0 && ids[order[place - 1]] == id)) return;
-  i64 end = place + 1;
-  while (end < N && ids[order[end]] == id) ++end;
+// The first place of [low, high) whose key is `key` or more.
+__device__ __forceinline__ i64 mg_place(const i64* keys, i64 low, i64 high, i64 key) {
+  while (low < high) {
+    i64 middle = (low + high) / 2;
+    if (keys[middle] < key) low = middle + 1; else high = middle;
+  }
+  return low;
+}
+
+// Where the sum of the part that begins at `place` waits. Of PART places next to each other, one at
+// most begins a run of several parts, and one at most continues one.
+__device__ __forceinline__ i64 mg_slot(i64 place, bool begins) { return place / PART * 2 + begins; }
+
+// A block per place, which sums the part that begins there, if one does: into `sums`, or if its run
+// has more of them into `parts`.
+extern "C" __global__ void sum_parts(
+    const i64* keys, const i64* order, const T* rows, i64 rows_row, T* sums, A* parts, i64 N, i64 E,
+    i64 skip) {
+  i64 place = blockIdx.x, id = keys[place], begin = place;
+  if (id == skip) return;
+  if (place > 0 && keys[place - 1] == id) {
+    if (place < PART || keys[place - PART] != id) return;
+    begin = mg_place(keys, 0, place, id);
+    if ((place - begin) % PART) return;
+  }
+  i64 end = mg_place(keys, place, place + PART < N ? place + PART : N, id + 1);
+  bool all = place == begin && (end == N || keys[end] != id);
   for (i64 e = threadIdx.x; e < E; e += blockDim.x) {
     A sum = 0;
     for (i64 at = place; at < end; ++at) sum += A(rows[order[at] * rows_row + e]);
+    if (all) sums[id * E + e] = sum;
+    else parts[mg_slot(place, place == begin) * E + e] = sum;
+  }
+}
+
+// A block per PART places: adds up the parts of the run of several that begins there, if one does. It
+// then reaches beyond the last of them.
+extern "C" __global__ void add_parts(
+    const i64* keys, const A* parts, T* sums, i64 N, i64 E, i64 skip) {
+  i64 first = (i64)blockIdx.x * PART, last = first + PART - 1;
+  if (last >= N) return;
+  i64 id = keys[last], begin = mg_place(keys, first, last, id);
+  if (id == skip || begin + PART >= N || keys[begin + PART] != id) return;
+  if (begin == first && first > 0 && keys[first - 1] == id) return;
+  i64 end = mg_place(keys, begin, N, id + 1);
+  for (i64 e = threadIdx.x; e < E; e += blockDim.x) {
+    A sum = parts[mg_slot(begin, true) * E + e];
+    for (i64 at = begin + PART; at < end; at += PART) sum += parts[mg_slot(at, false) * E + e];
     sums[id * E + e] = sum;
   }
 }

@@ -1,6 +1,8 @@
-"""Rows summed by id in the order of their occurrence, on every device; see `segments.cu`."""
+"""Rows summed by id in an order that never changes, on every device; see `segments.cu`."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -8,29 +10,61 @@ from minigrad.backend.device import Array, namespace
 from minigrad.backend.kernels.gates import wide
 from minigrad.backend.kernels.kernel import Kernel, Launch, row
 
-
-def _sum_rows(
-    ids: Array, order: Array, rows: Array, _rr: int, sums: Array, N: int, E: int, skip: int
-) -> None:
-    total = wide(np.zeros_like(sums))
-    counted = order[ids[order] != skip]
-    np.add.at(total, ids[counted], wide(rows)[counted])
-    found = np.unique(ids[counted])
-    sums[found] = total[found]
+PART = 256  # rows that are summed one after the other, as in segments.cu
 
 
-SUM_ROWS = Kernel("segments.cu", "sum_rows", _sum_rows)
+def _runs(keys: Array) -> tuple[Any, Any]:
+    """Where the runs of equal keys begin, and how long they are."""
+    begins = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
+    return begins, np.diff(begins, append=len(keys))
+
+
+def _slot(place: Any, begins: Any) -> Any:
+    return place // PART * 2 + begins
+
+
+def _sum_parts(
+    keys: Array, order: Array, rows: Array, _rr: int, sums: Array, parts: Array, N: int, E: int,
+    skip: int,
+) -> None:  # fmt: skip
+    begins, lengths = _runs(keys)
+    offsets = np.arange(N) - np.repeat(begins, lengths)
+    places = np.flatnonzero(offsets % PART == 0)  # of each part
+    total = wide(np.zeros((len(places), E), sums.dtype))
+    np.add.at(total, np.searchsorted(places, np.arange(N), "right") - 1, wide(rows)[order])
+    counted, every = keys[places] != skip, np.repeat(lengths, lengths)[places] <= PART
+    sums[keys[places[every & counted]]] = total[every & counted]
+    several = ~every & counted
+    parts[_slot(places[several], offsets[places[several]] == 0)] = total[several]
+
+
+def _add_parts(keys: Array, parts: Array, sums: Array, N: int, E: int, skip: int) -> None:
+    for begin, length in zip(*_runs(keys), strict=True):
+        if length > PART and keys[begin] != skip:
+            total = parts[_slot(begin, True)]
+            for place in range(begin + PART, begin + length, PART):
+                total = total + parts[_slot(place, False)]
+            sums[keys[begin]] = total
+
+
+SUM_PARTS = Kernel("segments.cu", "sum_parts", _sum_parts)
+ADD_PARTS = Kernel("segments.cu", "add_parts", _add_parts)
 
 
 def sum_rows(rows: Array, ids: Array, count: int, skip: int = -1) -> Array:
     """(count, E): row i is the sum of the rows[n] with ids[n] = i, but for id `skip`.
 
-    Bit for bit what `np.add.at` gives: each sum runs in the order of occurrence.
+    Bit for bit what `np.add.at` gives for ids that occur up to 256 times; the rows of others are
+    summed by 256, and then these sums. Both run in the order of occurrence.
     """
     xp, (N, E) = namespace(rows), rows.shape
     sums = xp.zeros((count, E), dtype=rows.dtype)
     rows, ids = xp.ascontiguousarray(rows), ids.astype(np.int64, copy=False)
     order = xp.argsort(ids, kind="stable")
+    keys, windows = ids[order], -(-N // PART)
+    parts = xp.empty((2 * windows, E), dtype=np.float64 if rows.dtype == np.float64 else np.float32)
     block = min(256, max(32, 1 << (E - 1).bit_length())) if E else 32
-    SUM_ROWS(Launch(N if E else 0, block), ids, order, rows, row(rows), sums, N, E, skip)
+    SUM_PARTS(Launch(N if E else 0, block), keys, order, rows, row(rows), sums, parts, N, E, skip)
+    if N > PART:
+        ADD_PARTS(Launch(windows if E else 0, block), keys, parts, sums, N, E, skip)
     return sums

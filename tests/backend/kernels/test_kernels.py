@@ -98,8 +98,15 @@ def additive(dtype):
 
 
 def sum_rows(dtype):
-    ids = np.random.default_rng(0).integers(0, 9, 40)
-    return (segments.sum_rows(values(40, 6, dtype=dtype), ids, 12, 4),)
+    """Runs of one part, of exactly one, of one and a row, of many; 4 is left out."""
+    rng = np.random.default_rng(0)
+    ids = rng.permutation(
+        np.repeat([0, 1, 2, 3, 4, 6, 7, 8], [256, 257, 3, 1200, 600, 513, 1, 256])
+    )
+    few = rng.integers(0, 9, 40)
+    return tuple(
+        segments.sum_rows(values(len(each), 3, dtype=dtype), each, 12, 4) for each in (ids, few)
+    )
 
 
 def persistent(dtype, H=10, n=5):
@@ -218,10 +225,21 @@ def test_sums_of_rows_are_those_of_add_at():
     assert np.array_equal(segments.sum_rows(g, ids, 7), expected)
 
 
+def test_sums_of_many_rows_are_sums_of_parts():
+    ids = np.random.default_rng(1).choice(5, 5000, p=[0.6, 0.2, 0.1, 0.05, 0.05])
+    g = values(5000, 3)
+    sums = segments.sum_rows(g, ids, 5)
+    for k in range(5):
+        mine = g[ids == k]
+        parts = [np.add.reduce(mine[i : i + segments.PART]) for i in range(0, len(mine), 256)]
+        np.testing.assert_allclose(sums[k], np.sum(parts, axis=0), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(sums[k], mine.sum(axis=0, dtype="f8"), rtol=1e-5, atol=1e-4)
+
+
 def test_a_kernel_reads_its_signature():
-    names = [(p.type, p.name, p.array, p.written) for p in segments.SUM_ROWS.parameters]
-    assert names[0] == ("i64", "ids", True, False)
-    assert names[4:6] == [("T", "sums", True, True), ("i64", "N", False, False)]
+    names = [(p.type, p.name, p.array, p.written) for p in segments.SUM_PARTS.parameters]
+    assert names[0] == ("i64", "keys", True, False)
+    assert names[4:6] == [("T", "sums", True, True), ("A", "parts", True, True)]
     with pytest.raises(LookupError, match=r"gates.cu has no kernel nothing"):
         _ = Kernel("gates.cu", "nothing", print).parameters
     with pytest.raises(ValueError, match="contiguous rows"):
