@@ -27,40 +27,40 @@ def transposed(x: Any, out: Any) -> None:
 
 
 @compiled
-def lstm_forward(gates: Any, block: Any, after: Any, hidden: Any, out: Any) -> None:
-    """gates: g o f i, the sigmoids' halved; block: tanh cₜ, cₜ₋₁, g, o, f, i; after: cₜ."""
-    a, b = gates.reshape(4, -1), block.reshape(6, -1)
-    new, h = after.reshape(-1), hidden.reshape(-1)
+def lstm_forward(gates: Any, cell: Any, hidden: Any, out: Any, factors: Any) -> None:
+    """gates: g f o i, the sigmoids' halved; cell: cₜ₋₁, then cₜ; factors: of the step back."""
+    a, c, h, b = gates.reshape(4, -1), cell.reshape(-1), hidden.reshape(-1), factors.reshape(6, -1)
     for j in range(h.shape[0]):
         g = tanh(a[0, j])
-        o = _HALF + _HALF * tanh(a[1, j])
-        f = _HALF + _HALF * tanh(a[2, j])
+        f = _HALF + _HALF * tanh(a[1, j])
+        o = _HALF + _HALF * tanh(a[2, j])
         i = _HALF + _HALF * tanh(a[3, j])
-        c = f * b[1, j] + i * g
-        t = tanh(c)
-        b[0, j] = t
-        b[2, j] = g
-        b[3, j] = o
-        b[4, j] = f
-        b[5, j] = i
-        new[j] = c
-        h[j] = o * t
+        kept = f * c[j]
+        new = kept + i * g
+        t = tanh(new)
+        m = o * t
+        c[j] = new
+        h[j] = m
+        b[0, j] = o * (_ONE - t * t)
+        b[1, j] = i * (_ONE - g * g)
+        b[2, j] = kept * (_ONE - f)
+        b[3, j] = m * (_ONE - o)
+        b[4, j] = i * g * (_ONE - i)
+        b[5, j] = f
     transposed(hidden, out)
 
 
 @compiled
-def lstm_backward(dh: Any, block: Any, carry: Any, d: Any) -> None:
-    """d: the gradients of i f g o; carry: dcₜ, then dcₜ₋₁."""
-    g_h, b, g_c, w = dh.reshape(-1), block.reshape(6, -1), carry.reshape(-1), d.reshape(4, -1)
-    for j in range(g_h.shape[0]):
-        t, g, o, f, i = b[0, j], b[2, j], b[3, j], b[4, j], b[5, j]
-        u = g_h[j] * o
-        dc = g_c[j] + u * (_ONE - t * t)
-        g_c[j] = dc * f
-        w[0, j] = dc * g * i * (_ONE - i)
-        w[1, j] = dc * b[1, j] * f * (_ONE - f)
-        w[2, j] = dc * i * (_ONE - g * g)
-        w[3, j] = u * t * (_ONE - o)
+def lstm_backward(dm: Any, work: Any, factors: Any) -> None:
+    """work: dcₜ becomes dcₜ₋₁, then the gradients of i f g o."""
+    v, w, b = dm.reshape(-1), work.reshape(6, -1), factors.reshape(6, -1)
+    for j in range(v.shape[0]):
+        dc = w[0, j] + v[j] * b[0, j]
+        w[0, j] = dc * b[5, j]
+        w[1, j] = dc * b[4, j]
+        w[2, j] = dc * b[2, j]
+        w[3, j] = dc * b[1, j]
+        w[4, j] = v[j] * b[3, j]
 
 
 @compiled

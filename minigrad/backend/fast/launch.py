@@ -17,17 +17,15 @@ from . import kernels
 
 
 def lstm_forward(
-    xp: Any, run: Any, gates: Array, block: Array, after: Array, hidden: Array, out: Array
+    xp: Any, run: Any, gates: Array, cell: Array, hidden: Array, out: Array, factors: Array
 ) -> None:
-    """A step: gates (4H, n) → `block`, the cell `after`, h (H, n) and out (n, H)."""
-    run(kernels.lstm_forward, gates, block, after, hidden, out, writes=(1, 2, 3, 4))
+    """A step: gates (4H, n) → the cell and h (H, n), out (n, H), and the factors (6, H, n)."""
+    run(kernels.lstm_forward, gates, cell, hidden, out, factors, writes=(1, 2, 3, 4))
 
 
-def lstm_backward(
-    xp: Any, run: Any, dh: Array, dy: None, block: Array, carry: Array, columns: Array
-) -> None:
-    """A step back: columns (4, H, n) i f g o, contiguous; carry ← dc ∘ f."""
-    run(kernels.lstm_backward, dh, block, carry, columns, writes=(2, 3))
+def lstm_backward(xp: Any, run: Any, dm: Array, work: Array, factors: Array) -> None:
+    """A step back: `work` (6, H, n) has dcₜ, then dcₜ₋₁ and the gradients of i f g o."""
+    run(kernels.lstm_backward, dm, work, factors, writes=(1,))
 
 
 def gru_forward(

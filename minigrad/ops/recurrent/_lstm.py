@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
+from collections.abc import Callable
+from itertools import cycle, repeat
+from typing import Any, NamedTuple
 
 from ... import backend
 from ...backend import Array, on_cpu
@@ -14,9 +15,10 @@ from ._schedule import Lengths, schedule
 from ._shared import GateGradients, Preactivations, total
 from .checks import check
 
-# The forward loop keeps its gates in the order g o f i: the sigmoids, and the factors of each
-# product, are then neighbours in memory. σ(x) = ½ + ½ tanh(x/2): the inner ½ goes into the weights.
-HALVED = ((2, 1.0), (3, 0.5), (1, 0.5), (0, 0.5))  # (place in PyTorch's i f g o, factor)
+# The forward loops keep the gates in an order of their own, the sigmoids together, given here by
+# place in PyTorch's i f g o. σ(x) = ½ + ½ tanh(x/2): the inner ½ goes into the weights.
+G_F_O_I = ((2, 1.0), (1, 0.5), (3, 0.5), (0, 0.5))
+G_O_F_I = ((2, 1.0), (3, 0.5), (1, 0.5), (0, 0.5))  # of a GPU's kernels
 
 
 @fused
@@ -55,71 +57,112 @@ def lstm(
     (T, B, _), H, dtype = x.shape, c0.shape[1], x.dtype
     batch = schedule(T, B, lengths, reverse)
     rows = batch.pack(xp, x)
-    preactivations = Preactivations(xp, HALVED, w_ih, w_hh, total(b_ih, b_hh), rows, batch)
+    launch = backend.fused(xp, "lstm_forward", dtype)
+    begin = numpy_steps if launch is None else compiled_steps if on_cpu(xp) else launched_steps
+    order = G_O_F_I if begin is launched_steps else G_F_O_I
+    preactivations = Preactivations(xp, order, w_ih, w_hh, total(b_ih, b_hh), rows, batch)
     out, previous = batch.outputs(xp, h0)
     hidden, cell = batch.columns(xp, h0), batch.columns(xp, c0)
     unprojected = xp.empty((batch.size if w_hr is not None else 0, H), dtype=dtype)
-    saved = []
     rows_of_m = out if w_hr is None else unprojected
-    step_forward = backend.fused(xp, "lstm_forward", dtype) or partial(forward_step, xp)
+    saved = []
 
-    for n, starts in batch.runs:
-        # A step's block: tanh cₜ, cₜ₋₁, g, o, f, i. The next block takes cₜ.
-        blocks = xp.empty((len(starts) + 1 if keep else 2, 6, H, n), dtype=dtype)
+    for run in batch.runs:
+        n, starts = run
         h, steps = preactivations(n, starts)
         m = h if w_hr is None else xp.empty((H, n), dtype=dtype)
         project = None if w_hr is None else product(xp, w_hr, m, h)
-        h[...], blocks[0, 1] = hidden[:, :n], cell[:, :n]
-
-        if w_hr is None and preactivations.at_once(n, starts, h, blocks, out):
-            steps, after = iter(()), blocks[-1, 1]
-        for step, (start, gates) in enumerate(steps):
-            after = blocks[(step + 1) % len(blocks), 1]
-            step_forward(gates, blocks[step % len(blocks)], after, m, rows_of_m[start : start + n])
+        loop = begin(xp, m, len(starts), keep, launch)
+        h[...], loop.before[...] = hidden[:, :n], cell[:, :n]
+        if w_hr is None and preactivations.at_once(n, starts, h, loop.saved, out):
+            steps = iter(())
+        for (start, gates), m_rows in zip(steps, batch.steps(run, rows_of_m), strict=False):
+            loop.step(gates, m_rows)
             if project is not None:
                 project()
                 xp.copyto(out[start : start + n], h.T)
-        hidden[:, :n], cell[:, :n] = h, after
-        saved.append(blocks)
+        hidden[:, :n], cell[:, :n] = h, loop.after
+        saved.append(loop.saved)
 
     ys = batch.unpack(xp, out), batch.states(xp, hidden), batch.states(xp, cell)
     return ys, (batch, rows, previous, saved, unprojected) if keep else None
 
 
-def forward_step(xp: Any, gates: Array, block: Array, after: Array, m: Array, rows: Array) -> None:
-    """From the preactivations of g o f i to the step's block, cₜ, and o ∘ tanh cₜ in m and rows."""
-    sigmoids, products = block[3:], xp.empty_like(block[:2])
-    xp.tanh(gates, block[2:].reshape(gates.shape))
-    xp.multiply(sigmoids, 0.5, sigmoids)
-    xp.add(sigmoids, 0.5, sigmoids)
-    xp.multiply(block[4:], block[1:3], products)  # f ∘ cₜ₋₁, i ∘ g
-    xp.add(products[0], products[1], after)
-    xp.tanh(after, block[0])
-    xp.multiply(block[3], block[0], m)
-    xp.copyto(rows, m.T)
+class Steps(NamedTuple):
+    """The steps of a run, one after the other.
+
+    `step(gates, rows)` goes from the preactivations of the gates to o ∘ tanh cₜ, in m and in rows.
+    c₀ is to be put into `before`, the last cₜ will be in `after`; `saved` is for the way back.
+    """
+
+    before: Array
+    after: Array
+    step: Callable[[Array, Array], None]
+    saved: Array
 
 
-def backward_step(
-    xp: Any, work: Array, dm: Array, _dy: None, block: Array, carry: Array, d: Array
-) -> None:
-    """From dm, dcₜ in `carry` and the step's block to d: di df dg do; carry becomes dcₜ₋₁."""
-    multiply, subtract = xp.multiply, xp.subtract
-    u, t, through, dc = work[:4]
-    v, w, i_f = work[4:6], work[6:8], block[:3:-1]
-    multiply(dm, block[3], t)  # dm ∘ o
-    multiply(t, block[0], u)  # dm ∘ o ∘ tanh c
-    multiply(u, block[3], d[3])
-    subtract(u, d[3], d[3])  # u ∘ (1 - o)
-    multiply(u, block[0], through)
-    subtract(t, through, through)  # t ∘ (1 - tanh² c)
-    xp.add(carry, through, dc)
-    multiply(dc, i_f, w)  # dc ∘ i, and dc ∘ f, which is the step before's dc
-    multiply(w, block[2:0:-1], v)  # dc ∘ i ∘ g and dc ∘ f ∘ cₜ₋₁
-    multiply(v, i_f, d[:2])
-    subtract(v, d[:2], d[:2])
-    multiply(v[0], block[2], d[2])
-    subtract(w[0], d[2], d[2])
-    xp.copyto(carry, w[1])
+def numpy_steps(xp: Any, m: Array, count: int, keep: bool, _launch: Any) -> Steps:
+    """Steps that save the factors of the step back, made while the gates are in cache.
+
+    They are, (steps, 6, H, n): of d(o ∘ tanh cₜ) by cₜ; of dcₜ by the preactivations of g and f; of
+    d(o ∘ tanh cₜ) by that of o; of dcₜ by that of i, and by cₜ₋₁. Whatever one call takes stands
+    together in memory: calls are most of the time of a narrow step.
+    """
+    H, n = m.shape
+    work = xp.empty((6, H, n), dtype=m.dtype)  # cₜ, tanh cₜ, g, f, o, i
+    products = xp.empty((3, H, n), dtype=m.dtype)  # f ∘ cₜ₋₁, o ∘ tanh cₜ, i ∘ g
+    half = xp.full((), 0.5, dtype=m.dtype)
+    c, tanh_c, g, f, o, i = work
+    gates_of, sigmoids, o_i, tanh_c_g = work[2:].reshape(4 * H, n), work[3:], work[4:], work[1:3]
+    fc, om, ig = products
+    om_ig, m_turned = products[1:], m.T
+    tanh, add, multiply, subtract, copyto = xp.tanh, xp.add, xp.multiply, xp.subtract, xp.copyto
+    saved = xp.empty((count if keep else 0, 6, H, n), dtype=m.dtype)
+    factors = zip(saved[:, :2], saved[:, 2:5], saved[:, 5], strict=True).__next__
+
+    def step(gates: Array, rows: Array) -> None:
+        tanh(gates, gates_of)
+        multiply(sigmoids, half, sigmoids)
+        add(sigmoids, half, sigmoids)
+        multiply(f, c, fc)
+        multiply(i, g, ig)
+        add(fc, ig, c)
+        tanh(c, tanh_c)
+        multiply(o, tanh_c, om)
+        copyto(m, om)
+        copyto(rows, m_turned)
+        if keep:
+            of_tanhs, of_sigmoids, of_c = factors()
+            multiply(om_ig, tanh_c_g, of_tanhs)
+            subtract(o_i, of_tanhs, of_tanhs)  # o ∘ (1 - tanh² cₜ), i ∘ (1 - g²)
+            multiply(products, sigmoids, of_sigmoids)
+            subtract(products, of_sigmoids, of_sigmoids)  # f ∘ cₜ₋₁ ∘ (1 - f), …
+            copyto(of_c, f)
+
+    return Steps(c, c, step, saved)
+
+
+def compiled_steps(xp: Any, m: Array, count: int, keep: bool, launch: Any) -> Steps:
+    """The same by a compiled kernel of the CPU."""
+    c = xp.empty_like(m)
+    saved = xp.empty((count if keep else 1, 6, *m.shape), dtype=m.dtype)
+    advance = iter(saved).__next__ if keep else lambda: saved[0]
+
+    def step(gates: Array, rows: Array) -> None:
+        launch(gates, c, m, rows, advance())
+
+    return Steps(c, c, step, saved)
+
+
+def launched_steps(xp: Any, m: Array, count: int, keep: bool, launch: Any) -> Steps:
+    """Steps of a GPU, which save tanh cₜ, cₜ₋₁, g, o, f, i, as little as they can compute from."""
+    blocks = xp.empty((count + 1 if keep else 2, 6, *m.shape), dtype=m.dtype)
+    now, after = cycle(blocks), cycle((*blocks[1:, 1], blocks[0, 1]))  # the next block takes cₜ
+
+    def step(gates: Array, rows: Array) -> None:
+        launch(gates, next(now), next(after), m, rows)
+
+    return Steps(blocks[0, 1], blocks[count % len(blocks), 1], step, blocks)
 
 
 @lstm.backward
@@ -154,14 +197,15 @@ def _(
         projection_sums = GateGradients(xp, batch, 1, P, w_hr.size, dtype)
         dw_hr = projection_sums.for_weight(every, unprojected)
     add, copyto = xp.add, xp.copyto
-    compiled = backend.fused(xp, "lstm_backward", dtype)
-    direct = compiled is not None and not on_cpu(xp)
+    launch: Any = backend.fused(xp, "lstm_backward", dtype)
+    launched = launch is not None and not on_cpu(xp)
     all_backward = backend.fused(xp, "lstm_persistent_backward", dtype) if w_hr is None else None
 
-    for (n, starts), blocks in zip(reversed(batch.runs), reversed(saved), strict=True):
-        d = xp.empty((4, H, n), dtype=dtype)  # i f g o
-        step_back = compiled or partial(backward_step, xp, xp.empty((8, H, n), dtype=dtype))
-        dm, carry = xp.empty((2, H, n), dtype=dtype)
+    for run, blocks in zip(reversed(batch.runs), reversed(saved), strict=True):
+        n, starts = run
+        work = xp.empty((6, H, n), dtype=dtype)  # dcₜ₋₁, di, df, dg, do, what dm adds to dcₜ
+        carry, d = work[0], work[1:5]
+        dm = xp.empty((H, n), dtype=dtype)
         dh = dm if w_hr is None else xp.empty((P, n), dtype=dtype)
         recur = product(xp, w_hh.T, d.reshape(4 * H, n), dh)
         project = None if w_hr is None else product(xp, w_hr.T, dh, dm)
@@ -171,22 +215,23 @@ def _(
         ):
             dhidden[:, :n], dcell[:, :n] = dh, carry
             continue
+        dys = repeat(None) if dy is None else batch.steps(run, dy)[::-1]
+        turned = blocks[len(starts) - 1 :: -1]
+        step = None if launched else steps_back(xp, dm, work, turned, launch)
 
-        for step in range(len(starts) - 1, -1, -1):
-            start = starts[step]
-            upstream = None if dy is None else dy[start : start + n]
-            if upstream is not None and (project is not None or not direct):
+        for start, upstream, block in zip(reversed(starts), dys, turned, strict=False):
+            if upstream is not None and (project is not None or not launched):
                 add(dh, upstream.T, dh)
                 upstream = None
             if project is not None:
                 copyto(projection_sums.columns(start, n)[0], dh)
                 project()
             columns = sums.columns(start, n)
-            if direct:
-                step_back(dm, upstream, blocks[step], carry, columns)
+            if step is None:
+                launch(dm, upstream, block, carry, columns)
                 backend.matmul(w_hh.T, columns.reshape(4 * H, n), dh)
             else:
-                step_back(dm, None, blocks[step], carry, d)
+                step()
                 copyto(columns, d)
                 recur()
         dhidden[:, :n], dcell[:, :n] = dh, carry
@@ -196,6 +241,32 @@ def _(
         projection_sums.flush()
     dx = None if dx is None else batch.unpack(xp, dx)
     return dx, batch.states(xp, dhidden), batch.states(xp, dcell), dw_ih, dw_hh, db, db, dw_hr
+
+
+def steps_back(xp: Any, dm: Array, work: Array, blocks: Array, launch: Any) -> Callable[[], None]:
+    """A function that takes the next step back: from dm and dcₜ in work[0] to the rest of `work`.
+
+    `blocks` are the steps' factors as the way forward saved them, in the order of the steps back.
+    """
+    if launch is not None:
+        advance = iter(blocks).__next__
+        return lambda: launch(dm, work, advance())
+    add, multiply = xp.add, xp.multiply
+    carry, di, df, dg, do, through = work
+    dc = xp.empty_like(dm)
+    factors = zip(*[blocks[:, k] for k in range(6)], strict=True).__next__
+
+    def step() -> None:
+        of_m, of_g, of_f, of_o, of_i, of_c = factors()
+        multiply(dm, of_m, through)
+        multiply(dm, of_o, do)
+        add(carry, through, dc)
+        multiply(dc, of_i, di)
+        multiply(dc, of_f, df)
+        multiply(dc, of_g, dg)
+        multiply(dc, of_c, carry)
+
+    return step
 
 
 @lstm.composite

@@ -58,6 +58,13 @@ class Schedule:
             counts = running.sum(axis=1).tolist()
         self.runs = _runs(counts, reverse)
 
+    def steps(self, run: Run, rows: Array) -> Array:
+        """The packed rows of a run's steps (steps, n, F), in reading order."""
+        n, starts = run
+        low, count = min(starts), len(starts)
+        found = rows[low : low + count * n].reshape(count, n, rows.shape[1])
+        return found[::-1] if self.reverse else found
+
     def pack(self, xp: Any, x: Array) -> Array:
         """(T, B, F) → the packed rows (size, F)."""
         flat = x.reshape(self.T * self.B, x.shape[2])
