@@ -4,6 +4,7 @@ Each is also the built-in exception that Python programmers expect: ``except Val
 
     MinigradError
     ├── ShapeError          (ValueError)    shapes that do not fit each other
+    │   └── AxisError       (IndexError)    an axis that the array does not have
     ├── DTypeError          (TypeError)     an element type the function does not take
     ├── ArgumentError       (TypeError)     an argument the function does not have, or misses
     ├── DeviceError         (RuntimeError)  devices mixed, or a device that is not there
@@ -31,6 +32,7 @@ from __future__ import annotations
 __all__ = [
     "AnomalyError",
     "ArgumentError",
+    "AxisError",
     "CheckpointError",
     "ChecksumError",
     "CompileError",
@@ -58,6 +60,10 @@ class MinigradError(Exception):
 
 class ShapeError(MinigradError, ValueError):
     """Shapes that do not fit each other or the function."""
+
+
+class AxisError(ShapeError, IndexError):
+    """An axis that the array does not have."""
 
 
 class DTypeError(MinigradError, TypeError):

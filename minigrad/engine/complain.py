@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..backend import NAMESPACES
-from ..errors import AnomalyError, DeviceError, DTypeError, IndexRangeError, ShapeError
+from ..errors import AnomalyError, AxisError, DeviceError, DTypeError, IndexRangeError, ShapeError
 from .calls import no_array, wrong_arguments
 from .modes import show, user_place
 from .operators import ops
@@ -84,8 +84,8 @@ def explain(op: Op, error: Exception, values: list[Any], params: dict[str, Any])
     text = f"{op.name}({', '.join(given)}): {error}"
     if isinstance(error, TypeError):
         return DTypeError(text)
-    if isinstance(error, ValueError):  # NumPy's error of an axis is both
-        return ShapeError(text)
+    if isinstance(error, ValueError):  # NumPy's error of an axis is an IndexError as well
+        return (AxisError if isinstance(error, IndexError) else ShapeError)(text)
     return IndexRangeError(text)
 
 

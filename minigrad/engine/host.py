@@ -102,10 +102,19 @@ class HostValue:
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
         return ops.array_namespace(api_version)
 
-    def __dlpack__(self, **kwargs: Any) -> Any:
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
         if self.requires_grad:
             raise GradError("dlpack: this tensor requires grad; export .detach()")
-        return self.data.__dlpack__(**kwargs)
+        return self.data.__dlpack__(
+            stream=stream, max_version=max_version, dl_device=dl_device, copy=copy
+        )
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return self.data.__dlpack_device__()

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..backend import NAMESPACES, Array, device_of
 from ..engine import Tensor, function, op
-from ..errors import DTypeError, IndexRangeError, ShapeError
+from ..errors import DTypeError, IndexRangeError
 from .broadcasting import broadcast_to, sum_to
 from .gathering import index_array, masked_fill, nonzero, put, take
 from .joining import stack
@@ -78,8 +78,9 @@ def getitem(x: Any, /, key: Key) -> Any:
     On a GPU, index arrays must be on x's device, out-of-range indices wrap around, and boolean
     masks wait for the GPU (the shape of the result depends on them).
 
-    Raises: IndexRangeError for an index outside its axis; ShapeError for masks and index arrays
-    that do not fit; DTypeError for index arrays that are neither integer nor bool.
+    Raises: IndexRangeError for an index outside its axis, or a mask of another length than x (of
+    length 0, it fits: it chooses nothing); ShapeError for index arrays that do not fit each other;
+    DTypeError for index arrays that are neither integer nor bool.
     """
     if _is_basic(key):
         return _getitem(x, key=key)
@@ -111,8 +112,8 @@ def setitem(x: Any, value: Any, /, *, key: Key) -> Any:
     if _is_basic(key):
         return _setitem(x, _trimmed(value, x, key), key=key)
     number = isinstance(value, int | float)
-    if number and _is_mask(key) and 0 < key.ndim <= x.ndim:
-        _check_mask(x.shape, 0, key.shape, "setitem")  # x[mask] = number: nothing to look up
+    if number and _is_mask(key) and key.ndim and key.shape == x.shape[: key.ndim]:
+        # x[mask] = number: nothing to look up
         return masked_fill(x, reshape(key, key.shape + (1,) * (x.ndim - key.ndim)), value)
     plan = _plan(x, key, "setitem")
     if not plan.axes:
@@ -250,7 +251,7 @@ def _entry(x: Any, k: Any, what: str) -> Any:
 
 
 def _check_mask(shape: tuple[int, ...], axis: int, mask: tuple[int, ...], what: str) -> None:
-    if shape[axis : axis + len(mask)] != mask:
-        raise ShapeError(
+    if any(m not in (0, n) for m, n in zip(mask, shape[axis:], strict=False)):
+        raise IndexRangeError(
             f"{what}: a mask of shape {mask} does not fit axes {axis}… of x, whose shape is {shape}"
         )

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..backend import Array
 from ..engine import function, op, ops
-from ..errors import ConfigError, ShapeError
+from ..errors import AxisError, ConfigError, ShapeError
 from .broadcasting import broadcast_to
 
 __all__ = [
@@ -37,9 +37,9 @@ __all__ = [
 
 
 def normalize_axis(axis: int, ndim: int, *, what: str) -> int:
-    """`axis` counted from the front. Raises: ShapeError if there is no such axis."""
+    """`axis` counted from the front. Raises: AxisError if there is no such axis."""
     if not -ndim <= axis < ndim:
-        raise ShapeError(f"{what}: axis {axis} does not exist in an array with {ndim} axes")
+        raise AxisError(f"{what}: axis {axis} does not exist in an array with {ndim} axes")
     return axis % ndim
 
 
@@ -220,6 +220,8 @@ _repeat.defvjp(_repeat_vjp)
 def repeat(x: Any, /, repeats: int | Sequence[int], *, axis: int | None = None) -> Any:
     """Each element repeated in a row along `axis`: `repeats` times, or repeats[i] times.
 
+    One element of `repeats` stands for all.
+
     Without an axis, x is flattened first.
     """
     if axis is None:
@@ -228,8 +230,8 @@ def repeat(x: Any, /, repeats: int | Sequence[int], *, axis: int | None = None) 
     counts = np.asarray(repeats, dtype=np.int64) if np.size(repeats) == 0 else np.asarray(repeats)
     if counts.dtype.kind not in "iu" or (counts < 0).any():
         raise ConfigError(f"repeat: repeats={repeats}; they count, so give integers, 0 or more")
-    if not counts.ndim:
-        return _repeat(x, int(counts), axis=axis)
+    if counts.shape in ((), (1,)):
+        return _repeat(x, counts.item(), axis=axis)
     if counts.shape != (x.shape[axis],):
         raise ShapeError(
             f"repeat: {counts.shape} repeats for an axis of length {x.shape[axis]}; give one each"
