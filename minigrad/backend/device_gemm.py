@@ -43,6 +43,11 @@ def precision(name: str | None) -> Iterator[None]:
         _PRECISION.reset(token)
 
 
+def current_precision() -> str | None:
+    """What float32 matrices are multiplied as, here and now; None: as they are."""
+    return _PRECISION.get()
+
+
 def device_matmul(
     product: Product, a: Any, b: Any, out: Any = None, *, accumulate: bool = False
 ) -> Any:
@@ -87,7 +92,7 @@ def device_matmul(
             out = xp.zeros(shape, dtype) if out is None else copied(out, xp.zeros(shape, dtype))
         return out
     target = xp.empty(flat, dtype=dtype) if into is None else into
-    wanted = _PRECISION.get() if dtype == np.float32 else None
+    wanted = current_precision() if dtype == np.float32 else None
     product(row, column, target, accumulate=accumulate, precision=wanted)
     if into is not None:
         return out

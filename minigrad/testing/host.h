@@ -19,15 +19,23 @@ static std::vector<std::unique_ptr<std::barrier<>>> mg_clusters;  // eight block
 #define __forceinline__ inline
 #define MG_CLUSTER
 #define MG_INFINITY INFINITY
+#define MG_NAN NAN
 #define MG_SHARED(type, name) type* name = (type*)mg_here->shared.data()
 #ifdef MG_NO_BARRIER  // a fault on purpose: the thread sanitizer must see it
 static inline void __syncthreads() {}
-static inline void mg_grid_sync(unsigned*) {}
-static inline void mg_cluster_sync() {}
+static inline bool mg_grid_sync(unsigned*) { return true; }
+static inline bool mg_cluster_sync() { return true; }
 #else
 static inline void __syncthreads() { mg_here->meet->arrive_and_wait(); }
-static inline void mg_grid_sync(unsigned*) { mg_everyone->arrive_and_wait(); }
-static inline void mg_cluster_sync() { mg_clusters[blockIdx.x / 8]->arrive_and_wait(); }
+static inline bool mg_grid_sync(unsigned* counter) {  // a counter of 7 stands for blocks that never come
+  if (*counter == 7) { mg_here->meet->arrive_and_wait(); return false; }
+  mg_everyone->arrive_and_wait();
+  return true;
+}
+static inline bool mg_cluster_sync() {
+  mg_clusters[blockIdx.x / 8]->arrive_and_wait();
+  return true;
+}
 #endif
 static inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
   return (unsigned long long)(((unsigned __int128)a * b) >> 64);

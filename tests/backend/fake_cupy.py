@@ -54,6 +54,7 @@ class FakeDevice(contextlib.AbstractContextManager):
 
     compute_capability = "80"
     attributes: ClassVar[dict[str, int]] = {
+        "CooperativeLaunch": 1,
         "MultiProcessorCount": 4,
         "MaxSharedMemoryPerBlockOptin": 232448,
     }
@@ -79,8 +80,8 @@ class Event:
     def __init__(self, disable_timing=False):
         pass
 
-    def record(self, stream):
-        LOG.append(f"record on {stream.ptr}")
+    def record(self, stream=None):
+        LOG.append(f"record on {(stream or get_current_stream()).ptr}")
 
     def synchronize(self):
         LOG.append("host waits")
@@ -163,6 +164,7 @@ def get_allocator():
 
 ALLOCATORS: list = []
 RANGES: list[str] = []
+TIMES: list[float] = []  # what get_elapsed_time will say
 
 
 @contextlib.contextmanager
@@ -242,6 +244,7 @@ def make(*, driver=13000, runtime=13020, count=2, nvrtc=True):
     cupy.cuda = types.SimpleNamespace(
         Device=FakeDevice,
         get_current_stream=get_current_stream,
+        get_elapsed_time=lambda begun, ended: TIMES.pop(0),
         Stream=Stream,
         Event=Event,
         MemoryPool=MemoryPool,

@@ -87,3 +87,64 @@ def test_a_small_run_leaves_the_large_ones_their_shared_memory(machine):
     launch = LAUNCHERS[type(x)]
     for shared in (200 << 10, 60 << 10, 200 << 10):
         launch(draws.PLACE, Launch(1, 1, shared), (x, 1, 2, 3, 0, 0))
+
+
+def race(kind, ways, times, capturing=False, monkeypatch=None):
+    """What the race of `ways` says where launches take `times`."""
+    array = type(device("cuda:0").asarray([1.0]))
+    fake_cupy.TIMES[:] = times
+    with monkeypatch.context() as patch:
+        patch.setattr(fake_cupy.DEFAULT, "capturing", capturing)
+        return persist.RACES[array](kind, ways)
+
+
+def test_the_faster_way_is_tried_once_and_taken(machine, blas, monkeypatch):
+    machine()
+    x, tried = device("cuda:0").asarray([1.0, 2.0]), []
+
+    def ways():
+        tried.append("ways")
+        return lambda: x * 1, lambda: x + 0
+
+    def ask(kind, times, **more):
+        return race(kind, ways, times, monkeypatch=monkeypatch, **more)
+
+    slow, fast = [3.0, 9.0, 3.0, 4.0, 5.0], [2.0, 7.0, 8.0, 9.0, 9.0]  # the quickest launch counts
+    assert not ask("a", [], capturing=True)
+    assert tried == []  # in a capture nothing can be tried
+    assert ask("a", fast + slow)
+    assert ask("a", [])
+    assert not ask("b", slow + fast)
+    assert tried == ["ways"] * 2
+    with precision("tf32"):  # the other way may be quicker now
+        assert not ask("a", slow + fast)
+    assert ask("a", [])
+
+
+def test_a_way_that_is_wrong_or_refused_is_not_taken(machine, blas, monkeypatch, caplog):
+    machine()
+    x = device("cuda:0").asarray([1.0, 2.0])
+
+    def refuse():
+        raise DeviceError("2 blocks must run at once, 0 fit this GPU")
+
+    for kind, way in (("wrong", lambda: x * 1.1), ("nan", lambda: x * np.nan), ("no", refuse)):
+        assert not race(kind, lambda way=way: (way, lambda: x), [], monkeypatch=monkeypatch)
+    assert [record.message.split(":")[0] for record in caplog.records] == [
+        "wrong at once differs from step by step by 1.0e-01",
+        "nan at once differs from step by step by nan",
+    ]
+
+
+@pytest.mark.parametrize("clusters", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_what_races_computes_the_same(clusters, dtype):
+    like, limits = np.zeros((12, 5), dtype), persist.Limits(4, 200_000, clusters)
+    chosen = persist.plan(limits, 12, 5, like.itemsize)
+    assert chosen.cluster == clusters
+    for ways in (persist._forward_ways, persist._backward_ways):
+        one, other = ways(chosen, like, 5)
+        for _ in range(2):  # as a graph's launches do
+            a, b = one(), other()
+            assert np.abs(b).max() > 0.1
+            np.testing.assert_allclose(a, b, rtol=1e-2, atol=2e-3)

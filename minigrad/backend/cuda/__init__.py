@@ -19,12 +19,13 @@ from minigrad.backend.cuda.fork import Sides
 from minigrad.backend.cuda.graph import capture as capture_on
 from minigrad.backend.cuda.launch import Launcher, Products, ask_host, limits
 from minigrad.backend.cuda.memory import explained, summary
+from minigrad.backend.cuda.race import Races
 from minigrad.backend.device import Array, Device, device, register
 from minigrad.backend.device_gemm import device_matmul
 from minigrad.backend.gemm import GEMMS
 from minigrad.backend.graph import Graph, GraphedCallable, capture
 from minigrad.backend.kernels.kernel import LAUNCHERS
-from minigrad.backend.kernels.persist import LIMITS
+from minigrad.backend.kernels.persist import LIMITS, RACES
 from minigrad.backend.philox import DeviceStream
 from minigrad.errors import DeviceError
 
@@ -137,6 +138,7 @@ def _cupy() -> Any:
         cupy.cuda.set_allocator(explained(cupy, cupy.cuda.get_allocator()))
         LAUNCHERS[cupy.ndarray] = Launcher(cupy)
         LIMITS[cupy.ndarray] = partial(limits, cupy)
+        RACES[cupy.ndarray] = Races(cupy, lambda index: device(f"cuda:{index}"))
     return cupy
 
 

@@ -118,7 +118,7 @@ class Launcher:
         if room < shape.grid:
             raise DeviceError(
                 f"{kernel.name}: {shape.grid} blocks must run at once, {room} fit this GPU; "
-                "unset MINIGRAD_PERSISTENT"
+                "set MINIGRAD_PERSISTENT=0"
             )
 
 
@@ -135,6 +135,7 @@ def _limits(cupy: Any, index: int) -> Limits:
         attributes["MultiProcessorCount"],
         attributes["MaxSharedMemoryPerBlockOptin"],
         clusters=int(gpu.compute_capability) >= 90,  # "90" is 9.0
+        cooperative=bool(attributes["CooperativeLaunch"]),
     )
 
 

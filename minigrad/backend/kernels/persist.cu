@@ -9,8 +9,8 @@
 struct alignas(4 * sizeof(A)) mg_quad { A g[4]; };
 #define UNITS 4
 
-__device__ __forceinline__ void mg_meet(unsigned* counter) {
-  if (counter) mg_grid_sync(counter); else mg_cluster_sync();
+__device__ __forceinline__ bool mg_meet(unsigned* counter) {
+  return counter ? mg_grid_sync(counter) : mg_cluster_sync();
 }
 
 // Σₖ weights[k, unit] h[k, j] for this block's units and `many` columns of the rows h, which are n
@@ -75,7 +75,10 @@ __device__ __forceinline__ void mg_forward(
       block[7 * plane + at] = c;  // of the next step's block
       now[at] = out[(column + j) * out_row + k] = o * squashed;
     }
-    mg_meet(meet);
+    if (mg_meet(meet)) continue;
+    for (i64 e = threadIdx.x; e < mine * steps * n; e += blockDim.x)  // nobody takes it for a result
+      out[e / mine * out_row + low + e % mine] = MG_NAN;
+    return;
   }
 }
 
@@ -125,7 +128,13 @@ __device__ __forceinline__ void mg_backward(
       to[2 * d_plane] = dc * i * (1 - g * g);
       to[3 * d_plane] = dm * squashed * o * (1 - o);
     }
-    mg_meet(meet);  // all of this step's d is there
+    if (!mg_meet(meet)) {  // else all of this step's d is there
+      for (i64 e = threadIdx.x; e < 4 * mine * steps * n; e += blockDim.x) {
+        i64 gate = e / (mine * steps * n), unit = e / (steps * n) % mine;
+        d[gate * d_plane + (low + unit) * d_row + e % (steps * n)] = MG_NAN;
+      }
+      return;
+    }
     i64 groups = (many + 31) / 32;
     for (i64 task = warp; task < groups * (J / UNITS); task += warps) {
       i64 unit = task / groups * UNITS, j = task % groups * 32 + lane;

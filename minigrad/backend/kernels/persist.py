@@ -1,35 +1,58 @@
 """The LSTM's loop as one launch, with the weights in shared memory; see `persist.cu`.
 
-Opt-in with MINIGRAD_PERSISTENT=1: where it wins over a product and a kernel per step depends on the
-GPU and is for `benchmarks` to say. It runs where the weights of all units fit the shared memory of
-the multiprocessors at once, each with a block of its own.
+It can run where the weights of all units fit the shared memory of the multiprocessors at once, each
+with a block of its own. Whether it is faster there than a product and a kernel per step depends on
+the GPU and the sizes, so it is tried: before the first run of a kind (the way, H, the number of
+sequences, the element type and the precision of products), a few steps are done both ways, as
+graphs, on numbers made up for it. What was faster is taken from then on; see `RACES`. Runs of less
+than SHORT steps are not tried; what a GPU refuses, or computes wrongly, is not taken.
+
+MINIGRAD_PERSISTENT=1 takes it wherever it can run, 0 nowhere.
 """
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from minigrad.backend.device import Array, namespace
-from minigrad.backend.kernels.gates import _lstm_backward, _lstm_forward, wide
+from minigrad.backend.gemm import accumulate, matmul
+from minigrad.backend.kernels.gates import (
+    _lstm_backward,
+    _lstm_forward,
+    lstm_backward,
+    lstm_forward,
+    wide,
+)
 from minigrad.backend.kernels.kernel import Kernel, Launch, row
 
 UNITS = 4  # hidden units a lane has in registers, as in persist.cu
+SHORT, TRIED = 4, 8  # steps below which nothing is tried, and of a try
 
 
 class Limits(NamedTuple):
-    """What a GPU has: multiprocessors, bytes of shared memory for a block, clusters of blocks."""
+    """What a GPU has: multiprocessors, bytes of shared memory for a block, clusters of blocks.
+
+    `cooperative`: whether blocks of one launch may wait for each other.
+    """
 
     multiprocessors: int
     shared: int
     clusters: bool = False
+    cooperative: bool = True
 
 
 LIMITS: dict[type, Callable[[], Limits]] = {}
 """Array type → the limits of the current device; types that are not here have no such kernel."""
+
+Ways = tuple[Callable[[], Array], Callable[[], Array]]
+RACES: dict[type, Callable[[Hashable, Callable[[], Ways]], bool]] = {}
+"""Array type → race(kind, ways): whether the first of two functions that compute the same is right
+and the faster one on the current device. `ways()` makes them when the kind is new."""
 
 
 def _forward(
@@ -79,7 +102,7 @@ def plan(limits: Limits, H: int, n: int, itemsize: int) -> Plan | None:
 
     A cluster of eight blocks for 32 sequences each, if it holds all units; else the whole grid.
     """
-    for cluster in (True, False) if limits.clusters else (False,):
+    for cluster in [True] * limits.clusters + [False] * limits.cooperative:
         J = UNITS * -(-H // (UNITS * (8 if cluster else limits.multiprocessors)))
         many, warps = min(n, 32) if cluster else n, 8
         splits = max(1, warps // -(-many // 32))
@@ -90,11 +113,21 @@ def plan(limits: Limits, H: int, n: int, itemsize: int) -> Plan | None:
     return None
 
 
-def _chosen(x: Array, H: int, n: int) -> Plan | None:
-    limits = LIMITS.get(type(x))
-    if limits is None or os.environ.get("MINIGRAD_PERSISTENT") != "1":
+def _chosen(
+    way: str, x: Array, n: int, steps: int, ways: Callable[[Plan, Array, int], Ways]
+) -> Plan | None:
+    """How to run `steps` steps of x (H, n) in one launch; None where another way is better."""
+    limits, wanted = LIMITS.get(type(x)), os.environ.get("MINIGRAD_PERSISTENT")
+    if limits is None or wanted == "0":
         return None
-    return plan(limits(), H, n, x.itemsize)
+    found = plan(limits(), x.shape[0], n, x.itemsize)
+    if found is None or wanted == "1":
+        return found
+    race = RACES.get(type(x))
+    if race is None or steps < SHORT:
+        return None
+    kind = way, x.shape[0], n, x.dtype.name
+    return found if race(kind, lambda: ways(found, x, n)) else None
 
 
 def _stride(starts: Sequence[int]) -> int:
@@ -115,21 +148,63 @@ def lstm_persistent(
     `project(low, width)` gives W x + b of the packed rows from `low`, (4H, width). U (4H, H), h
     (H, n) before and then after, blocks (steps + 1, 6, H, n), out (size, H).
     """
-    H, xp = h.shape[0], namespace(h)
-    chosen = _chosen(h, H, n)
-    if chosen is None or len(blocks) != len(starts) + 1:
+    if len(blocks) != len(starts) + 1:
         return False
-    J, splits, launch, cluster = chosen
+    chosen = _chosen("forward", h, n, len(starts), _forward_ways)
+    if chosen is None:
+        return False
     low, width = min(starts), n * len(starts)
-    projected, out = project(low, width), out[low : low + width]
+    there = [start - low for start in starts]
+    _run_forward(chosen, project(low, width), U, h, blocks, out[low : low + width], n, there)
+    return True
+
+
+def _run_forward(
+    chosen: Plan, projected: Array, U: Array, h: Array, blocks: Array, out: Array, n: int,
+    starts: Sequence[int],
+) -> None:  # fmt: skip
+    H, xp = h.shape[0], namespace(h)
+    J, splits, launch, cluster = chosen
     state = xp.empty((2, H, n), dtype=h.dtype)
     state[0] = h
     (CLUSTER_FORWARD if cluster else FORWARD)(
-        launch, projected, row(projected), U, state, blocks, out, row(out), starts[0] - low,
+        launch, projected, row(projected), U, state, blocks, out, row(out), starts[0],
         _stride(starts), len(starts), H, n, J, splits, xp.zeros(1, dtype=np.uint32),
     )  # fmt: skip
     h[...] = state[len(starts) % 2]
-    return True
+
+
+def _forward_ways(chosen: Plan, like: Array, n: int) -> Ways:
+    """Both ways of a few steps on arrays of their own; each gives all outputs."""
+    H, xp, dtype = like.shape[0], namespace(like), like.dtype
+    U, h = _wave(like, (4 * H, H), H**-0.5), xp.empty((H, n), dtype=dtype)
+    projected = _wave(like, (4 * H, TRIED * n), 1.0)
+    given, blocks = xp.empty_like(projected), xp.zeros((TRIED + 1, 6, H, n), dtype=dtype)
+    outs = xp.zeros((2, TRIED * n, H), dtype=dtype)
+    starts = range(0, TRIED * n, n)
+
+    def at_once() -> Array:
+        h.fill(0)
+        _run_forward(chosen, projected, U, h, blocks, outs[0], n, starts)
+        return outs[0]
+
+    def by_step() -> Array:
+        given[...] = projected  # products are added to it
+        h.fill(0)
+        for step, start in enumerate(starts):
+            rows = slice(start, start + n)
+            gates = accumulate(U, h, given[:, rows])
+            lstm_forward(gates, blocks[step], blocks[step + 1, 1], h, outs[1][rows])
+        return outs[1]
+
+    return at_once, by_step
+
+
+def _wave(like: Array, shape: tuple[int, ...], height: float) -> Array:
+    """Numbers of some kind between -height and height."""
+    xp, size = namespace(like), math.prod(shape)
+    wave = xp.sin(xp.arange(size, dtype=np.float32)) * height
+    return wave.astype(like.dtype).reshape(shape)
 
 
 def lstm_persistent_backward(
@@ -141,25 +216,66 @@ def lstm_persistent_backward(
     V (4H, H) with gates i f g o, dy (size, H), dh and carry (H, n) after the last step, then before
     the first. `columns(low, width)` is room for the gradients, (4, H, width).
     """
-    H, xp = dh.shape[0], namespace(dh)
-    chosen = _chosen(dh, H, n)
-    if chosen is None or len(blocks) != len(starts) + 1:
+    if len(blocks) != len(starts) + 1:
         return False
-    J, _, launch, cluster = chosen
+    chosen = _chosen("backward", dh, n, len(starts), _backward_ways)
+    if chosen is None:
+        return False
     low, width = min(starts), n * len(starts)
-    d = columns(low, width)
-    dstate = xp.empty((2, H, n), dtype=dh.dtype)
-    dstate[0] = dh
-    y, has = dh, 0
-    if dy is not None:
-        y, has = xp.ascontiguousarray(dy[low : low + width]), 1
-    (CLUSTER_BACKWARD if cluster else BACKWARD)(
-        launch, V, blocks, y, row(y), has, dstate, carry, d, int(d.strides[0] // d.itemsize),
-        row(d), starts[0] - low, _stride(starts), len(starts), H, n, J,
-        xp.zeros(1, dtype=np.uint32),
-    )  # fmt: skip
-    dh[...] = dstate[len(starts) % 2]
+    there = [start - low for start in starts]
+    y = None if dy is None else namespace(dh).ascontiguousarray(dy[low : low + width])
+    _run_backward(chosen, V, blocks, y, dh, carry, columns(low, width), n, there)
     return True
 
 
-__all__: list[str] = ["LIMITS", "Limits", "lstm_persistent", "lstm_persistent_backward", "plan"]
+def _run_backward(
+    chosen: Plan, V: Array, blocks: Array, dy: Array | None, dh: Array, carry: Array, d: Array,
+    n: int, starts: Sequence[int],
+) -> None:  # fmt: skip
+    H, xp = dh.shape[0], namespace(dh)
+    J, _, launch, cluster = chosen
+    dstate = xp.empty((2, H, n), dtype=dh.dtype)
+    dstate[0] = dh
+    y, has = (dh, 0) if dy is None else (dy, 1)
+    (CLUSTER_BACKWARD if cluster else BACKWARD)(
+        launch, V, blocks, y, row(y), has, dstate, carry, d, int(d.strides[0] // d.itemsize),
+        row(d), starts[0], _stride(starts), len(starts), H, n, J, xp.zeros(1, dtype=np.uint32),
+    )  # fmt: skip
+    dh[...] = dstate[len(starts) % 2]
+
+
+def _backward_ways(chosen: Plan, like: Array, n: int) -> Ways:
+    """Both ways of a few steps back on arrays of their own; each gives all gradients."""
+    H, xp, dtype = like.shape[0], namespace(like), like.dtype
+    V, blocks = _wave(like, (4 * H, H), H**-0.5), _wave(like, (TRIED + 1, 6, H, n), 0.9)
+    dy, (dh, carry) = _wave(like, (TRIED * n, H), 1.0), xp.empty((2, H, n), dtype=dtype)
+    d = xp.zeros((2, 4, H, TRIED * n), dtype=dtype)
+    starts = range(0, TRIED * n, n)
+
+    def at_once() -> Array:
+        dh.fill(0)
+        carry.fill(0)
+        _run_backward(chosen, V, blocks, dy, dh, carry, d[0], n, starts)
+        return d[0]
+
+    def by_step() -> Array:
+        dh.fill(0)
+        carry.fill(0)
+        for step, start in reversed(list(enumerate(starts))):
+            rows = slice(start, start + n)
+            columns = d[1][:, :, rows]
+            lstm_backward(dh, dy[rows], blocks[step], carry, columns)
+            matmul(V.T, columns.reshape(4 * H, n), dh)
+        return d[1]
+
+    return at_once, by_step
+
+
+__all__: list[str] = [
+    "LIMITS",
+    "RACES",
+    "Limits",
+    "lstm_persistent",
+    "lstm_persistent_backward",
+    "plan",
+]

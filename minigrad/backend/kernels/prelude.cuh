@@ -14,31 +14,38 @@ __device__ __forceinline__ unsigned short mg_float_to_half(float x) {
   unsigned short y; asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y) : "f"(x)); return y;
 }
 #define MG_INFINITY __int_as_float(0x7F800000)
+#define MG_NAN __int_as_float(0x7FC00000)
 #define MG_SHARED(type, name) \
   extern __shared__ __align__(16) double mg_dynamic[]; type* name = (type*)mg_dynamic
 // All threads of a grid whose blocks run at the same time. `counter` is zero before the launch.
-__device__ __forceinline__ void mg_grid_sync(unsigned* counter) {
+// False if others have not come for 2^33 cycles, seconds: then no later meeting waits for them.
+__device__ __forceinline__ bool mg_grid_sync(unsigned* counter) {
+  unsigned now = 0, late = 0x80000000u;
   __syncthreads();
   if (threadIdx.x == 0) {
-    unsigned old, now;
+    unsigned old;
+    long long begin = clock64();
     asm volatile("fence.acq_rel.gpu;" ::: "memory");
     asm volatile("atom.add.release.gpu.u32 %0, [%1], 1;" : "=r"(old) : "l"(counter) : "memory");
-    unsigned target = (old / gridDim.x + 1) * gridDim.x;
-    do { asm volatile("ld.acquire.gpu.u32 %0, [%1];" : "=r"(now) : "l"(counter) : "memory"); }
-    while (now < target);
+    unsigned target = ((old & ~late) / gridDim.x + 1) * gridDim.x;
+    do {
+      asm volatile("ld.acquire.gpu.u32 %0, [%1];" : "=r"(now) : "l"(counter) : "memory");
+      if (clock64() - begin > (1ll << 33)) now = atomicOr(counter, late) | late;
+    } while (now < target);
   }
-  __syncthreads();
+  return !__syncthreads_or(now & late);
 }
 // The blocks of a cluster, which share their fate: from sm_90 on.
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
 #define MG_CLUSTER __cluster_dims__(8, 1, 1)
-__device__ __forceinline__ void mg_cluster_sync() {
+__device__ __forceinline__ bool mg_cluster_sync() {
   asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
   asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+  return true;
 }
 #else
 #define MG_CLUSTER
-__device__ __forceinline__ void mg_cluster_sync() { __trap(); }  // is not launched there
+__device__ __forceinline__ bool mg_cluster_sync() { __trap(); return false; }  // is not launched there
 #endif
 #endif
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.backend.kernels import kernels
+from minigrad.backend.kernels import kernels, persist
 from minigrad.ops import recurrent
 from minigrad.testing import cuda_host, strict
 from minigrad.testing.strict import gpu
@@ -141,3 +141,30 @@ def test_all_steps_in_one_launch(name, monkeypatch):
         np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=2e-5)
     runs = {"lstm": 1, "lstm, lengths": 3, "lstm, projected": 0}[name]
     assert launched.count("lstm_persistent") == launched.count("lstm_persistent_backward") == runs
+
+
+@pytest.mark.parametrize(
+    ("setting", "won", "times"),
+    [(None, True, 1), (None, False, 0), ("0", True, 0), ("1", False, 1)],
+)
+def test_one_launch_where_it_was_faster(setting, won, times, monkeypatch):
+    monkeypatch.delenv("MINIGRAD_PERSISTENT", raising=False)
+    if setting is not None:
+        monkeypatch.setenv("MINIGRAD_PERSISTENT", setting)
+    launched, asked = [], []
+    for kernel in kernels():
+        monkeypatch.setitem(
+            gpu.INSTEAD, kernel.name, lambda k, s, a: (launched.append(k.name), k.reference(*a))
+        )
+    monkeypatch.setitem(
+        persist.RACES, strict.StrictArray, lambda kind, ways: (asked.append(kind), won)[1]
+    )
+    monkeypatch.setattr(persist, "SHORT", T)
+    run("lstm", "strict")
+    assert launched.count("lstm_persistent") == launched.count("lstm_persistent_backward") == times
+    kinds = [("forward", H, B, "float32"), ("backward", H, B, "float32")]
+    assert asked == (kinds if setting is None else [])
+    asked.clear()
+    monkeypatch.setattr(persist, "SHORT", T + 1)
+    run("lstm", "strict")
+    assert asked == []

@@ -246,6 +246,19 @@ def test_a_kernel_reads_its_signature():
         row(np.zeros((4, 6))[:, ::2])
 
 
+@needs_gcc
+def test_blocks_that_wait_in_vain_leave_no_numbers(folder, monkeypatch, small_gpu):
+    """A counter of 7 stands for that in host.h; a GPU gives up after seconds."""
+    run, zeros = cuda_host.launcher(folder), np.zeros
+    monkeypatch.setitem(LAUNCHERS, np.ndarray, lambda k, s, args: run(k, s, (*args[:-1], seven)))
+    seven = np.full(1, 7, np.uint32)
+    out, _, _, _, _, _, d = persistent("float32")
+    assert np.isnan(out).all()
+    assert np.isnan(d).all()
+    monkeypatch.setitem(LAUNCHERS, np.ndarray, lambda k, s, args: run(k, s, (*args[:-1], zeros(1))))
+    assert not any(np.isnan(each).any() for each in persistent("float32"))
+
+
 def test_an_empty_launch_is_none(monkeypatch):
     monkeypatch.setitem(LAUNCHERS, np.ndarray, lambda *_: pytest.fail("launched"))
     assert segments.sum_rows(np.zeros((0, 3)), np.zeros(0, int), 2).shape == (2, 3)
