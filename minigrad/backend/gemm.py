@@ -43,12 +43,17 @@ def matmul(a: Any, b: Any, out: Any = None) -> Any:
     try:
         if a.dtype == _HALF and b.dtype == _HALF:
             return _half(a, b, out)
-        product = steady(np.matmul, a, b)
+        product = np.multiply if _is_outer(a, b) else steady(np.matmul, a, b)
         if a.ndim > 2 and b.ndim <= 2 and b.ndim:
             return flattened(product, a, b, out)
         return product(a, b) if out is None else product(a, b, out=out)
     except (ValueError, TypeError) as error:
         explain(a, b, out, error)
+
+
+def _is_outer(a: Any, b: Any) -> bool:
+    """Whether a @ b is outer products, one per leading index: BLAS is slow at many small ones."""
+    return a.ndim > 2 < b.ndim and a.shape[-1] == 1 == b.shape[-2] and a.dtype.kind == "f"
 
 
 def steady(product: Callable[..., Any], a: Any, b: Any) -> Callable[..., Any]:

@@ -135,11 +135,7 @@ def _shaped(ref: Ref, shape: tuple[int, ...]) -> Ref:
     """A fresh C-contiguous result, read in the shape of its source."""
     if ref.shape == shape:
         return ref
-    strides, step = [], ref.dtype.itemsize
-    for n in reversed(shape):
-        strides.append(step)
-        step *= n
-    return ref._replace(shape=shape, strides=tuple(reversed(strides)))
+    return Ref.compact(ref.memory, shape, ref.dtype, ref.offset)
 
 
 def numbered(args: Iterable[Any]) -> tuple[Any, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 Host = np.ndarray[Any, Any]
 
@@ -46,16 +47,42 @@ class Ref(NamedTuple):
             step *= n
         return True
 
+    @classmethod
+    def compact(
+        cls, memory: Memory, shape: tuple[int, ...], dtype: np.dtype[Any], offset: int = 0
+    ) -> Ref:
+        """An array of planned memory whose elements stand one after another, in C order."""
+        strides, step = [], dtype.itemsize
+        for n in reversed(shape):
+            strides.append(step)
+            step *= n
+        return cls(memory, offset, shape, tuple(reversed(strides)), dtype)
+
+    def seen(self, shape: tuple[int, ...], strides: tuple[int, ...]) -> Ref:
+        """The array of another shape that begins at the same place."""
+        array = None if self.array is None else as_strided(self.array, shape, strides)
+        return self._replace(shape=shape, strides=strides, array=array)
+
     @property
     def transposed(self) -> Ref:
         """Its axes in the opposite order."""
-        array = None if self.array is None else self.array.T
-        return self._replace(shape=self.shape[::-1], strides=self.strides[::-1], array=array)
+        return self.seen(self.shape[::-1], self.strides[::-1])
+
+    @property
+    def swapped(self) -> Ref:
+        """Its last two axes in the opposite order."""
+        (*m, n, k), (*s, t, u) = self.shape, self.strides
+        return self.seen((*m, k, n), (*s, u, t))
 
     @property
     def size(self) -> int:
         """Number of elements."""
         return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def nbytes(self) -> int:
+        """Number of bytes of its elements."""
+        return self.size * self.dtype.itemsize
 
     @property
     def extent(self) -> tuple[int, int]:
@@ -68,6 +95,39 @@ class Ref(NamedTuple):
         """Whether both may touch the same bytes."""
         (a, b), (c, d) = self.extent, other.extent
         return self.memory is other.memory and a < d and c < b
+
+    def through(self, of: Ref, to: Ref) -> Ref | None:
+        """What these elements of `of` are in `to`, of the same shape; None if no array is."""
+        if self[1:5] == of[1:5]:
+            return to
+        at = self.offset - of.offset
+        if to.array is not None or self.dtype != of.dtype or at < 0:
+            return None
+        if of.strides == to.strides and of.contiguous:
+            (low, high), (start, stop) = self.extent, of.extent
+            moved = self._replace(memory=to.memory, offset=to.offset + at)
+            return moved if start <= low and high <= stop else None
+        offset, strides = to.offset, list(self.strides)
+        ends = [0] * len(of.shape)  # the last index of each axis that is reached
+        axes = [i for i, n in enumerate(of.shape) if n > 1]
+        axes.sort(key=lambda i: -of.strides[i])
+        for i in axes:
+            if of.strides[i] <= 0:
+                return None
+            index, at = divmod(at, of.strides[i])
+            ends[i] = index
+            offset += index * to.strides[i]
+        for k, (n, stride) in enumerate(zip(self.shape, self.strides, strict=True)):
+            if n == 1 or stride == 0:
+                continue
+            fitting = [i for i in axes if of.strides[i] <= stride]
+            if not fitting or stride % of.strides[(i := fitting[0])]:
+                return None
+            ends[i] += (n - 1) * (stride // of.strides[i])
+            strides[k] = stride // of.strides[i] * to.strides[i]
+        if at or any(end >= n for end, n in zip(ends, of.shape, strict=True)):
+            return None
+        return Ref(to.memory, offset, self.shape, tuple(strides), self.dtype)
 
     def flat(self, start: int, stop: int) -> Ref:
         """Elements `start` to `stop` of a contiguous array."""

@@ -1,7 +1,6 @@
-"""From recorded lines to a plan: drop what nobody reads, write where it is wanted, find room.
+"""From recorded lines to a plan: drop what nobody reads, find what never changes, find room.
 
-All passes look at which memory a line touches, never at values, so the program computes the same
-bits as the step it was recorded from.
+All passes look at which memory a line touches, never at values.
 """
 
 from __future__ import annotations
@@ -11,9 +10,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from .calls import owner_of, write
-from .memory import Memory, Ref, leaves
+from .memory import Memory, Ref
 from .recorder import Line
+from .walk import touched
 
 ALIGN = 64  # bytes: a cache line
 
@@ -54,84 +53,6 @@ def constants(lines: list[Line]) -> list[Line]:
             same |= line.writes
             found.append(line)
     return found
-
-
-def forward(lines: list[Line]) -> list[Line]:
-    """Let what is computed to be copied be computed where the copy goes."""
-    touches: dict[Memory, list[int]] = defaultdict(list)
-    for i, line in enumerate(lines):
-        for memory in touched(line):
-            touches[memory].append(i)
-    dropped = set()
-    for j, line in enumerate(lines):
-        if line.function is not write or line.args[1] is not ... or type(line.args[2]) is not Ref:
-            continue
-        to, _, source = line.args
-        uses = touches[source.memory]
-        if len(uses) != 2 or source.memory.owner is not None or source.memory.kept:
-            continue
-        i, maker = uses[0], lines[uses[0]]
-        if (
-            i == j
-            or i in dropped
-            or source.memory not in maker.writes
-            or not _retargets(maker, source, to)
-            or any(
-                i <= k < j and k not in dropped and _touches(lines[k], to)
-                for k in touches[to.memory]
-            )
-        ):
-            continue
-        at = _out(maker)
-        maker.args = (*maker.args[:at], to, *maker.args[at + 1 :])
-        maker.reads = {to.memory if m is source.memory else m for m in maker.reads}
-        maker.writes = {to.memory}
-        touches[to.memory] = sorted({*touches[to.memory], i} - {j})
-        dropped.add(j)
-    for line in lines:
-        line.branches = [forward(branch) for branch in line.branches]
-    return [line for j, line in enumerate(lines) if j not in dropped]
-
-
-def _retargets(maker: Line, source: Ref, to: Ref) -> bool:
-    """Whether the line that makes `source` can write into `to` as well."""
-    if maker.branches or maker.writes != {source.memory}:
-        return False
-    at = _out(maker)
-    if at == 0:
-        return False
-    if source.shape != to.shape or source.dtype != to.dtype or not source.contiguous:
-        return False
-    if source.memory.nbytes != source.size * source.dtype.itemsize:
-        return False
-    out, others = maker.args[at], (*maker.args[:at], *maker.args[at + 1 :])
-    if type(out) is not Ref or out[:5] != source[:5]:
-        return False
-    if any(type(a) is Ref and a.memory is source.memory for a in others):
-        return False
-    elementwise = isinstance(maker.function, np.ufunc) and maker.function.signature is None
-    return to.contiguous or elementwise
-
-
-def _out(line: Line) -> int:
-    """Which argument of a line is its only output; 0 if none is."""
-    if isinstance(line.function, np.ufunc):
-        return line.function.nin if line.function.nout == 1 else 0
-    reduces = owner_of(line.function) is not None and line.function.__name__ == "reduce"
-    return 3 if reduces and len(line.args) > 3 else 0
-
-
-def _touches(line: Line, place: Ref) -> bool:
-    """Whether a line reads or writes bytes of `place`."""
-    if line.branches:
-        return any(_touches(each, place) for branch in line.branches for each in branch)
-    refs = [a for a in leaves((line.args, line.kwargs)) if type(a) is Ref]
-    return any(a.overlaps(place) for a in refs)
-
-
-def touched(line: Line) -> set[Memory]:
-    """All memory that a line reads or writes."""
-    return line.reads | line.writes
 
 
 def in_use(lines: list[Line]) -> list[int]:

@@ -14,9 +14,11 @@ from ...backend.gemm import steady
 from ..modes import show
 from .blocks import blocks, chains
 from .calls import resolved, store, whole, write
+from .copies import united
 from .memory import Host, Memory, Ref, leaves
-from .plan import ALIGN, Plan, constants, forward, in_use, prune
+from .plan import ALIGN, Plan, constants, in_use, prune
 from .recorder import Line, Recorder
+from .sums import sums
 
 Step = tuple[Callable[..., Any], tuple[Any, ...]]
 
@@ -36,7 +38,7 @@ class Program:
         needed = set(kept)
         for memory in kept:
             memory.kept = True
-        lines = forward(prune(recorder.lines, needed))
+        lines = united(sums(united(prune(recorder.lines, needed))))
         self.constants = constants(lines)
         for line in self.constants:
             for memory in line.writes:
@@ -95,12 +97,14 @@ class Program:
             self._views[key] = found
         return found
 
-    def _steps(self, lines: list[Line]) -> list[Step]:
+    def _steps(self, lines: list[Line], *, beside: bool = False) -> list[Step]:
+        """The calls of lines; `beside`: others run at the same time, BLAS has one thread."""
         steps: list[Step] = []
         for group in chains(lines):
             for line in blocks(group):
                 if line.branches:
-                    parts = [partial(_replay, self._steps(branch)) for branch in line.branches]
+                    branches = [self._steps(branch, beside=True) for branch in line.branches]
+                    parts = [partial(_replay, branch) for branch in branches]
                     steps.append((threads.run, (parts,)))
                     continue
                 args = resolved(line.args, self.view)
@@ -110,7 +114,7 @@ class Program:
                 if line.function in (np.maximum, np.minimum):  # their third argument has a name
                     args, kwargs = args[:2], {**kwargs, "out": args[2]}
                 function = np.dot if _is_plain_product(line) else line.function
-                if function in (np.dot, np.matmul):
+                if function in (np.dot, np.matmul) and not beside:
                     function = steady(function, *args[:2])
                 step = (partial(function, **kwargs) if kwargs else function), args
                 self._origin[id(step)] = line

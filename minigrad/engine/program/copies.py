@@ -1,0 +1,170 @@
+"""Copies that need not be: what is copied is computed where it goes, or read where it stands."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+
+from .calls import write
+from .memory import Memory, Ref, mapped
+from .recorder import Line
+from .walk import Homes, each_list, homes_of, touches_place
+
+_COPIES = {write, np.copyto, np.concatenate}
+_EXACT = {
+    *(np.add, np.subtract, np.multiply, np.true_divide, np.negative, np.square, np.sqrt),
+    *(np.maximum, np.minimum),
+}
+"""Functions that compute the same bits wherever their operands lie."""
+
+ROW = 64  # elements in a row from which it does not matter where the next row begins
+
+
+def united(lines: list[Line]) -> list[Line]:
+    """The lines with fewer copies."""
+    homes = homes_of(lines)
+    return each_list(lines, lambda part: _Uniter(part, homes).united())
+
+
+class _Uniter:
+    """Gives copies and their sources one place."""
+
+    def __init__(self, lines: list[Line], homes: Homes) -> None:
+        self.lines, self.homes = lines, homes
+        self.dropped: set[int] = set()
+        self.touches: dict[Memory, list[int]] = defaultdict(list)
+        for i, line in enumerate(lines):
+            for memory in line.reads | line.writes:
+                self.touches[memory].append(i)
+
+    def united(self) -> list[Line]:
+        """The lines that are left."""
+        for j, line in enumerate(self.lines):
+            if line.function is np.add:
+                self._begin(j, line)
+            if line.function is not write or line.args[1] is not ...:
+                continue
+            to, _, source = line.args
+            if type(source) is not Ref or source.memory is to.memory:
+                continue
+            if (source.shape, source.dtype) == (to.shape, to.dtype) and (
+                self._earlier(j, to, source) or self._later(j, to, source)
+            ):
+                self.dropped.add(j)
+        return [line for j, line in enumerate(self.lines) if j not in self.dropped]
+
+    def _begin(self, j: int, line: Line) -> None:
+        """What is added to zeros is written instead."""
+        if line.kwargs or any(type(a) is not Ref for a in line.args):
+            return
+        a, b, out = line.args
+        touches = self.touches[out.memory]
+        before = bisect_left(touches, j) - 1
+        if a[:5] != out[:5] or b.memory is out.memory or before < 0:
+            return
+        zero = self.lines[touches[before]]
+        if zero.function is write and zero.args[0][:5] == out[:5] and _is_zero(*zero.args[1:]):
+            self.dropped.add(touches.pop(before))
+            line.function, line.args = write, (out, ..., b)
+            line.reads = {b.memory}
+
+    def _free(self, ref: Ref) -> bool:
+        """Whether these lines alone touch its memory, which may be anywhere."""
+        memory = ref.memory
+        return memory.owner is None and not memory.kept and self.homes[memory] is self.lines
+
+    def _between(self, place: Ref, start: int, stop: int) -> list[Line]:
+        """The lines from `start` to before `stop` that touch bytes of `place`."""
+        touches = self.touches[place.memory]
+        found = touches[bisect_left(touches, start) : bisect_left(touches, stop)]
+        return [self.lines[i] for i in found if touches_place(self.lines[i], place)]
+
+    def _earlier(self, j: int, to: Ref, source: Ref) -> bool:
+        """Compute `source` where it is copied to."""
+        if not self._free(source):
+            return False
+        uses = self.touches[source.memory]
+        if uses[0] == j or any(source.memory in self.lines[i].writes for i in uses if i > j):
+            return False
+        if self._between(to, uses[0], j):
+            return False
+        if any(to.memory in line.writes for line in self._between(to, j + 1, uses[-1] + 1)):
+            return False
+        return self._move(source, to, j)
+
+    def _later(self, j: int, to: Ref, source: Ref) -> bool:
+        """Read `source` instead of its copy."""
+        if not self._free(to):
+            return False
+        uses = self.touches[to.memory]
+        if uses[0] != j or any(to.memory in self.lines[i].writes for i in uses[1:]):
+            return False
+        if any(source.memory in x.writes for x in self._between(source, j + 1, uses[-1] + 1)):
+            return False
+        last = self.touches[source.memory][-1]
+        if last < uses[-1] and source.memory.owner is None and source.memory.nbytes > 2 * to.nbytes:
+            return False  # a large block would be needed for longer
+        return self._move(to, source, j)
+
+    def _move(self, old: Ref, new: Ref, j: int) -> bool:
+        """Let all lines find `old` at `new`; line j, which copies one to the other, goes."""
+        users = [i for i in self.touches[old.memory] if i != j]
+        moved = [_moved(self.lines[i], old, new, len(users) == 1) for i in users]
+        if None in moved:
+            return False
+        places = self.touches[new.memory]
+        places.remove(j)
+        for i, args in zip(users, moved, strict=True):
+            line = self.lines[i]
+            line.args, line.kwargs = args  # type: ignore[misc]
+            line.reads = {new.memory if m is old.memory else m for m in line.reads}
+            line.writes = {new.memory if m is old.memory else m for m in line.writes}
+            if places[(at := bisect_left(places, i)) : at + 1] != [i]:
+                places.insert(at, i)
+        del self.touches[old.memory]
+        return True
+
+
+class _Stuck(Exception):  # noqa: N818  it never leaves this module
+    """An array cannot be anywhere else."""
+
+
+def _moved(line: Line, old: Ref, new: Ref, only: bool) -> tuple[Any, Any] | None:
+    """The arguments of a line with `new` for `old`; None if the function does not take that."""
+    if line.branches:
+        return None
+
+    def move(leaf: Any) -> Any:
+        if type(leaf) is not Ref or leaf.memory is not old.memory:
+            return leaf
+        found = leaf.through(old, new)
+        if found is None or not (
+            found.strides == leaf.strides or _takes(line.function, leaf, found, only)
+        ):
+            raise _Stuck
+        return found
+
+    try:
+        return mapped(line.args, move), mapped(line.kwargs, move)
+    except _Stuck:
+        return None
+
+
+def _takes(function: Any, before: Ref, after: Ref, only: bool) -> bool:
+    """Whether a function computes the same bits, as quickly, from rows that lie further apart."""
+    if function in _COPIES:
+        return True
+    rows = [ref.strides[-1:] == (ref.dtype.itemsize,) for ref in (before, after)]
+    if function in _EXACT:
+        return only and all(rows) and after.shape[-1] >= ROW
+    if function is np.matmul and len(before.shape) > 1:
+        columns = [ref.strides[-2] == ref.dtype.itemsize for ref in (before, after)]
+        return all(rows) or all(columns)
+    return False
+
+
+def _is_zero(index: Any, value: Any) -> bool:
+    return index is ... and type(value) is not Ref and not np.any(value)
