@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from ..backend import Array, fused
-from .decay import decay, decayed
+from .formulas import average, decay, decayed, descend, normalized, shares
 from .optimizer import Optimizer
+from .rule import Arrays, Group, Numbers
 
 
 class Adam(Optimizer):
@@ -43,30 +44,21 @@ class Adam(Optimizer):
         options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, {**options, "amsgrad": amsgrad, "maximize": maximize})
 
-    def _names(self, group: dict[str, Any]) -> tuple[str, ...]:
+    def _names(self, group: Group) -> tuple[str, ...]:
         return self.slots if group["amsgrad"] else self.slots[:2]
 
-    def _scalars(
-        self, group: Mapping[str, Any], step: int, state: Mapping[str, Any]
-    ) -> dict[str, float]:
+    def _scalars(self, group: Group, step: int, state: Mapping[str, Any]) -> dict[str, float]:
         beta1, beta2 = group["betas"]
         correction = math.sqrt(1 - beta2**step)
         return {
-            **_shares(group),
+            **shares(group),
             "eps": group["eps"] * correction,  # √v̂ + ε = (√v + ε c) / c
             "rate": group["lr"] * correction / (1 - beta1**step),
             "decay": decay(group, decoupled=self.decoupled),
         }
 
     def _update(
-        self,
-        xp: Any,
-        p: Array,
-        g: Array,
-        state: list[Array],
-        n: dict[str, Array],
-        scratch: list[Array],
-        group: Mapping[str, Any],
+        self, xp: Any, p: Array, g: Array, state: Arrays, n: Numbers, scratch: Arrays, group: Group
     ) -> None:
         fast = fused(xp, "adam", p.dtype)
         if fast is not None and fast(p, g, state, n, group, self.decoupled):
@@ -77,11 +69,7 @@ class Adam(Optimizer):
         _moments(xp, g, m, v, t, n)
         if group["amsgrad"]:
             v = xp.maximum(state[2], v, out=state[2])
-        xp.sqrt(v, out=t)
-        xp.add(t, n["eps"], out=t)
-        xp.divide(m, t, out=t)
-        xp.multiply(t, n["rate"], out=t)
-        xp.subtract(p, t, out=p)
+        descend(xp, p, normalized(xp, m, v, n["eps"], t), n["rate"], t)
 
 
 class AdamW(Adam):
@@ -136,24 +124,22 @@ class NAdam(Optimizer):
         }
         super().__init__(params, {**options, **more})
 
-    def _numbers(self, group: Mapping[str, Any]) -> dict[str, float]:
+    def _numbers(self, group: Group) -> dict[str, float]:
         return {"mu_product": 1.0}
 
-    def _advance(self, numbers: dict[str, Any], group: Mapping[str, Any], step: int) -> None:
+    def _advance(self, numbers: dict[str, Any], group: Group, step: int) -> None:
         numbers["mu_product"] *= self._mu(group, step)
 
     @staticmethod
-    def _mu(group: Mapping[str, Any], step: int) -> float:
+    def _mu(group: Group, step: int) -> float:
         return float(group["betas"][0] * (1 - 0.5 * 0.96 ** (step * group["momentum_decay"])))
 
-    def _scalars(
-        self, group: Mapping[str, Any], step: int, state: Mapping[str, Any]
-    ) -> dict[str, float]:
+    def _scalars(self, group: Group, step: int, state: Mapping[str, Any]) -> dict[str, float]:
         correction = math.sqrt(1 - group["betas"][1] ** step)
         mu, next_mu = self._mu(group, step), self._mu(group, step + 1)
         product, rate = state["mu_product"] * mu, group["lr"] * correction
         return {
-            **_shares(group),
+            **shares(group),
             "eps": group["eps"] * correction,
             "gradient_rate": rate * (1 - mu) / (1 - product),
             "rate": rate * next_mu / (1 - product * next_mu),
@@ -161,14 +147,7 @@ class NAdam(Optimizer):
         }
 
     def _update(
-        self,
-        xp: Any,
-        p: Array,
-        g: Array,
-        state: list[Array],
-        n: dict[str, Array],
-        scratch: list[Array],
-        group: Mapping[str, Any],
+        self, xp: Any, p: Array, g: Array, state: Arrays, n: Numbers, scratch: Arrays, group: Group
     ) -> None:
         m, v = state
         t, u = scratch
@@ -177,10 +156,7 @@ class NAdam(Optimizer):
         xp.multiply(g, n["gradient_rate"], out=u)
         xp.multiply(m, n["rate"], out=t)
         xp.add(u, t, out=u)
-        xp.sqrt(v, out=t)
-        xp.add(t, n["eps"], out=t)
-        xp.divide(u, t, out=t)
-        xp.subtract(p, t, out=p)
+        xp.subtract(p, normalized(xp, u, v, n["eps"], t), out=p)
 
 
 class RAdam(Optimizer):
@@ -211,33 +187,21 @@ class RAdam(Optimizer):
         more = {"decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize}
         super().__init__(params, {**options, **more})
 
-    def _scalars(
-        self, group: Mapping[str, Any], step: int, state: Mapping[str, Any]
-    ) -> dict[str, float]:
+    def _scalars(self, group: Group, step: int, state: Mapping[str, Any]) -> dict[str, float]:
         beta1, beta2 = group["betas"]
         rate = group["lr"] / (1 - beta1**step)
-        shares = {
-            **_shares(group),
-            "decay": decay(group, decoupled=group["decoupled_weight_decay"]),
-        }
+        own = {**shares(group), "decay": decay(group, decoupled=group["decoupled_weight_decay"])}
         longest = 2 / (1 - beta2) - 1
         length = longest - 2 * step * beta2**step / (1 - beta2**step)
         if length <= 5:  # divide by 0 √v + 1
-            return {**shares, "adapt": 0.0, "eps": 1.0, "rate": rate}
+            return {**own, "adapt": 0.0, "eps": 1.0, "rate": rate}
         rate *= math.sqrt((length - 4) * (length - 2) * longest)
         rate /= math.sqrt((longest - 4) * (longest - 2) * length)
         rate *= math.sqrt(1 - beta2**step)
-        return {**shares, "adapt": 1.0, "eps": group["eps"], "rate": rate}
+        return {**own, "adapt": 1.0, "eps": group["eps"], "rate": rate}
 
     def _update(
-        self,
-        xp: Any,
-        p: Array,
-        g: Array,
-        state: list[Array],
-        n: dict[str, Array],
-        scratch: list[Array],
-        group: Mapping[str, Any],
+        self, xp: Any, p: Array, g: Array, state: Arrays, n: Numbers, scratch: Arrays, group: Group
     ) -> None:
         m, v = state
         t, u = scratch
@@ -247,8 +211,7 @@ class RAdam(Optimizer):
         xp.multiply(t, n["adapt"], out=t)
         xp.add(t, n["eps"], out=t)
         xp.divide(m, t, out=t)
-        xp.multiply(t, n["rate"], out=t)
-        xp.subtract(p, t, out=p)
+        descend(xp, p, t, n["rate"], t)
 
 
 class Adamax(Optimizer):
@@ -272,50 +235,27 @@ class Adamax(Optimizer):
         options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, {**options, "maximize": maximize})
 
-    def _scalars(
-        self, group: Mapping[str, Any], step: int, state: Mapping[str, Any]
-    ) -> dict[str, float]:
+    def _scalars(self, group: Group, step: int, state: Mapping[str, Any]) -> dict[str, float]:
         rate = group["lr"] / (1 - group["betas"][0] ** step)
         own = {"eps": group["eps"], "rate": rate, "decay": decay(group)}
-        return {**_shares(group), **own}
+        return {**shares(group), **own}
 
     def _update(
-        self,
-        xp: Any,
-        p: Array,
-        g: Array,
-        state: list[Array],
-        n: dict[str, Array],
-        scratch: list[Array],
-        group: Mapping[str, Any],
+        self, xp: Any, p: Array, g: Array, state: Arrays, n: Numbers, scratch: Arrays, group: Group
     ) -> None:
         m, largest = state
         t, u = scratch
         g = decayed(xp, p, g, n, group, u)
-        xp.multiply(m, n["keep1"], out=m)
-        xp.multiply(g, n["take1"], out=t)
-        xp.add(m, t, out=m)
+        average(xp, m, g, n["keep1"], n["take1"], t)
         xp.multiply(largest, n["keep2"], out=largest)
         xp.abs(g, out=t)
         xp.add(t, n["eps"], out=t)
         xp.maximum(largest, t, out=largest)
         xp.divide(m, largest, out=t)
-        xp.multiply(t, n["rate"], out=t)
-        xp.subtract(p, t, out=p)
+        descend(xp, p, t, n["rate"], t)
 
 
-def _shares(group: Mapping[str, Any]) -> dict[str, float]:
-    """β₁, 1 - β₁, β₂ and 1 - β₂."""
-    beta1, beta2 = group["betas"]
-    return {"keep1": beta1, "take1": 1 - beta1, "keep2": beta2, "take2": 1 - beta2}
-
-
-def _moments(xp: Any, g: Array, m: Array, v: Array, t: Array, n: dict[str, Array]) -> None:
+def _moments(xp: Any, g: Array, m: Array, v: Array, t: Array, n: Numbers) -> None:
     """m ← β₁ m + (1 - β₁) g;  v ← β₂ v + (1 - β₂) g²."""
-    xp.multiply(m, n["keep1"], out=m)
-    xp.multiply(g, n["take1"], out=t)
-    xp.add(m, t, out=m)
-    xp.multiply(v, n["keep2"], out=v)
-    xp.multiply(g, g, out=t)
-    xp.multiply(t, n["take2"], out=t)
-    xp.add(v, t, out=v)
+    average(xp, m, g, n["keep1"], n["take1"], t)
+    average(xp, v, xp.multiply(g, g, out=t), n["keep2"], n["take2"], t)

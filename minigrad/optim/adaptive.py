@@ -12,8 +12,9 @@ from typing import Any
 
 from ..backend import Array
 from ..errors import ConfigError
-from .decay import decay, decayed
+from .formulas import average, decay, decayed, descend, normalized
 from .optimizer import Optimizer
+from .rule import Arrays, Group, Numbers
 
 
 class RMSprop(Optimizer):
@@ -42,56 +43,37 @@ class RMSprop(Optimizer):
         more = {"momentum": momentum, "centered": centered, "maximize": maximize}
         super().__init__(params, {**options, **more})
 
-    def _check(self, group: Mapping[str, Any]) -> None:
+    def _check(self, group: Group) -> None:
         super()._check(group)
         if not 0 <= group["alpha"] <= 1:
             raise ConfigError(f"RMSprop: alpha is in [0, 1], got {group['alpha']}")
 
-    def _names(self, group: dict[str, Any]) -> tuple[str, ...]:
+    def _names(self, group: Group) -> tuple[str, ...]:
         used = (True, bool(group["momentum"]), group["centered"])
         return tuple(itertools.compress(self.slots, used))
 
-    def _scalars(
-        self, group: Mapping[str, Any], step: int, state: Mapping[str, Any]
-    ) -> dict[str, float]:
+    def _scalars(self, group: Group, step: int, state: Mapping[str, Any]) -> dict[str, float]:
         alpha = group["alpha"]
         own = {"keep": alpha, "take": 1 - alpha, "eps": group["eps"], "rate": group["lr"]}
         return {**own, "momentum": group["momentum"], "decay": decay(group)}
 
     def _update(
-        self,
-        xp: Any,
-        p: Array,
-        g: Array,
-        state: list[Array],
-        n: dict[str, Array],
-        scratch: list[Array],
-        group: Mapping[str, Any],
+        self, xp: Any, p: Array, g: Array, state: Arrays, n: Numbers, scratch: Arrays, group: Group
     ) -> None:
         v, (t, u) = state[0], scratch
         g = decayed(xp, p, g, n, group, u)
-        xp.multiply(v, n["keep"], out=v)
-        xp.multiply(g, g, out=t)
-        xp.multiply(t, n["take"], out=t)
-        xp.add(v, t, out=v)
+        average(xp, v, xp.multiply(g, g, out=t), n["keep"], n["take"], t)
         if group["centered"]:
             mean = state[-1]
-            xp.multiply(mean, n["keep"], out=mean)
-            xp.multiply(g, n["take"], out=t)
-            xp.add(mean, t, out=mean)
+            average(xp, mean, g, n["keep"], n["take"], t)
             xp.multiply(mean, mean, out=t)
-            xp.subtract(v, t, out=t)
-            xp.sqrt(t, out=t)
-        else:
-            xp.sqrt(v, out=t)
-        xp.add(t, n["eps"], out=t)
-        xp.divide(g, t, out=t)
+            v = xp.subtract(v, t, out=t)
+        t = normalized(xp, g, v, n["eps"], t)
         if group["momentum"]:
             b = state[1]
             xp.multiply(b, n["momentum"], out=b)
             t = xp.add(b, t, out=b)
-        xp.multiply(t, n["rate"], out=u)
-        xp.subtract(p, u, out=p)
+        descend(xp, p, t, n["rate"], u)
 
 
 class Adagrad(Optimizer):
@@ -114,35 +96,22 @@ class Adagrad(Optimizer):
         start = {"initial_accumulator_value": initial_accumulator_value}
         super().__init__(params, {**options, **start, "maximize": maximize})
 
-    def _init(self, name: str, group: Mapping[str, Any]) -> float:
+    def _init(self, name: str, group: Group) -> float:
         return float(group["initial_accumulator_value"])
 
-    def _scalars(
-        self, group: Mapping[str, Any], step: int, state: Mapping[str, Any]
-    ) -> dict[str, float]:
+    def _scalars(self, group: Group, step: int, state: Mapping[str, Any]) -> dict[str, float]:
         rate = group["lr"] / (1 + (step - 1) * group["lr_decay"])
         return {"eps": group["eps"], "rate": rate, "decay": decay(group)}
 
     def _update(
-        self,
-        xp: Any,
-        p: Array,
-        g: Array,
-        state: list[Array],
-        n: dict[str, Array],
-        scratch: list[Array],
-        group: Mapping[str, Any],
+        self, xp: Any, p: Array, g: Array, state: Arrays, n: Numbers, scratch: Arrays, group: Group
     ) -> None:
         (s,) = state
         t, u = scratch
         g = decayed(xp, p, g, n, group, u)
         xp.multiply(g, g, out=t)
         xp.add(s, t, out=s)
-        xp.sqrt(s, out=t)
-        xp.add(t, n["eps"], out=t)
-        xp.divide(g, t, out=t)
-        xp.multiply(t, n["rate"], out=t)
-        xp.subtract(p, t, out=p)
+        descend(xp, p, normalized(xp, g, s, n["eps"], t), n["rate"], t)
 
 
 class Adadelta(Optimizer):
@@ -167,44 +136,28 @@ class Adadelta(Optimizer):
         options = {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, {**options, "maximize": maximize})
 
-    def _check(self, group: Mapping[str, Any]) -> None:
+    def _check(self, group: Group) -> None:
         super()._check(group)
         if not 0 <= group["rho"] <= 1:
             raise ConfigError(f"Adadelta: rho is in [0, 1], got {group['rho']}")
 
-    def _scalars(
-        self, group: Mapping[str, Any], step: int, state: Mapping[str, Any]
-    ) -> dict[str, float]:
+    def _scalars(self, group: Group, step: int, state: Mapping[str, Any]) -> dict[str, float]:
         rho = group["rho"]
         own = {"keep": rho, "take": 1 - rho, "eps": group["eps"], "rate": group["lr"]}
         return {**own, "decay": decay(group)}
 
     def _update(
-        self,
-        xp: Any,
-        p: Array,
-        g: Array,
-        state: list[Array],
-        n: dict[str, Array],
-        scratch: list[Array],
-        group: Mapping[str, Any],
+        self, xp: Any, p: Array, g: Array, state: Arrays, n: Numbers, scratch: Arrays, group: Group
     ) -> None:
         v, a = state
         t, u, w = scratch
         g = decayed(xp, p, g, n, group, u)
-        xp.multiply(v, n["keep"], out=v)
-        xp.multiply(g, g, out=t)
-        xp.multiply(t, n["take"], out=t)
-        xp.add(v, t, out=v)
+        average(xp, v, xp.multiply(g, g, out=t), n["keep"], n["take"], t)
         xp.add(v, n["eps"], out=t)
         xp.sqrt(t, out=t)
         xp.add(a, n["eps"], out=w)
         xp.sqrt(w, out=w)
         xp.divide(w, t, out=w)
         xp.multiply(w, g, out=w)
-        xp.multiply(a, n["keep"], out=a)
-        xp.multiply(w, w, out=t)
-        xp.multiply(t, n["take"], out=t)
-        xp.add(a, t, out=a)
-        xp.multiply(w, n["rate"], out=w)
-        xp.subtract(p, w, out=p)
+        average(xp, a, xp.multiply(w, w, out=t), n["keep"], n["take"], t)
+        descend(xp, p, w, n["rate"], w)

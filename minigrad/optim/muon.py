@@ -8,8 +8,9 @@ from typing import Any
 
 from ..backend import Array, matmul
 from ..errors import ConfigError
-from .decay import decay
+from .formulas import average, decay, descend
 from .optimizer import Optimizer
+from .rule import Arrays, Group, Numbers
 
 Coefficients = tuple[float, float, float]
 
@@ -64,7 +65,7 @@ class Muon(Optimizer):
         }
         super().__init__(params, {**options, **more})
 
-    def _check(self, group: Mapping[str, Any]) -> None:
+    def _check(self, group: Group) -> None:
         super()._check(group)
         for p in group["params"]:
             if p.ndim != 2:
@@ -77,32 +78,21 @@ class Muon(Optimizer):
         if len(group["ns_coefficients"]) != 3 or not 0 <= group["ns_steps"] < 100:
             raise ConfigError("Muon: needs three ns_coefficients, and ns_steps in [0, 100)")
 
-    def _scalars(
-        self, group: Mapping[str, Any], step: int, state: Mapping[str, Any]
-    ) -> dict[str, float]:
+    def _scalars(self, group: Group, step: int, state: Mapping[str, Any]) -> dict[str, float]:
         momentum = group["momentum"]
         own = {"keep": momentum, "take": 1 - momentum, "rate": group["lr"]}
         return {**own, "decay": decay(group, decoupled=True)}
 
-    def _structure(self, group: dict[str, Any]) -> Any:
+    def _structure(self, group: Group) -> Any:
         fixed = ("ns_coefficients", "ns_steps", "eps", "adjust_lr_fn")
         return super()._structure(group), [group[name] for name in fixed]
 
     def _update(
-        self,
-        xp: Any,
-        p: Array,
-        g: Array,
-        state: list[Array],
-        n: dict[str, Array],
-        scratch: list[Array],
-        group: Mapping[str, Any],
+        self, xp: Any, p: Array, g: Array, state: Arrays, n: Numbers, scratch: Arrays, group: Group
     ) -> None:
         (b,) = state
         t, u = scratch
-        xp.multiply(b, n["keep"], out=b)
-        xp.multiply(g, n["take"], out=t)
-        xp.add(b, t, out=b)
+        average(xp, b, g, n["keep"], n["take"], t)  # t: take · g
         direction = b
         if group["nesterov"]:
             xp.multiply(b, n["keep"], out=u)
@@ -112,8 +102,7 @@ class Muon(Optimizer):
         )
         xp.multiply(p, n["decay"], out=p)
         xp.multiply(turn, n["rate"], out=t)
-        xp.multiply(t, _RATES[group["adjust_lr_fn"]](*p.shape), out=t)
-        xp.subtract(p, t, out=p)
+        descend(xp, p, t, _RATES[group["adjust_lr_fn"]](*p.shape), t)
 
 
 def orthogonalize(xp: Any, g: Array, coefficients: Coefficients, steps: int, eps: float) -> Array:

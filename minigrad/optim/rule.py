@@ -15,6 +15,10 @@ from ..engine.sparse import dense
 from .blocks import Block
 from .ledger import Cohort
 
+Arrays = list[Array]
+Group = Mapping[str, Any]  # the options of a parameter group
+Numbers = Mapping[str, Array]  # the numbers of a step, as 0-d arrays
+
 
 class Rule:
     """What is particular to an optimiser, and how it is brought to arrays.
@@ -32,36 +36,27 @@ class Rule:
 
     # -- what a rule says ----------------------------------------------------------------------
 
-    def _names(self, group: dict[str, Any]) -> tuple[str, ...]:
+    def _names(self, group: Group) -> tuple[str, ...]:
         """Those of `slots` that are used under these options."""
         return self.slots
 
-    def _numbers(self, group: Mapping[str, Any]) -> dict[str, float]:
+    def _numbers(self, group: Group) -> dict[str, float]:
         """The numbers kept for each parameter beside its arrays, as they start."""
         return {}
 
-    def _advance(self, numbers: dict[str, Any], group: Mapping[str, Any], step: int) -> None:
+    def _advance(self, numbers: dict[str, Any], group: Group, step: int) -> None:
         """Set the numbers for the next step; `_scalars` finds the present ones in its `state`."""
 
-    def _init(self, name: str, group: Mapping[str, Any]) -> float:
+    def _init(self, name: str, group: Group) -> float:
         """What a fresh state array is full of."""
         return 0.0
 
-    def _scalars(
-        self, group: Mapping[str, Any], step: int, state: Mapping[str, Any]
-    ) -> dict[str, float]:
+    def _scalars(self, group: Group, step: int, state: Mapping[str, Any]) -> dict[str, float]:
         """The numbers of step `step`, by name: what `_update` finds in `n`."""
         raise NotImplementedError
 
     def _update(
-        self,
-        xp: Any,
-        p: Array,
-        g: Array,
-        state: list[Array],
-        n: dict[str, Array],
-        scratch: list[Array],
-        group: Mapping[str, Any],
+        self, xp: Any, p: Array, g: Array, state: Arrays, n: Numbers, scratch: Arrays, group: Group
     ) -> None:
         """Write the new values into p and the state arrays; all arrays have one shape.
 
@@ -69,11 +64,11 @@ class Rule:
         """
         raise NotImplementedError
 
-    def _structure(self, group: dict[str, Any]) -> Any:
+    def _structure(self, group: Group) -> Any:
         """Which calls an update consists of."""
         return self._scaled(group), [bool(group.get(name)) for name in self.switches]
 
-    def _scaled(self, group: dict[str, Any]) -> bool:
+    def _scaled(self, group: Group) -> bool:
         return bool(group.get("maximize")) or self.grad_scale != 1
 
     # -- on arrays -----------------------------------------------------------------------------
@@ -82,11 +77,11 @@ class Rule:
         self,
         data: Array,
         grad: Array,
-        places: list[Array],
+        places: Arrays,
         given: list[Any],
-        flats: list[Array],
-        n: dict[str, Array],
-        room: list[Array],
+        flats: Arrays,
+        n: Numbers,
+        room: Arrays,
         *,
         cohort: Cohort,
         blocks: tuple[Block, ...],
@@ -115,9 +110,9 @@ class Rule:
         self,
         p: Array,
         g: Any,
-        state: list[Array],
-        n: dict[str, Array],
-        room: list[Array],
+        state: Arrays,
+        n: Numbers,
+        room: Arrays,
         *,
         cohort: Cohort,
     ) -> None:
@@ -131,9 +126,9 @@ class Rule:
         self,
         p: Array,
         g: Any,
-        state: list[Array],
-        n: dict[str, Array],
-        room: list[Array],
+        state: Arrays,
+        n: Numbers,
+        room: Arrays,
         *,
         cohort: Cohort,
     ) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 from ..backend import Array, fused
 from ..errors import ConfigError
-from .decay import decay, decayed
+from .formulas import average, decay, decayed, descend
 from .optimizer import Optimizer
+from .rule import Arrays, Group, Numbers
 
 
 class SGD(Optimizer):
@@ -39,17 +40,15 @@ class SGD(Optimizer):
         more = {"weight_decay": weight_decay, "nesterov": nesterov, "maximize": maximize}
         super().__init__(params, {**options, **more})
 
-    def _check(self, group: Mapping[str, Any]) -> None:
+    def _check(self, group: Group) -> None:
         super()._check(group)
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ConfigError("SGD: Nesterov needs momentum > 0 and dampening = 0")
 
-    def _names(self, group: dict[str, Any]) -> tuple[str, ...]:
+    def _names(self, group: Group) -> tuple[str, ...]:
         return self.slots if group["momentum"] else ()
 
-    def _scalars(
-        self, group: Mapping[str, Any], step: int, state: Mapping[str, Any]
-    ) -> dict[str, float]:
+    def _scalars(self, group: Group, step: int, state: Mapping[str, Any]) -> dict[str, float]:
         first = step == 1  # the buffer is zero
         return {
             "momentum": group["momentum"],
@@ -59,14 +58,7 @@ class SGD(Optimizer):
         }
 
     def _update(
-        self,
-        xp: Any,
-        p: Array,
-        g: Array,
-        state: list[Array],
-        n: dict[str, Array],
-        scratch: list[Array],
-        group: Mapping[str, Any],
+        self, xp: Any, p: Array, g: Array, state: Arrays, n: Numbers, scratch: Arrays, group: Group
     ) -> None:
         fast = fused(xp, "sgd", p.dtype)
         if fast is not None and fast(p, g, state, n, group):
@@ -75,16 +67,13 @@ class SGD(Optimizer):
         g = decayed(xp, p, g, n, group, t)
         if group["momentum"]:
             (b,) = state
-            xp.multiply(b, n["momentum"], out=b)
-            xp.multiply(g, n["take"], out=u)
-            xp.add(b, u, out=b)
+            average(xp, b, g, n["momentum"], n["take"], u)
             if group["nesterov"]:
                 xp.multiply(b, n["momentum"], out=u)
                 g = xp.add(g, u, out=u)
             else:
                 g = b
-        xp.multiply(g, n["rate"], out=u)
-        xp.subtract(p, u, out=p)
+        descend(xp, p, g, n["rate"], u)
 
 
 class ASGD(Optimizer):
@@ -113,37 +102,25 @@ class ASGD(Optimizer):
         options = {"lr": lr, "lambd": lambd, "alpha": alpha, "t0": t0}
         super().__init__(params, {**options, "weight_decay": weight_decay, "maximize": maximize})
 
-    def _numbers(self, group: Mapping[str, Any]) -> dict[str, float]:
+    def _numbers(self, group: Group) -> dict[str, float]:
         return {"eta": float(group["lr"]), "mu": 1.0}
 
-    def _advance(self, numbers: dict[str, Any], group: Mapping[str, Any], step: int) -> None:
+    def _advance(self, numbers: dict[str, Any], group: Group, step: int) -> None:
         lr = float(group["lr"])
         numbers["eta"] = lr / (1 + group["lambd"] * lr * step) ** group["alpha"]
         numbers["mu"] = 1 / max(1.0, step - group["t0"])
 
-    def _scalars(
-        self, group: Mapping[str, Any], step: int, state: Mapping[str, Any]
-    ) -> dict[str, float]:
+    def _scalars(self, group: Group, step: int, state: Mapping[str, Any]) -> dict[str, float]:
         keep = 1 - group["lambd"] * state["eta"]
-        shares = {"old": 1 - state["mu"], "new": state["mu"]}
-        return {"rate": state["eta"], "keep": keep, **shares, "decay": decay(group)}
+        blend = {"old": 1 - state["mu"], "new": state["mu"]}
+        return {"rate": state["eta"], "keep": keep, **blend, "decay": decay(group)}
 
     def _update(
-        self,
-        xp: Any,
-        p: Array,
-        g: Array,
-        state: list[Array],
-        n: dict[str, Array],
-        scratch: list[Array],
-        group: Mapping[str, Any],
+        self, xp: Any, p: Array, g: Array, state: Arrays, n: Numbers, scratch: Arrays, group: Group
     ) -> None:
         (mean,) = state
         t = scratch[0]
         g = decayed(xp, p, g, n, group, t)
-        xp.multiply(g, n["rate"], out=t)
         xp.multiply(p, n["keep"], out=p)
-        xp.subtract(p, t, out=p)
-        xp.multiply(mean, n["old"], out=mean)
-        xp.multiply(p, n["new"], out=t)
-        xp.add(mean, t, out=mean)
+        descend(xp, p, g, n["rate"], t)
+        average(xp, mean, p, n["old"], n["new"], t)

@@ -7,8 +7,9 @@ from typing import Any
 
 from ..backend import Array
 from ..errors import ConfigError
-from .decay import decay, decayed
+from .formulas import average, decay, decayed, descend, shares
 from .optimizer import Optimizer
+from .rule import Arrays, Group, Numbers
 
 
 class Rprop(Optimizer):
@@ -34,7 +35,7 @@ class Rprop(Optimizer):
         options = {"lr": lr, "etas": etas, "step_sizes": step_sizes}
         super().__init__(params, {**options, "maximize": maximize})
 
-    def _check(self, group: Mapping[str, Any]) -> None:
+    def _check(self, group: Group) -> None:
         super()._check(group)
         minus, plus = group["etas"]
         if not 0 < minus < 1 < plus:
@@ -43,24 +44,15 @@ class Rprop(Optimizer):
         if not 0 <= low <= high:
             raise ConfigError(f"Rprop: step_sizes are a range, got {group['step_sizes']}")
 
-    def _init(self, name: str, group: Mapping[str, Any]) -> float:
+    def _init(self, name: str, group: Group) -> float:
         return float(group["lr"]) if name == "step_size" else 0.0
 
-    def _scalars(
-        self, group: Mapping[str, Any], step: int, state: Mapping[str, Any]
-    ) -> dict[str, float]:
+    def _scalars(self, group: Group, step: int, state: Mapping[str, Any]) -> dict[str, float]:
         (minus, plus), (low, high) = group["etas"], group["step_sizes"]
         return {"minus": minus, "plus": plus, "low": low, "high": high}
 
     def _update(
-        self,
-        xp: Any,
-        p: Array,
-        g: Array,
-        state: list[Array],
-        n: dict[str, Array],
-        scratch: list[Array],
-        group: Mapping[str, Any],
+        self, xp: Any, p: Array, g: Array, state: Arrays, n: Numbers, scratch: Arrays, group: Group
     ) -> None:
         prev, size = state
         t, u = scratch
@@ -73,8 +65,7 @@ class Rprop(Optimizer):
         xp.minimum(size, n["high"], out=size)
         prev[...] = xp.where(t < 0, 0.0, g)
         xp.sign(prev, out=t)
-        xp.multiply(t, size, out=t)
-        xp.subtract(p, t, out=p)
+        descend(xp, p, t, size, t)
 
 
 class Lion(Optimizer):
@@ -100,28 +91,11 @@ class Lion(Optimizer):
         options = {"lr": lr, "betas": betas, "weight_decay": weight_decay}
         super().__init__(params, {**options, "maximize": maximize})
 
-    def _scalars(
-        self, group: Mapping[str, Any], step: int, state: Mapping[str, Any]
-    ) -> dict[str, float]:
-        beta1, beta2 = group["betas"]
-        return {
-            "keep1": beta1,
-            "take1": 1 - beta1,
-            "keep2": beta2,
-            "take2": 1 - beta2,
-            "rate": group["lr"],
-            "decay": decay(group, decoupled=True),
-        }
+    def _scalars(self, group: Group, step: int, state: Mapping[str, Any]) -> dict[str, float]:
+        return {**shares(group), "rate": group["lr"], "decay": decay(group, decoupled=True)}
 
     def _update(
-        self,
-        xp: Any,
-        p: Array,
-        g: Array,
-        state: list[Array],
-        n: dict[str, Array],
-        scratch: list[Array],
-        group: Mapping[str, Any],
+        self, xp: Any, p: Array, g: Array, state: Arrays, n: Numbers, scratch: Arrays, group: Group
     ) -> None:
         (m,) = state
         t, u = scratch
@@ -129,9 +103,5 @@ class Lion(Optimizer):
         xp.multiply(m, n["keep1"], out=t)
         xp.multiply(g, n["take1"], out=u)
         xp.add(t, u, out=t)
-        xp.sign(t, out=t)
-        xp.multiply(t, n["rate"], out=t)
-        xp.subtract(p, t, out=p)
-        xp.multiply(m, n["keep2"], out=m)
-        xp.multiply(g, n["take2"], out=u)
-        xp.add(m, u, out=m)
+        descend(xp, p, xp.sign(t, out=t), n["rate"], t)
+        average(xp, m, g, n["keep2"], n["take2"], u)
