@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array
-from ..engine import function, op, ops
+from ..engine import Tensor, function, op, ops
 from ..errors import AxisError, ConfigError, ShapeError
 from .broadcasting import broadcast_to
 
@@ -217,17 +217,17 @@ _repeat.defvjp(_repeat_vjp)
 
 
 @function
-def repeat(x: Any, /, repeats: int | Sequence[int], *, axis: int | None = None) -> Any:
+def repeat(x: Any, /, repeats: int | Sequence[int] | Tensor, *, axis: int | None = None) -> Any:
     """Each element repeated in a row along `axis`: `repeats` times, or repeats[i] times.
 
-    One element of `repeats` stands for all.
-
-    Without an axis, x is flattened first.
+    One element of `repeats` stands for all. The counts decide the shape of the result, so those on
+    another device are fetched from it. Without an axis, x is flattened first.
     """
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
     axis = normalize_axis(axis, x.ndim, what="repeat")
-    counts = np.asarray(repeats, dtype=np.int64) if np.size(repeats) == 0 else np.asarray(repeats)
+    counts = repeats.numpy() if isinstance(repeats, Tensor) else np.asarray(repeats)
+    counts = counts if counts.size else counts.astype(np.int64)  # [] is of floats
     if counts.dtype.kind not in "iu" or (counts < 0).any():
         raise ConfigError(f"repeat: repeats={repeats}; they count, so give integers, 0 or more")
     if counts.shape in ((), (1,)):

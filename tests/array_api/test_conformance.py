@@ -18,6 +18,13 @@ def test_repeats_of_one_element_stand_for_all():
     assert mg.repeat(x[:0], mg.asarray([2]), axis=0).shape == (0, 2)
 
 
+@pytest.mark.parametrize(("n", "counts", "total"), [(3, [2], 6), (3, [1, 0, 2], 3), (0, [], 0)])
+def test_repeats_may_be_on_another_device(n, counts, total):
+    x = mg.ones(n, device="strict")
+    y = mg.repeat(x, mg.asarray(counts, dtype="int8", device="strict"))
+    assert (y.device, y.shape) == (x.device, (total,))
+
+
 @pytest.mark.parametrize(
     "call",
     [
