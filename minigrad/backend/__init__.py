@@ -33,7 +33,7 @@ from minigrad.backend.device import (
     use_device,
 )
 from minigrad.backend.dlpack import from_dlpack
-from minigrad.backend.gemm import accumulate, matmul
+from minigrad.backend.gemm import accumulate, matmul, operand
 from minigrad.backend.random import Stream, get_rng_state, initial_seed, manual_seed, set_rng_state
 from minigrad.backend.threads import get_num_threads, set_num_threads
 
@@ -73,6 +73,7 @@ __all__ = [
     "matmul",
     "namespace",
     "on_cpu",
+    "operand",
     "register",
     "set_num_threads",
     "set_rng_state",

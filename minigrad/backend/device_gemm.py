@@ -20,7 +20,8 @@ from minigrad.errors import ConfigError, DeviceError, DTypeError, ShapeError
 
 Product = Callable[..., None]
 """product(a, b, out, accumulate=, precision=): (M, K) @ (K, N) or stacks (S, …) of them into `out`,
-whose rows are contiguous. No axis is empty; a, b and out have one element type."""
+whose rows are contiguous. No axis is empty; a, b and out have one element type, but that a and b
+may be rounded to `precision` already."""
 
 _PRECISION: ContextVar[str | None] = ContextVar("minigrad_precision", default=None)
 PRECISIONS = ("float16", "bfloat16", "tf32")
@@ -66,7 +67,8 @@ def device_matmul(
             f"matmul: this device has no product of {a.dtype} and {b.dtype} for {a.shape} @ "
             f"{b.shape}; cast both to float16, float32 or float64 with .astype"
         )
-    a, b = (x if x.dtype == dtype else x.astype(dtype) for x in (a, b))
+    wanted = current_precision() if dtype == np.float32 else None
+    a, b = (x if x.dtype == dtype or x.dtype.name == wanted else x.astype(dtype) for x in (a, b))
     row = a.reshape(1, a.shape[0]) if a.ndim == 1 else a
     column = b.reshape(b.shape[0], 1) if b.ndim == 1 else b
     if column.ndim == 2:  # one large product instead of one per leading index
@@ -92,7 +94,6 @@ def device_matmul(
             out = xp.zeros(shape, dtype) if out is None else copied(out, xp.zeros(shape, dtype))
         return out
     target = xp.empty(flat, dtype=dtype) if into is None else into
-    wanted = current_precision() if dtype == np.float32 else None
     product(row, column, target, accumulate=accumulate, precision=wanted)
     if into is not None:
         return out

@@ -22,6 +22,9 @@ GEMMS: dict[type, Callable[..., Any]] = {}
 """Array type → its `matmul(a, b, out, accumulate=False)`, where NumPy does not multiply; providers
 add theirs, made of `device_gemm.device_matmul`."""
 
+OPERANDS: dict[type, Callable[[Any], Any]] = {}
+"""Array type → its `operand(a)`, where there is one."""
+
 _HALF = np.dtype("float16")
 DIVIDED = 1 << 18  # multiplications from which BLAS divides a product over its threads
 LARGE = 1 << 26  # and from which that is worth it: about a millisecond
@@ -100,6 +103,15 @@ def accumulate(a: Any, b: Any, out: Any) -> Any:
         return gemm(a, b, out, accumulate=True)
     out += matmul(a, b)
     return out
+
+
+def operand(a: Any) -> Any:
+    """`a`, a matrix that many products take, as they take it: rounded once, if they round it.
+
+    Inside `amp.autocast` a GPU's float32 products do; the other operand stays as it is.
+    """
+    prepare = OPERANDS.get(type(a))
+    return a if prepare is None else prepare(a)
 
 
 def _half(a: Any, b: Any, out: Any) -> Any:

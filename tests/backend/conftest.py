@@ -17,7 +17,8 @@ def machine(monkeypatch):
     """Call it with the machine's properties; what it registers is forgotten afterwards."""
     module = sys.modules["minigrad.backend.device"]
     tables = (
-        module.NAMESPACES, module._DEVICE_OF, module._DEVICES, gemm.GEMMS, LAUNCHERS, persist.LIMITS
+        module.NAMESPACES, module._DEVICE_OF, module._DEVICES, gemm.GEMMS, gemm.OPERANDS,
+        LAUNCHERS, persist.LIMITS, persist.RACES,
     )  # fmt: skip
     for table in tables:
         for key in list(table):  # so that monkeypatch remembers all of it

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minigrad.backend import accumulate, device, matmul
+from minigrad.backend import accumulate, device, matmul, operand
 from minigrad.backend.cuda import cublas
 from minigrad.backend.device_gemm import precision
 from minigrad.backend.kernels import attention, draws, persist
@@ -41,6 +41,25 @@ def test_products_of_integers_and_of_halves(machine, blas):
     with precision("tf32"):
         matmul(x, x.T)
     assert [call[3:] for call in blas.calls[-2:]] == [(68, 0), (77, 0)]
+
+
+def test_a_weight_of_many_products_is_rounded_once(machine, blas):
+    machine()
+    dev = device("cuda:0")
+    w, x = dev.asarray([[1.0, 2049.0]], "float32"), dev.asarray([[1.0], [2049.0]], "float32")
+    assert operand(w) is w
+    with precision("tf32"):
+        assert operand(w) is w
+    with precision("float16"):
+        rounded = operand(w)
+        assert rounded.dtype == np.float16
+        assert operand(dev.asarray([[1.0]])).dtype == np.float64
+        for first in (w, rounded):
+            product = matmul(first, x)
+            assert (product.dtype, product.item()) == (np.float32, 1 + 2048**2)
+            assert accumulate(first, x, product).item() == 2 * (1 + 2048**2)
+    assert matmul(rounded, x).item() == 1 + 2048 * 2049  # outside: in float32
+    assert [call[4] for call in blas.calls if call[0] == "gemm"] == [0] * 5
 
 
 def test_kernels_are_compiled_once_for_a_dtype(machine, monkeypatch):

@@ -3,6 +3,7 @@
 import gc
 import sys
 import types
+import weakref
 
 import numpy as np
 import pytest
@@ -68,13 +69,18 @@ def test_a_graph_is_captured_on_a_stream_and_memory_of_its_own(machine, blas, mo
         mg.set_rng_state(before)
 
 
-def test_a_graph_that_is_dropped_leaves_its_handle_to_the_next(machine, blas):
+def test_a_graph_that_is_dropped_leaves_nothing_but_its_handle_to_the_next(machine, blas, log):
     machine()
     dev = device("cuda:0")
     for _ in range(3):
-        graph, _ = dev.capture(lambda: None)
-        del graph
-        gc.collect()
+        made = []
+        graph, _ = dev.capture(lambda made=made: made.append(dev.xp.empty(3)) or made[0])
+        memory = weakref.ref(made.pop())
+        assert memory() is not None  # the graph writes there
+        graph.launch()
+        del graph, _
+        assert memory() is None
+        assert log[-1] == "pool freed"
     assert blas.calls.count("create") == 1
     assert len({call for call in blas.calls if call[0] == "stream"}) == 3
 
@@ -151,9 +157,10 @@ def test_forks_are_captured_with_handles_that_were_there(machine, blas, log):
     dev = device("cuda:0")
     work = [dev.products.handle] * 2
     dev.fork(work)
-    dev.capture(lambda: (log.append("inside"), dev.fork(work), blas.calls.append("inside")))
+    graph = dev.capture(lambda: (log.append("inside"), dev.fork(work), blas.calls.append("inside")))
     assert blas.calls.index("inside") == len(blas.calls) - 1
     assert blas.calls.count("create") == 3  # of the main stream, the side and the capture's
     assert log[log.index("inside") :] == [
         "inside", "record on 2", "1 waits", "record on 1", "2 waits", "end on 2", "default pool"
     ]  # fmt: skip
+    del graph

@@ -22,7 +22,7 @@ from minigrad.backend.cuda.memory import explained, summary
 from minigrad.backend.cuda.race import Races
 from minigrad.backend.device import Array, Device, device, register
 from minigrad.backend.device_gemm import device_matmul
-from minigrad.backend.gemm import GEMMS
+from minigrad.backend.gemm import GEMMS, OPERANDS
 from minigrad.backend.graph import Graph, GraphedCallable, capture
 from minigrad.backend.kernels.kernel import LAUNCHERS
 from minigrad.backend.kernels.persist import LIMITS, RACES
@@ -134,7 +134,7 @@ def _cupy() -> Any:
         register(cupy.ndarray, cupy, lambda array: device(f"cuda:{array.device.id}"))
         products = Products(cupy)
         GEMMS[cupy.ndarray] = partial(device_matmul, products)
-        CudaDevice.products = products
+        OPERANDS[cupy.ndarray], CudaDevice.products = products.operand, products
         cupy.cuda.set_allocator(explained(cupy, cupy.cuda.get_allocator()))
         LAUNCHERS[cupy.ndarray] = Launcher(cupy)
         LIMITS[cupy.ndarray] = partial(limits, cupy)

@@ -50,6 +50,13 @@ def capture(
         with device.activate():
             graph.launch(cupy.cuda.get_current_stream())
 
-    captured = Graph(launch, prepared, pool, stream, graph, result)
-    weakref.finalize(captured, products.forget, stream.ptr)  # and with it 32 MiB of workspace
+    captured, held = Graph(launch, prepared), [result]  # what a launch writes stays with the graph
+
+    def release() -> None:
+        held.clear()
+        with device.activate():
+            products.forget(stream.ptr)  # and with it 32 MiB of workspace
+            pool.free_all_blocks()  # a pool that is dropped keeps them
+
+    weakref.finalize(captured, release).atexit = False
     return captured, result

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backend.cuda import cublas
+from minigrad.backend.device_gemm import current_precision
 from minigrad.backend.kernels.kernel import Kernel, Launch, options, source
 from minigrad.backend.kernels.persist import Limits
 from minigrad.errors import DeviceError
@@ -50,6 +51,11 @@ class Products:
             handle.workspace = None
             self._spare.setdefault(key[0], []).append(handle)
 
+    def operand(self, a: Any) -> Any:
+        """`gemm.operand` for CuPy's arrays."""
+        half = _half(current_precision()) if a.dtype == np.float32 else None
+        return a if half is None else a.astype(half)
+
     def __call__(
         self, a: Any, b: Any, out: Any, *, accumulate: bool, precision: str | None
     ) -> None:
@@ -59,9 +65,9 @@ class Products:
             else:
                 out[...] = self.cupy.matmul(a, b)
             return
-        if precision in ("float16", "bfloat16"):
-            half = _bfloat16() if precision == "bfloat16" else np.float16
-            a, b = a.astype(half), b.astype(half)  # into float32 all the same
+        half = _half(precision)
+        if half is not None:  # into float32 all the same
+            a, b = (x.astype(half, copy=False) for x in (a, b))
         a, b = (x if cublas.side(x) else self.cupy.ascontiguousarray(x) for x in (a, b))
         beta = 1.0 if accumulate else 0.0
         with self.cupy.cuda.Device(a.device.id):
@@ -72,10 +78,13 @@ def _pointer(x: Any) -> int:
     return int(x.data.ptr)
 
 
-def _bfloat16() -> Any:
-    import ml_dtypes
+def _half(precision: str | None) -> Any:
+    """The type that float32 is rounded to for `precision`, or None."""
+    if precision == "bfloat16":
+        import ml_dtypes
 
-    return ml_dtypes.bfloat16
+        return ml_dtypes.bfloat16
+    return np.float16 if precision == "float16" else None
 
 
 class Launcher:

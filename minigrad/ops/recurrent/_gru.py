@@ -150,11 +150,12 @@ def _(
     add, copyto = xp.add, xp.copyto
     step_backward = backend.fused(xp, "gru_backward", dtype) or partial(backward_step, xp)
     direct = not on_cpu(xp) and backend.fused(xp, "gru_backward", dtype) is not None
+    weight = backend.operand(w_hh.T)
 
     for (n, starts), blocks in zip(reversed(batch.runs), reversed(saved), strict=True):
         d = xp.empty((4, H, n), dtype=dtype)  # dn, dr, dz, d(U h + b') of n
         dh, back = xp.empty((2, H, n), dtype=dtype)
-        recur = product(xp, w_hh.T, d[1:].reshape(3 * H, n), back)
+        recur = product(xp, weight, d[1:].reshape(3 * H, n), back)
         dh[...] = dhidden[:, :n]
 
         for step in range(len(starts) - 1, -1, -1):
@@ -163,7 +164,7 @@ def _(
                 columns = sums.columns(start, n)
                 upstream = None if dy is None else dy[start : start + n]
                 step_backward(dh, upstream, blocks[step], columns)
-                backend.accumulate(w_hh.T, columns[1:].reshape(3 * H, n), dh)
+                backend.accumulate(weight, columns[1:].reshape(3 * H, n), dh)
                 continue
             if dy is not None:
                 add(dh, dy[start : start + n].T, dh)

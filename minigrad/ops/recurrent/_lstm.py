@@ -199,6 +199,7 @@ def _(
     add, copyto = xp.add, xp.copyto
     launch: Any = backend.fused(xp, "lstm_backward", dtype)
     launched = launch is not None and not on_cpu(xp)
+    back = backend.operand(w_hh.T)
     all_backward = backend.fused(xp, "lstm_persistent_backward", dtype) if w_hr is None else None
 
     for run, blocks in zip(reversed(batch.runs), reversed(saved), strict=True):
@@ -207,7 +208,7 @@ def _(
         carry, d = work[0], work[1:5]
         dm = xp.empty((H, n), dtype=dtype)
         dh = dm if w_hr is None else xp.empty((P, n), dtype=dtype)
-        recur = product(xp, w_hh.T, d.reshape(4 * H, n), dh)
+        recur = product(xp, back, d.reshape(4 * H, n), dh)
         project = None if w_hr is None else product(xp, w_hr.T, dh, dm)
         dh[...], carry[...] = dhidden[:, :n], dcell[:, :n]
         if all_backward is not None and all_backward(
@@ -229,7 +230,7 @@ def _(
             columns = sums.columns(start, n)
             if step is None:
                 launch(dm, upstream, block, carry, columns)
-                backend.matmul(w_hh.T, columns.reshape(4 * H, n), dh)
+                backend.matmul(back, columns.reshape(4 * H, n), dh)
             else:
                 step()
                 copyto(columns, d)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...backend import Array, matmul, on_cpu
+from ...backend import Array, matmul, on_cpu, operand
 
 UNPACKED = 1_000_000  # multiply-adds up to which OpenBLAS's small-matrix kernels are used
 NARROW = 64  # columns up to which cutting the inner dimension pays
@@ -24,7 +24,7 @@ def product(xp: Any, a: Array, b: Array, out: Array) -> Callable[[], Any]:
     """A function that writes a @ b into `out` at each call; a loop's three buffers never change."""
     (M, K), n = a.shape, b.shape[1]
     if not on_cpu(xp) or a.itemsize < 4:
-        return partial(matmul, a, b, out)
+        return partial(matmul, operand(a), b, out)
     m, k = cut(M, K, n)
     if (m, k) == (M, K):
         return partial(np.matmul, a, b, out)  # xp: allow - only NumPy's arrays come here

@@ -97,18 +97,18 @@ def _(
     dw_hh = sums.for_weight(every, previous) if needs[3] else None
     db = sums.for_bias(every) if needs[4] or needs[5] else None
     one = xp.ones((), dtype=dtype)
-    step_backward = backend.fused(xp, "rnn_backward", dtype)
+    step_backward, weight = backend.fused(xp, "rnn_backward", dtype), backend.operand(w_hh.T)
 
     for n, starts in reversed(batch.runs):
         dh, slope, d = xp.empty((3, H, n), dtype=dtype)
-        recur = product(xp, w_hh.T, d, dh)
+        recur = product(xp, weight, d, dh)
         dh[...] = dhidden[:, :n]
         for start in reversed(starts):
             if step_backward is not None:
                 upstream = None if dy is None else dy[start : start + n]
                 columns = sums.columns(start, n)[0]
                 step_backward(dh, upstream, out[start : start + n], columns, nonlinearity)
-                backend.matmul(w_hh.T, columns, dh)
+                backend.matmul(weight, columns, dh)
                 continue
             if dy is not None:
                 xp.add(dh, dy[start : start + n].T, dh)

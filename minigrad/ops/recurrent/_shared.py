@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from ...backend import Array, accumulate, fused, matmul, on_cpu
+from ...backend import Array, accumulate, fused, matmul, on_cpu, operand
 from ._products import product
 from ._schedule import Schedule
 
@@ -141,12 +141,13 @@ class Preactivations:
             yield start, out
 
     def _projected(
-        self, operand: Array, multiply: Any, out: Array, starts: Sequence[int]
+        self, state: Array, multiply: Any, out: Array, starts: Sequence[int]
     ) -> Iterator[tuple[int, Array]]:
         add, on_host = self.xp.add, on_cpu(self.xp)
+        weight = operand(self.weights[0])
         for start, projected in self.weights[1](out.shape[1], starts):
             if not on_host:  # in the product itself
-                yield start, accumulate(self.weights[0], operand, projected)
+                yield start, accumulate(weight, state, projected)
                 continue
             multiply()
             add(out, projected, out)
@@ -229,9 +230,9 @@ class GateGradients:
         if low == high:
             return
         d = self.flat[:, low - self.origin : high - self.origin]
-        for gates, operand, out in self.weights:
+        for gates, inputs, out in self.weights:
             part = xp.empty_like(out) if self.started else out
-            product(xp, d[gates], operand[low:high], part)()
+            product(xp, d[gates], inputs[low:high], part)()
             if self.started:
                 xp.add(out, part, out)
         for gates, out in self.biases:

@@ -33,7 +33,7 @@ from minigrad.backend import random
 from minigrad.backend.device import NAMESPACES, Array, Device, register
 from minigrad.backend.device import device as get_device
 from minigrad.backend.device_gemm import device_matmul
-from minigrad.backend.gemm import GEMMS
+from minigrad.backend.gemm import GEMMS, OPERANDS
 from minigrad.backend.graph import Graph
 from minigrad.backend.kernels import persist
 from minigrad.backend.kernels.kernel import LAUNCHERS
@@ -111,6 +111,7 @@ def install() -> None:
     if StrictArray not in NAMESPACES:
         register(StrictArray, xp, lambda array: _device())
         GEMMS[StrictArray] = partial(device_matmul, gpu.product)
+        OPERANDS[StrictArray] = gpu.operand
         LAUNCHERS[StrictArray] = gpu.launch
         persist.LIMITS[StrictArray] = lambda: gpu.LIMITS
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backend.cuda.cublas import side
+from minigrad.backend.device_gemm import current_precision
 from minigrad.backend.kernels.kernel import Kernel, Launch
 from minigrad.backend.kernels.persist import Limits
 from minigrad.testing.strict.array import StrictArray, unwrap
@@ -37,6 +38,12 @@ def _multiply(a: Any, b: Any, out: Any, accumulate: bool, precision: str | None)
         out += np.matmul(a, b)
     else:
         out[...] = np.matmul(a, b)
+
+
+def operand(a: StrictArray) -> StrictArray:
+    """`gemm.operand`: the strict device has no bfloat16, so what is rounded is float32 still."""
+    precision = current_precision() if a.dtype == np.float32 else None
+    return a if precision is None else StrictArray(call(rounded, a._a, precision))
 
 
 def rounded(x: Any, precision: str) -> Any:
