@@ -287,7 +287,6 @@ def run(names: list[str], rounds: int) -> None:
     except ImportError:
         sys.exit("this benchmark compares with PyTorch: pip install torch")
     torch.set_num_threads(1)
-    np.ones(1 << 21).sum()  # glibc now keeps what is freed, as it does in a program of any size
     print(f"numpy {np.__version__}, torch {torch.__version__}, 1 thread each, float32, ms per step")
     print(f"{'op':42} {'minigrad':>9} {'torch':>9}   ratio [quartiles]")
     for case in cases(torch):

@@ -34,8 +34,11 @@ from minigrad.backend.device import (
 )
 from minigrad.backend.dlpack import from_dlpack
 from minigrad.backend.gemm import accumulate, matmul, operand
+from minigrad.backend.heap import keep_freed
 from minigrad.backend.random import Stream, get_rng_state, initial_seed, manual_seed, set_rng_state
 from minigrad.backend.threads import get_num_threads, set_num_threads
+
+keep_freed()
 
 
 def fused(xp: Any, name: str, dtype: Any) -> Callable[..., Any] | None:
