@@ -1,8 +1,8 @@
 """Threads of our own: few, long-lived, for independent halves of a step.
 
 NumPy lets go of Python's lock while it computes, so two threads that work on half a batch each keep
-two cores busy. A branch that no thread has begun is run by whoever waits for it: a fork inside a
-fork cannot deadlock, and with one thread everything runs in order, where it was called.
+two cores busy. A branch that no thread has begun is run by whoever waits for it. A fork inside a
+branch runs in order, where it was called, as everything does with one thread.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from contextvars import copy_context
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any
 
 from minigrad.backend.blas_threads import blas_threads, set_blas_threads
@@ -20,7 +21,7 @@ from minigrad.errors import ConfigError
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
-__all__ = ["get_num_threads", "run", "set_num_threads"]
+__all__ = ["branching", "forks", "get_num_threads", "in_branch", "run", "set_num_threads"]
 
 Branch = Callable[[], Any]
 
@@ -131,15 +132,38 @@ def get_num_threads() -> int:
     return _POOL.size()
 
 
+_IN_BRANCH: ContextVar[bool] = ContextVar("minigrad.in_branch", default=False)
+
+
+@contextmanager
+def branching() -> Iterator[None]:
+    """While entered, this context is that of the branches of a fork."""
+    token = _IN_BRANCH.set(True)
+    try:
+        yield
+    finally:
+        _IN_BRANCH.reset(token)
+
+
+def in_branch() -> bool:
+    """Whether this is called in a branch of a fork."""
+    return _IN_BRANCH.get()
+
+
+def forks() -> bool:
+    """Whether a fork would run its branches side by side here."""
+    return get_num_threads() > 1 and not in_branch()
+
+
 def run(branches: Sequence[Branch]) -> list[Any]:
     """The results of independent functions, each in a copy of this context, in their order.
 
     All of them have ended when this returns or raises. BLAS uses one thread per branch meanwhile.
     If some raise, the first in order is raised; the others stand in its notes.
     """
-    if len(branches) < 2 or get_num_threads() == 1:
+    if len(branches) < 2 or not forks():
         return [copy_context().run(branch) for branch in branches]
-    with blas_threads(1), _QUICK:
+    with blas_threads(1), _QUICK, branching():
         futures = [_POOL.submit(branch) for branch in branches[1:]]
         results = [_attempt(branches[0])]
         for branch, future in zip(branches[1:], futures, strict=True):

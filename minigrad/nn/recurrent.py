@@ -9,7 +9,7 @@ from typing import Any
 from .. import ops
 from ..engine import Tensor, wrap
 from ..errors import ConfigError, DTypeError, ShapeError
-from ..ops.recurrent import gru, lstm, rnn
+from ..ops.recurrent import BOTH, gru, lstm, rnn, worth
 from ..ops.recurrent.checks import as_lengths
 from . import init
 from .module import Module, Parameter, new_parameter
@@ -20,10 +20,11 @@ State = Any  # (D·L, B, H), or for the LSTM a pair of them
 class Recurrent(Module):
     """What RNN, LSTM and GRU share: layers, directions, states, the parameters' names.
 
-    A subclass sets `gates`, the gate blocks in a weight, and `states`, the names of its states, and
-    computes one layer in one direction in `_scan`.
+    A subclass sets `op`, which computes one layer in one direction, `gates`, the gate blocks in a
+    weight, and `states`, the names of its states.
     """
 
+    op: Any
     gates = 1
     states: tuple[str, ...] = ("h0",)
 
@@ -102,37 +103,48 @@ class Recurrent(Module):
         lengths = as_lengths(self._op, lengths, T, B)
         initial = self._initial(state, x, batched)
 
-        suffixes = ("", "_reverse") if self.bidirectional else ("",)
-        final: list[tuple[Tensor, ...]] = []
+        final: list[Tensor] = []  # of the layers and directions one after the other
         y = x
         for layer in range(self.num_layers):
             if layer and self.training and self.dropout:
                 y = ops.dropout(y, self.dropout)
-            outputs = []
-            for suffix in suffixes:
-                backward = reverse != bool(suffix)
-                start = [s[len(final)] for s in initial]
-                end = f"_l{layer}{suffix}"
-                output, *last = self._scan(y, start, end, lengths=lengths, reverse=backward)
-                outputs.append(output)
-                final.append(tuple(last))
-            y = outputs[0] if len(outputs) == 1 else ops.concat(outputs, axis=-1)
+            y, *last = self._layer(y, layer, initial, lengths=lengths, reverse=reverse)
+            final += last
 
-        last = [ops.stack(s) for s in zip(*final, strict=True)]
+        kinds = len(self.states)
+        last = [ops.stack(final[k::kinds]) for k in range(kinds)]
         if not batched:
             y = ops.reshape(y, (T, y.shape[2]))
             last = [ops.reshape(s, (s.shape[0], s.shape[2])) for s in last]
         elif self.batch_first:
             y = ops.permute_dims(y, (1, 0, 2))
-        return y, tuple(last) if len(self.states) > 1 else last[0]
+        return y, tuple(last) if kinds > 1 else last[0]
 
-    def _scan(self, x: Tensor, states: list[Tensor], end: str, **params: Any) -> Any:
-        """(y, *final states) of one layer in one direction, whose parameters end in `end`."""
-        raise NotImplementedError
+    def _layer(self, x: Tensor, layer: int, initial: list[Any], **params: Any) -> Any:
+        """(y, *final states) of a layer; those of its second direction come last."""
+        params |= self._options()
+        ends = [f"_l{layer}", f"_l{layer}_reverse"][: 1 + self.bidirectional]
+        first = layer * len(ends)
+        args = [
+            [*(s[first + k] for s in initial), *self._weights(end)] for k, end in enumerate(ends)
+        ]
+        if len(ends) == 1:
+            return self.op(x, *args[0], **params)
+        if worth(x, *self._weights(ends[0])[:2]):
+            return BOTH[self.op](x, *args[0], *args[1], **params)
+        ahead = self.op(x, *args[0], **params)
+        params["reverse"] = not params["reverse"]
+        back = self.op(x, *args[1], **params)
+        return ops.concat([ahead[0], back[0]], axis=-1), *ahead[1:], *back[1:]
 
-    def _weights(self, end: str) -> list[Parameter | None]:
+    def _weights(self, end: str) -> list[Any]:
+        """The parameters whose names end in `end`, as the op takes them."""
         kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         return [getattr(self, kind + end, None) for kind in kinds]
+
+    def _options(self) -> dict[str, Any]:
+        """What else the op is to know."""
+        return {}
 
     # -- checking ------------------------------------------------------------------------------
 
@@ -228,6 +240,8 @@ class RNN(Recurrent):
     ((5, 2, 8), (1, 2, 8))
     """
 
+    op = rnn
+
     def __init__(
         self,
         input_size: int,
@@ -248,8 +262,8 @@ class RNN(Recurrent):
         super().__init__(input_size, hidden_size, *options)
         self.nonlinearity = nonlinearity
 
-    def _scan(self, x: Tensor, states: list[Tensor], end: str, **params: Any) -> Any:
-        return rnn(x, *states, *self._weights(end), nonlinearity=self.nonlinearity, **params)
+    def _options(self) -> dict[str, Any]:
+        return {"nonlinearity": self.nonlinearity}
 
 
 class LSTM(Recurrent):
@@ -275,6 +289,7 @@ class LSTM(Recurrent):
     ((5, 2, 16), (4, 2, 8), (4, 2, 8))
     """
 
+    op = lstm
     gates = 4
     states = ("h0", "c0")
 
@@ -295,9 +310,8 @@ class LSTM(Recurrent):
         options = num_layers, bias, batch_first, dropout, bidirectional, proj_size, dtype, device
         super().__init__(input_size, hidden_size, *options)
 
-    def _scan(self, x: Tensor, states: list[Tensor], end: str, **params: Any) -> Any:
-        projection = getattr(self, "weight_hr" + end, None)
-        return lstm(x, *states, *self._weights(end), projection, **params)
+    def _weights(self, end: str) -> list[Any]:
+        return [*super()._weights(end), getattr(self, "weight_hr" + end, None)]
 
 
 class GRU(Recurrent):
@@ -321,6 +335,7 @@ class GRU(Recurrent):
     ((2, 5, 8), (1, 2, 8))
     """
 
+    op = gru
     gates = 3
 
     def __init__(
@@ -338,6 +353,3 @@ class GRU(Recurrent):
     ) -> None:
         options = num_layers, bias, batch_first, dropout, bidirectional, 0, dtype, device
         super().__init__(input_size, hidden_size, *options)
-
-    def _scan(self, x: Tensor, states: list[Tensor], end: str, **params: Any) -> Any:
-        return gru(x, *states, *self._weights(end), **params)

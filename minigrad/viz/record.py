@@ -22,7 +22,8 @@ from .spy import Event, watched
 from .stats import Stats, stats
 from .tape import Tape, opener
 
-RECURRENT = ("lstm", "gru", "rnn")  # one line for a whole sequence: its first axis is time
+# One line for a whole sequence: its first axis is time.
+RECURRENT = ("lstm", "gru", "rnn", "bilstm", "bigru", "birnn")
 
 
 @dataclass(slots=True)

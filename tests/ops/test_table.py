@@ -102,7 +102,8 @@ def test_composite(sample, monkeypatch):
     def plainly(op, *args, **params):
         if op is not fused:
             return call(op, *args, **params)
-        args, params = op._bind(args, params)
+        if not op.variadic:
+            args, params = op._bind(args, params)
         return op.plain(*args, **{**op.defaults, **params})
 
     monkeypatch.setattr(type(fused), "__call__", plainly)

@@ -1,7 +1,11 @@
-"""Recurrent layers over whole sequences: one line on the tape per layer and direction."""
+"""Recurrent layers over whole sequences: one line on the tape per layer and direction.
 
+Where that is quicker, both directions of a layer are one line; see `_both`.
+"""
+
+from ._both import BOTH, worth
 from ._gru import gru
 from ._lstm import lstm
 from ._rnn import rnn
 
-__all__ = ["gru", "lstm", "rnn"]
+__all__ = ["BOTH", "gru", "lstm", "rnn", "worth"]

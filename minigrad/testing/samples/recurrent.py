@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ...engine import Op
-from ...ops.recurrent import gru, lstm, rnn
+from ...engine.define import FusedOp
+from ...ops.recurrent import BOTH, gru, lstm, rnn
 from .sample import Sample, real
 
 T, B, I, H, P = 3, 3, 2, 2, 1
@@ -97,15 +97,30 @@ def _gru(
     return _each(step, x, [h0], lengths, reverse)
 
 
-def _sample(op: Op, gates: int, reference: Any, label: str, **params: Any) -> Sample:
+def _both(reference: Any) -> Any:
+    """Both directions of a reference, as `BOTH` has them."""
+
+    def both(x: Any, *args: Any, reverse: bool = False, **params: Any) -> Any:
+        half = len(args) // 2
+        y, *ahead = reference(x, *args[:half], reverse=reverse, **params)
+        y_back, *back = reference(x, *args[half:], reverse=not reverse, **params)
+        return (np.concatenate((y, y_back), axis=2), *ahead, *back)
+
+    return both
+
+
+def _sample(op: FusedOp, gates: int, reference: Any, label: str, **params: Any) -> Sample:
     bias, projected = "no bias" not in label, "projected" in label
     out = P if projected else H
     states = [real(B, out), real(B, H)] if op is lstm else [real(B, out)]
     weights = [real(gates * H, I), real(gates * H, out)]
     biases = [real(gates * H)] * 2 if bias else [None] * 2
     projection = [real(P, H) if projected else None] if op is lstm else []
-    inputs = (real(T, B, I), *states, *weights, *biases, *projection)
-    return Sample(op.name, inputs, reference, params, label=label)
+    args = (*states, *weights, *biases, *projection)
+    if "both" not in label:
+        return Sample(op.name, (real(T, B, I), *args), reference, params, label=label)
+    inputs = (real(T, B, I), *args, *args)
+    return Sample(BOTH[op].name, inputs, _both(reference), params, label=label)
 
 
 WAYS: dict[str, dict[str, Any]] = {
@@ -121,4 +136,8 @@ SAMPLES = [
     *(_sample(gru, 3, _gru, label, **params) for label, params in WAYS.items()),
     *(_sample(lstm, 4, _lstm, label, **params) for label, params in WAYS.items()),
     _sample(lstm, 4, _lstm, "projected", lengths=UNSORTED, reverse=True),
+    _sample(rnn, 1, _rnn, "both", nonlinearity="relu"),
+    _sample(gru, 3, _gru, "both, no bias", lengths=UNSORTED),
+    _sample(lstm, 4, _lstm, "both", reverse=True),
+    _sample(lstm, 4, _lstm, "both, projected", lengths=UNSORTED),
 ]
