@@ -22,7 +22,13 @@ class Cell(Module):
     bias_hh: Parameter | None
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool, dtype: Any, device: Any
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        *,
+        dtype: Any = None,
+        device: Any = None,
     ) -> None:
         super().__init__()
         if min(input_size, hidden_size) < 1:
@@ -44,7 +50,11 @@ class Cell(Module):
         for p in self.parameters():
             init.uniform_(p, -bound, bound)
 
-    def _step(self, op: Any, x: Tensor, given: Any, **params: Any) -> tuple[Tensor, ...]:
+    def _sequence(self, *arguments: Any) -> Any:
+        """y and the new states, from x (1, B, I), the states and the weights."""
+        raise NotImplementedError
+
+    def _step(self, x: Tensor, given: Any) -> tuple[Tensor, ...]:
         """The new states (B, H), or (H,) if x is (I,)."""
         name, H = type(self).__name__, self.hidden_size
         if x.ndim not in {1, 2} or x.shape[-1] != self.input_size:
@@ -73,7 +83,7 @@ class Cell(Module):
             given = given if lead else [ops.reshape(state, (1, H)) for state in given]
         x = ops.reshape(x, (1, B, self.input_size))
         weights = self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
-        new = op(x, *given, *weights, **params)[1:]
+        new = self._sequence(x, *given, *weights)[1:]
         return tuple(new) if lead else tuple(ops.reshape(state, (H,)) for state in new)
 
     def extra_repr(self) -> str:
@@ -106,12 +116,14 @@ class RNNCell(Cell):
             raise ConfigError(
                 f"RNNCell: nonlinearity is {nonlinearity!r}, expected 'tanh' or 'relu'"
             )
-        super().__init__(input_size, hidden_size, bias, dtype, device)
+        super().__init__(input_size, hidden_size, bias, dtype=dtype, device=device)
         self.nonlinearity = nonlinearity
 
     def forward(self, x: Tensor, h: Tensor | None = None) -> Tensor:
-        given = None if h is None else (h,)
-        return self._step(rnn, x, given, nonlinearity=self.nonlinearity)[0]
+        return self._step(x, None if h is None else (h,))[0]
+
+    def _sequence(self, *arguments: Any) -> Any:
+        return rnn(*arguments, nonlinearity=self.nonlinearity)
 
 
 class LSTMCell(Cell):
@@ -127,22 +139,14 @@ class LSTMCell(Cell):
     gates = 4
     states = ("h", "c")
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        *,
-        dtype: Any = None,
-        device: Any = None,
-    ) -> None:
-        super().__init__(input_size, hidden_size, bias, dtype, device)
-
     def forward(
         self, x: Tensor, state: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
-        h, c = self._step(lstm, x, state)
+        h, c = self._step(x, state)
         return h, c
+
+    def _sequence(self, *arguments: Any) -> Any:
+        return lstm(*arguments)
 
 
 class GRUCell(Cell):
@@ -157,16 +161,8 @@ class GRUCell(Cell):
 
     gates = 3
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        *,
-        dtype: Any = None,
-        device: Any = None,
-    ) -> None:
-        super().__init__(input_size, hidden_size, bias, dtype, device)
-
     def forward(self, x: Tensor, h: Tensor | None = None) -> Tensor:
-        return self._step(gru, x, None if h is None else (h,))[0]
+        return self._step(x, None if h is None else (h,))[0]
+
+    def _sequence(self, *arguments: Any) -> Any:
+        return gru(*arguments)

@@ -19,11 +19,56 @@ __all__ = ["Conv1d", "Conv2d"]
 _MODES: dict[str, Any] = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
-class _Conv(Module):
-    """What both share: the options, the parameters and the margin."""
+class Convolution(Module):
+    """What convolutions share with their transposes: channels, sizes and parameters.
+
+    Init: U(±1/√fan), fan the size of weight[0].
+    """
 
     bias: Parameter | None
     _dims = 1
+
+    def __init__(
+        self,
+        channels: tuple[int, int],
+        kernel_size: Any,
+        stride: Any,
+        dilation: Any,
+        groups: int,
+        *,
+        bias: bool,
+        transposed: bool = False,
+        dtype: Any,
+        device: Any,
+    ) -> None:
+        super().__init__()
+        name, n = type(self).__name__, self._dims
+        self.in_channels, self.out_channels = channels
+        if groups < 1 or any(c % groups for c in channels):
+            raise ConfigError(
+                f"{name}: {self.in_channels} input and {self.out_channels} output channels do not "
+                f"divide into {groups} groups"
+            )
+        self.groups = groups
+        self.kernel_size = sizes(name, "kernel_size", kernel_size, n)
+        self.stride = sizes(name, "stride", stride, n)
+        self.dilation = sizes(name, "dilation", dilation, n)
+        first, second = channels if transposed else channels[::-1]
+        shape = first, second // groups, *self.kernel_size
+        self.weight = new_parameter(*shape, dtype=dtype, device=device)
+        self.bias = new_parameter(self.out_channels, dtype=dtype, device=device) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw fresh values."""
+        fan = math.prod(self.weight.shape[1:])
+        bound = 1 / math.sqrt(fan) if fan else 0.0
+        for p in self.parameters():
+            init.uniform_(p, -bound, bound)
+
+
+class _Conv(Convolution):
+    """`Conv1d` and `Conv2d`: with a margin, of zeros or of x's own elements."""
 
     def __init__(
         self,
@@ -40,34 +85,16 @@ class _Conv(Module):
         dtype: Any = None,
         device: Any = None,
     ) -> None:
-        super().__init__()
-        name, n = type(self).__name__, self._dims
-        if groups < 1 or in_channels % groups or out_channels % groups:
-            raise ConfigError(
-                f"{name}: {in_channels} input and {out_channels} output channels do not divide "
-                f"into {groups} groups"
-            )
+        super().__init__(
+            (in_channels, out_channels), kernel_size, stride, dilation, groups,
+            bias=bias, dtype=dtype, device=device,
+        )  # fmt: skip
+        name = type(self).__name__
         if padding_mode != "zeros" and padding_mode not in _MODES:
             known = ", ".join(map(repr, ("zeros", *_MODES)))
             raise ConfigError(f"{name}: padding_mode is {padding_mode!r}; give {known}")
-        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.kernel_size = sizes(name, "kernel_size", kernel_size, n)
-        self.stride = sizes(name, "stride", stride, n)
-        self.dilation = sizes(name, "dilation", dilation, n)
         self.padding, self.padding_mode = padding, padding_mode
         self._around = margins(name, padding, self.kernel_size, self.stride, self.dilation)
-        shape = out_channels, in_channels // groups, *self.kernel_size
-        self.weight = new_parameter(*shape, dtype=dtype, device=device)
-        self.bias = new_parameter(out_channels, dtype=dtype, device=device) if bias else None
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw fresh values."""
-        fan_in = math.prod(self.weight.shape[1:])
-        bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
-        init.uniform_(self.weight, -bound, bound)
-        if self.bias is not None:
-            init.uniform_(self.bias, -bound, bound)
 
     def forward(self, x: Tensor) -> Tensor:
         padding = self.padding

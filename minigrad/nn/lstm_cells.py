@@ -8,16 +8,14 @@ from typing import Any
 from .. import ops
 from ..engine import Tensor
 from . import init
-from .cells import Cell
+from .cells import LSTMCell
 from .module import new_parameter
 from .normalization import LayerNorm
 
 __all__ = ["LayerNormLSTMCell", "PeepholeLSTMCell"]
 
-State = tuple[Tensor, Tensor]
 
-
-class LayerNormLSTMCell(Cell):
+class LayerNormLSTMCell(LSTMCell):
     """One step of an LSTM whose gates and cell state are layer-normalised.
 
         i f g o = LN(W x) + LN(U h)                c' = σ(f) ∘ c + σ(i) ∘ tanh(g)
@@ -40,9 +38,6 @@ class LayerNormLSTMCell(Cell):
     ((5, 2, 8), (2, 8))
     """
 
-    gates = 4
-    states = ("h", "c")
-
     def __init__(
         self,
         input_size: int,
@@ -52,8 +47,8 @@ class LayerNormLSTMCell(Cell):
         dtype: Any = None,
         device: Any = None,
     ) -> None:
-        super().__init__(input_size, hidden_size, False, dtype, device)
         place = {"dtype": dtype, "device": device}
+        super().__init__(input_size, hidden_size, False, **place)
         self.norm_ih = LayerNorm(4 * hidden_size, eps, **place)
         self.norm_hh = LayerNorm(4 * hidden_size, eps, **place)
         self.norm_c = LayerNorm(hidden_size, eps, **place)
@@ -64,11 +59,8 @@ class LayerNormLSTMCell(Cell):
         for p in (self.weight_ih, self.weight_hh):
             init.uniform_(p, -bound, bound)
 
-    def forward(self, x: Tensor, state: State | None = None) -> State:
-        h, c = self._step(self._lstm, x, state)
-        return h, c
-
-    def _lstm(self, x: Tensor, h: Tensor, c: Tensor, *_: Any) -> tuple[Tensor, ...]:
+    def _sequence(self, *arguments: Any) -> tuple[Tensor, ...]:
+        x, h, c, *_ = arguments
         gates = self.norm_ih(ops.linear(x[0], self.weight_ih))
         gates = gates + self.norm_hh(ops.linear(h, self.weight_hh))
         i, f, g, o = ops.split(gates, 4, axis=-1)
@@ -77,7 +69,7 @@ class LayerNormLSTMCell(Cell):
         return h, h, c
 
 
-class PeepholeLSTMCell(Cell):
+class PeepholeLSTMCell(LSTMCell):
     """One step of an LSTM whose gates look at the cell state.
 
         i = σ(W x + U h + b + p_i ∘ c)             g = tanh(W x + U h + b)
@@ -93,9 +85,6 @@ class PeepholeLSTMCell(Cell):
     Papers: Gers & Schmidhuber 2000; this form: Graves 2013, eq. 7-11.
     """
 
-    gates = 4
-    states = ("h", "c")
-
     def __init__(
         self,
         input_size: int,
@@ -105,19 +94,14 @@ class PeepholeLSTMCell(Cell):
         dtype: Any = None,
         device: Any = None,
     ) -> None:
-        super().__init__(input_size, hidden_size, bias, dtype, device)
+        super().__init__(input_size, hidden_size, bias, dtype=dtype, device=device)
         self.weight_ci = new_parameter(hidden_size, dtype=dtype, device=device)
         self.weight_cf = new_parameter(hidden_size, dtype=dtype, device=device)
         self.weight_co = new_parameter(hidden_size, dtype=dtype, device=device)
         self.reset_parameters()
 
-    def forward(self, x: Tensor, state: State | None = None) -> State:
-        h, c = self._step(self._lstm, x, state)
-        return h, c
-
-    def _lstm(
-        self, x: Tensor, h: Tensor, c: Tensor, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any
-    ) -> tuple[Tensor, ...]:
+    def _sequence(self, *arguments: Any) -> tuple[Tensor, ...]:
+        x, h, c, w_ih, w_hh, b_ih, b_hh = arguments
         gates = ops.linear(x[0], w_ih, b_ih) + ops.linear(h, w_hh, b_hh)
         i, f, g, o = ops.split(gates, 4, axis=-1)
         i = ops.sigmoid(i + self.weight_ci * c)

@@ -1,4 +1,4 @@
-"""Normalisation layers."""
+"""Layer normalisation, and what all norms share."""
 
 from __future__ import annotations
 
@@ -12,15 +12,31 @@ from . import init
 from .module import Module, Parameter, new_parameter
 
 
-class LayerNorm(Module):
+class Norm(Module):
+    """What norms share: γ and β of one shape, where they are learnt."""
+
+    weight: Parameter | None
+    bias: Parameter | None
+
+    def __init__(self, *shape: int, weight: bool, bias: bool, dtype: Any, device: Any) -> None:
+        super().__init__()
+        self.weight = new_parameter(*shape, dtype=dtype, device=device) if weight else None
+        self.bias = new_parameter(*shape, dtype=dtype, device=device) if weight and bias else None
+
+    def reset_parameters(self) -> None:
+        """γ = 1, β = 0."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+
+class LayerNorm(Norm):
     """y = (x - E[x]) / √(Var[x] + ε) · γ + β, over the last axes (Ba et al. 2016).
 
     Shapes: x (..., *normalized_shape) → the same; weight γ and bias β have `normalized_shape`.
     Init: γ = 1, β = 0. The variance is the biased one, as in PyTorch.
     """
-
-    weight: Parameter | None
-    bias: Parameter | None
 
     def __init__(
         self,
@@ -32,23 +48,10 @@ class LayerNorm(Module):
         dtype: Any = None,
         device: Any = None,
     ) -> None:
-        super().__init__()
         shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
-        self.normalized_shape = tuple(shape)
-        self.eps = eps
-        self.weight = self.bias = None
-        if elementwise_affine:
-            self.weight = new_parameter(*self.normalized_shape, dtype=dtype, device=device)
-            if bias:
-                self.bias = new_parameter(*self.normalized_shape, dtype=dtype, device=device)
+        super().__init__(*shape, weight=elementwise_affine, bias=bias, dtype=dtype, device=device)
+        self.normalized_shape, self.eps = tuple(shape), eps
         self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """γ = 1, β = 0."""
-        if self.weight is not None:
-            init.ones_(self.weight)
-        if self.bias is not None:
-            init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         n = len(self.normalized_shape)

@@ -8,13 +8,12 @@ from typing import Any
 from .. import ops
 from ..engine import Tensor
 from ..errors import ConfigError, ShapeError
-from . import init
-from .module import Module, Parameter, new_parameter
+from .normalization import Norm
 
 __all__ = ["GroupNorm", "RMSNorm"]
 
 
-class RMSNorm(Module):
+class RMSNorm(Norm):
     """y = x / √(E[x²] + ε) · γ, over the last axes.
 
     Shapes: x (..., *normalized_shape) → the same; weight γ has `normalized_shape`.
@@ -28,8 +27,6 @@ class RMSNorm(Module):
     tensor([[0.2..., 1.4...]])
     """
 
-    weight: Parameter | None
-
     def __init__(
         self,
         normalized_shape: int | Sequence[int],
@@ -39,18 +36,10 @@ class RMSNorm(Module):
         dtype: Any = None,
         device: Any = None,
     ) -> None:
-        super().__init__()
         shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
+        super().__init__(*shape, weight=elementwise_affine, bias=False, dtype=dtype, device=device)
         self.normalized_shape, self.eps = tuple(shape), eps
-        self.weight = None
-        if elementwise_affine:
-            self.weight = new_parameter(*self.normalized_shape, dtype=dtype, device=device)
         self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """γ = 1."""
-        if self.weight is not None:
-            init.ones_(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.rms_norm(x, self.normalized_shape, self.weight, self.eps)
@@ -59,7 +48,7 @@ class RMSNorm(Module):
         return f"{self.normalized_shape}, eps={self.eps}"
 
 
-class GroupNorm(Module):
+class GroupNorm(Norm):
     """y = (x - E[x]) / √(Var[x] + ε) · γ + β, over each group of channels and all places.
 
     Shapes: x (N, C, …) → the same; weight γ and bias β (C,), one entry per channel.
@@ -67,9 +56,6 @@ class GroupNorm(Module):
     Raises: ConfigError if num_groups does not divide num_channels; ShapeError for another x.
     Paper: Wu & He 2018.
     """
-
-    weight: Parameter | None
-    bias: Parameter | None
 
     def __init__(
         self,
@@ -82,25 +68,13 @@ class GroupNorm(Module):
         dtype: Any = None,
         device: Any = None,
     ) -> None:
-        super().__init__()
+        super().__init__(num_channels, weight=affine, bias=bias, dtype=dtype, device=device)
         if num_groups < 1 or num_channels % num_groups:
             raise ConfigError(
                 f"GroupNorm: {num_channels} channels do not divide into {num_groups} groups"
             )
         self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
-        self.weight = self.bias = None
-        if affine:
-            self.weight = new_parameter(num_channels, dtype=dtype, device=device)
-        if affine and bias:
-            self.bias = new_parameter(num_channels, dtype=dtype, device=device)
         self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """γ = 1, β = 0."""
-        if self.weight is not None:
-            init.ones_(self.weight)
-        if self.bias is not None:
-            init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim < 2 or x.shape[1] != self.num_channels:

@@ -12,20 +12,17 @@ from ..backend import device as find_device
 from ..engine import Tensor, no_grad
 from ..errors import ShapeError
 from ..ops import get_default_dtype
-from . import init
-from .module import Module, Parameter, new_parameter
+from .normalization import Norm
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "InstanceNorm1d", "InstanceNorm2d"]
 
 
-class RunningNorm(Module):
+class RunningNorm(Norm):
     """γ and β per channel, and the mean and variance of what was seen: what the layers below share.
 
     A layer says which x it takes, an axis a letter, and what it makes of it (`_normalize`).
     """
 
-    weight: Parameter | None
-    bias: Parameter | None
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
@@ -43,14 +40,9 @@ class RunningNorm(Module):
         dtype: Any,
         device: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(num_features, weight=affine, bias=bias, dtype=dtype, device=device)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
-        self.weight = self.bias = None
-        if affine:
-            self.weight = new_parameter(num_features, dtype=dtype, device=device)
-        if affine and bias:
-            self.bias = new_parameter(num_features, dtype=dtype, device=device)
         values: dict[str, Any] = dict.fromkeys(
             ("running_mean", "running_var", "num_batches_tracked")
         )
@@ -66,11 +58,8 @@ class RunningNorm(Module):
 
     def reset_parameters(self) -> None:
         """γ = 1, β = 0, and nothing seen."""
+        super().reset_parameters()
         self.reset_running_stats()
-        if self.weight is not None:
-            init.ones_(self.weight)
-        if self.bias is not None:
-            init.zeros_(self.bias)
 
     def reset_running_stats(self) -> None:
         """Forget what was seen: running mean 0 and variance 1."""

@@ -69,6 +69,7 @@ from .activation import (
     softplus,
 )
 from .adaptive_pooling import (
+    adaptive_avg_pool1d,
     adaptive_avg_pool2d,
     adaptive_max_pool1d,
     adaptive_max_pool2d,
@@ -221,7 +222,7 @@ from .placing import (
     scatter,
     scatter_add,
 )
-from .pooling import adaptive_avg_pool1d, avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
+from .pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from .quantiles import (
     median,
     quantile,

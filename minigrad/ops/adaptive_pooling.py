@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import device_of
 from ..engine import Tensor, function, ops
 from ..errors import ConfigError, ShapeError
 from .convolution import sizes
-from .pooling import avg_pool1d, avg_pool2d
+from .pooling import avg_pool1d, avg_pool2d, beside
 
 __all__ = [
+    "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
@@ -40,8 +40,25 @@ def _counts(what: str, x: Any, output_size: Any, n: int) -> tuple[int, ...]:
     return tuple(s if v is None else int(v) for v, s in zip(given, x.shape[-n:], strict=True))
 
 
-def _beside(x: Any, array: Host) -> Any:
-    return device_of(x.data if isinstance(x, Tensor) else x).asarray(array)
+def _adaptive_avg(what: str, x: Any, output_size: Any, n: int) -> Any:
+    for axis, count in zip(range(-n, 0), _counts(what, x, output_size, n), strict=True):
+        start, stop = _parts(x.shape[axis], count)
+        step = np.arange(x.shape[axis])[:, None]
+        inside = (step >= start) & (step < stop)
+        mean = beside(x, (inside / inside.sum(axis=0)).astype(x.dtype))  # (L, count)
+        x = ops.matmul(x, mean) if axis == -1 else ops.matmul(ops.matrix_transpose(mean), x)
+    return x
+
+
+@function
+def adaptive_avg_pool1d(x: Any, output_size: int) -> Any:
+    """The mean over `output_size` parts of the last axis: part i is ⌊iL/n⌋ … ⌈(i + 1)L/n⌉.
+
+    Shapes: x (N, C, L) or (C, L) → (N, C, n) or (C, n).
+
+    Raises: ShapeError if L is 0; ConfigError if n < 1.
+    """
+    return _adaptive_avg("adaptive_avg_pool1d", x, output_size, 1)
 
 
 @function
@@ -50,15 +67,7 @@ def adaptive_avg_pool2d(x: Any, output_size: Any) -> Any:
 
     Shapes: x (N, C, H, W) or (C, H, W) → (N, C, n, m) or (C, n, m).
     """
-    for axis, count in zip(
-        (-2, -1), _counts("adaptive_avg_pool2d", x, output_size, 2), strict=True
-    ):
-        start, stop = _parts(x.shape[axis], count)
-        step = np.arange(x.shape[axis])[:, None]
-        inside = (step >= start) & (step < stop)
-        mean = _beside(x, (inside / inside.sum(axis=0)).astype(x.dtype))  # (L, count)
-        x = ops.matmul(x, mean) if axis == -1 else ops.matmul(ops.matrix_transpose(mean), x)
-    return x
+    return _adaptive_avg("adaptive_avg_pool2d", x, output_size, 2)
 
 
 def _adaptive_max(what: str, x: Any, output_size: Any, return_indices: bool, n: int) -> Any:
@@ -74,12 +83,12 @@ def _adaptive_max(what: str, x: Any, output_size: Any, return_indices: bool, n: 
         rows, columns = tables
         places = rows[:, None, :, None] * size[1] + columns[None, :, None, :]
     places = places.reshape(math.prod(counts), -1)  # flat places of all parts
-    seen = ops.take(ops.reshape(x, (*lead, math.prod(size))), _beside(x, places), axis=-1)
+    seen = ops.take(ops.reshape(x, (*lead, math.prod(size))), beside(x, places), axis=-1)
     first = ops.argmax(seen, axis=-1, keepdims=True)  # of equal ones the first, as in PyTorch
     y = ops.reshape(ops.take_along_axis(seen, first, axis=-1), (*lead, *counts))
     if not return_indices:
         return y
-    table = ops.broadcast_to(_beside(x, places), seen.shape)
+    table = ops.broadcast_to(beside(x, places), seen.shape)
     found = ops.take_along_axis(table, first.data if isinstance(first, Tensor) else first, axis=-1)
     found = ops.reshape(found, (*lead, *counts))
     return y, Tensor(found) if isinstance(x, Tensor) else found

@@ -116,7 +116,7 @@ def _convolve(
     groups: int,
     n: int,
 ) -> Any:
-    _check(what, x, weight, bias, groups, n)
+    check(what, x, weight, bias, groups, n)
     kernel = tuple(weight.shape[2:])
     stride = sizes(what, "stride", stride, n)
     dilation = sizes(what, "dilation", dilation, n)
@@ -135,20 +135,28 @@ def _convolve(
     return y if batched else y[0]
 
 
-def _check(what: str, x: Any, weight: Any, bias: Any, groups: int, n: int) -> None:
-    axes = "L" if n == 1 else "H, W"
+def check(
+    what: str, x: Any, weight: Any, bias: Any, groups: int, n: int, *, transposed: bool = False
+) -> None:
+    """Raise an error if the arguments of a convolution, or of its transpose, do not fit."""
+    axes, (first, second) = ("L" if n == 1 else "H, W"), ("output", "input")
+    if transposed:
+        first, second = second, first
     if weight.ndim != n + 2:
-        raise ShapeError(f"{what}: weight is {weight.shape}, expected (out, in / groups, *kernel)")
+        expected = f"({first}, {second} / groups, *kernel)"
+        raise ShapeError(f"{what}: weight is {weight.shape}, expected {expected}")
     if groups < 1 or weight.shape[0] % groups:
-        raise ConfigError(f"{what}: {weight.shape[0]} output channels in {groups} groups")
-    channels = weight.shape[1] * groups
+        raise ConfigError(f"{what}: {weight.shape[0]} {first} channels in {groups} groups")
+    out, channels = weight.shape[0], weight.shape[1] * groups
+    if transposed:
+        out, channels = channels, out
     if x.ndim not in (n + 1, n + 2) or x.shape[-n - 1] != channels:
         raise ShapeError(
             f"{what}: x is {x.shape}, expected (N, {channels}, {axes}) or ({channels}, {axes}): "
             f"weight is {weight.shape} in {groups} groups"
         )
-    if bias is not None and bias.shape != (weight.shape[0],):
-        raise ShapeError(f"{what}: bias is {bias.shape}, expected ({weight.shape[0]},)")
+    if bias is not None and bias.shape != (out,):
+        raise ShapeError(f"{what}: bias is {bias.shape}, expected ({out},)")
     if isinstance(x, Tensor) and x.dtype != weight.dtype:
         raise DTypeError(f"{what}: x is {x.dtype}, weight {weight.dtype}; cast with .astype")
 

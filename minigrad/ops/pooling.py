@@ -12,7 +12,7 @@ from ..engine import Tensor, function, ops
 from ..errors import ConfigError, ShapeError
 from .convolution import Size, sizes, windows
 
-__all__ = ["adaptive_avg_pool1d", "avg_pool1d", "avg_pool2d", "max_pool1d", "max_pool2d"]
+__all__ = ["avg_pool1d", "avg_pool2d", "max_pool1d", "max_pool2d"]
 
 
 def _out(n: int, k: int, s: int, p: int, d: int, ceil_mode: bool) -> int:
@@ -86,7 +86,7 @@ def _max_pool(
     for a in range(n):
         offset = inside // math.prod(kernel[a + 1 :]) % kernel[a]
         start = np.arange(out[a]) * stride[a] - padding[a]
-        start = _beside(x, start.reshape((-1,) + (1,) * (n - 1 - a)))
+        start = beside(x, start.reshape((-1,) + (1,) * (n - 1 - a)))
         flat = flat * x.shape[2 + a] + (start + offset * dilation[a])
     return y, flat
 
@@ -119,10 +119,10 @@ def _avg_pool(
         if not count_include_pad:
             start, stop = np.maximum(start, 0), np.minimum(stop, size)
         counts = counts * (stop - start).reshape((-1,) + (1,) * (n - 1 - a))
-    return total * _beside(x, (1 / counts).astype(x.dtype))
+    return total * beside(x, (1 / counts).astype(x.dtype))
 
 
-def _beside(x: Any, array: Any) -> Any:
+def beside(x: Any, array: Any) -> Any:
     """A host array on x's device."""
     return device_of(x.data if isinstance(x, Tensor) else x).asarray(array)
 
@@ -213,21 +213,3 @@ def avg_pool2d(
         divisor_override,
         2,
     )
-
-
-@function
-def adaptive_avg_pool1d(x: Any, output_size: int) -> Any:
-    """The mean over `output_size` parts of the last axis: part i is ⌊iL/n⌋ … ⌈(i + 1)L/n⌉.
-
-    Shapes: x (N, C, L) or (C, L) → (N, C, n) or (C, n).
-
-    Raises: ShapeError if L is 0; ConfigError if n < 1.
-    """
-    n, L = int(output_size), x.shape[-1] if x.ndim else 0
-    if n < 1:
-        raise ConfigError(f"adaptive_avg_pool1d: output_size is {output_size}, expected 1 or more")
-    if x.ndim not in (2, 3) or not L:
-        raise ShapeError(f"adaptive_avg_pool1d: x is {x.shape}, expected (N, C, L) or (C, L)")
-    part, step = np.arange(n), np.arange(L)[:, None]
-    inside = (step >= part * L // n) & (step < -(-(part + 1) * L // n))  # (L, n)
-    return ops.matmul(x, _beside(x, (inside / inside.sum(axis=0)).astype(x.dtype)))

@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from ..engine import OPS, function, ops
-from ..errors import ConfigError, DTypeError, ShapeError
-from .convolution import places, sizes, windows
+from ..errors import ConfigError, ShapeError
+from .convolution import check, places, sizes, windows
 
 __all__ = ["col2im", "conv_transpose1d", "conv_transpose2d", "im2col"]
 
@@ -24,28 +24,15 @@ def _transpose(
     dilation: Any,
     n: int,
 ) -> Any:
-    axes = "L" if n == 1 else "H, W"
-    if weight.ndim != n + 2 or x.ndim not in (n + 1, n + 2) or x.shape[-n - 1] != weight.shape[0]:
-        raise ShapeError(
-            f"{what}: x is {x.shape}, weight {weight.shape}; expected (N, C, {axes}) or "
-            f"(C, {axes}), and (C, out / groups, *kernel)"
-        )
-    if groups < 1 or weight.shape[0] % groups:
-        raise ConfigError(f"{what}: {weight.shape[0]} input channels in {groups} groups")
-    if x.dtype != weight.dtype:
-        raise DTypeError(f"{what}: x is {x.dtype}, weight {weight.dtype}; cast with .astype")
+    check(what, x, weight, bias, groups, n, transposed=True)
     channels, kernel = weight.shape[1] * groups, tuple(weight.shape[2:])
-    if bias is not None and bias.shape != (channels,):
-        raise ShapeError(f"{what}: bias is {bias.shape}, expected ({channels},)")
     stride, dilation = sizes(what, "stride", stride, n), sizes(what, "dilation", dilation, n)
     padding = sizes(what, "padding", padding, n, 0)
     extra = sizes(what, "output_padding", output_padding, n, 0)
     if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation, strict=True)):
         raise ConfigError(f"{what}: output_padding {extra} must be less than stride or dilation")
-    if x.ndim == n + 1:
-        return _transpose(what, x[None], weight, bias, stride, padding, extra, groups, dilation, n)[
-            0
-        ]
+    batched = x.ndim == n + 2
+    x = x if batched else ops.expand_dims(x, 0)
     N, C, out = len(x), weight.shape[0], x.shape[2:]
     options = list(zip(out, kernel, stride, dilation, extra, padding, strict=True))
     full = tuple((L - 1) * s + d * (k - 1) + 1 for L, k, s, d, _, _ in options)
@@ -61,7 +48,9 @@ def _transpose(
     if any(padding):
         crop = [slice(p, n - p) for p, n in zip(padding, y.shape[2:], strict=True)]
         y = y[(slice(None), slice(None), *crop)]
-    return y if bias is None else y + ops.reshape(bias, (channels,) + (1,) * n)
+    if bias is not None:
+        y = y + ops.reshape(bias, (channels,) + (1,) * n)
+    return y if batched else y[0]
 
 
 @function
