@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
+from itertools import cycle, repeat
 from typing import Any
 
 from ... import backend
@@ -47,27 +48,33 @@ def gru(
     lengths = check("gru", 3, x, {"h0": h0}, w_ih, w_hh, b_ih, b_hh, lengths)
     (T, B, _), H, dtype = x.shape, h0.shape[1], x.dtype
     batch = schedule(T, B, lengths, reverse)
+    whole = backend.fused(xp, "gru_sequence", dtype)
+    if whole is not None:
+        return whole(batch, x, h0, w_ih, w_hh, b_ih, b_hh, keep)
     rows = batch.pack(xp, x)
     project_input = InputProjection(xp, arrange(xp, w_ih, HALVED, b_ih), rows)
     recurrent = arrange(xp, w_hh, HALVED, b_hh)
     out, previous = batch.outputs(xp, h0)
     hidden = batch.columns(xp, h0)
+    launch = backend.fused(xp, "gru_forward", dtype)
     saved = []
-    step_forward = backend.fused(xp, "gru_forward", dtype) or partial(forward_step, xp)
 
-    for n, starts in batch.runs:
+    for run in batch.runs:
+        n, starts = run
         # A step's block: r, z, U hₜ₋₁ + b' for n, hₜ₋₁ - n, n.
         blocks = xp.empty((len(starts) if keep else 1, 5, H, n), dtype=dtype)
         gates = xp.empty((3 * H, n), dtype=dtype)
         state = xp.ones((recurrent.shape[1], n), dtype=dtype)  # hₜ₋₁, and ones for the bias
         h = state[:H]
         recur = product(xp, recurrent, state, gates)
+        step = forward_step(xp, gates, h, blocks, launch)
         h[...] = hidden[:, :n]
 
-        for step, (start, projected) in enumerate(project_input(n, starts)):
+        for (_, projected), h_rows in zip(
+            project_input(n, starts), batch.steps(run, out), strict=True
+        ):
             recur()
-            block = blocks[step % len(blocks)]
-            step_forward(gates, projected, block, h, out[start : start + n])
+            step(projected, h_rows)
         hidden[:, :n] = h
         saved.append(blocks)
 
@@ -76,42 +83,38 @@ def gru(
 
 
 def forward_step(
-    xp: Any, gates: Array, projected: Array, block: Array, h: Array, rows: Array
-) -> None:
-    """From U hₜ₋₁ + b' and W xₜ + b, r z halved, to the step's block, and hₜ in h and rows."""
+    xp: Any, gates: Array, h: Array, blocks: Array, launch: Any
+) -> Callable[[Array, Array], None]:
+    """A function `step(projected, rows)` for the steps of a run, one after the other.
+
+    From W xₜ + b, and U hₜ₋₁ + b' in `gates`, r z halved, to its block, and hₜ in h and in rows.
+    """
+    if launch is not None:
+        turn = cycle(blocks)
+        return lambda projected, rows: launch(gates, projected, next(turn), h, rows)
     H, n = h.shape
-    rz, new, change = block[:2], block[4], block[3]
-    flat = rz.reshape(2 * H, n)
-    xp.add(gates[: 2 * H], projected[: 2 * H], flat)
-    xp.tanh(flat, flat)
-    xp.multiply(rz, 0.5, rz)
-    xp.add(rz, 0.5, rz)
-    xp.copyto(block[2], gates[2 * H :])
-    xp.multiply(block[0], block[2], new)
-    xp.add(new, projected[2 * H :], new)
-    xp.tanh(new, new)
-    xp.subtract(h, new, change)
-    xp.multiply(block[1], change, h)
-    xp.add(new, h, h)
-    xp.copyto(rows, h.T)
+    both = blocks[:, :2].reshape(len(blocks), 2 * H, n)
+    views = cycle(zip(both, *[blocks[:, k] for k in range(5)], strict=True)).__next__
+    half = xp.full((), 0.5, dtype=h.dtype)
+    gates_rz, gates_n, turned = gates[: 2 * H], gates[2 * H :], h.T
+    add, multiply, subtract, tanh, copyto = xp.add, xp.multiply, xp.subtract, xp.tanh, xp.copyto
 
+    def step(projected: Array, rows: Array) -> None:
+        rz, r, z, from_h, change, new = views()
+        add(gates_rz, projected[: 2 * H], rz)
+        tanh(rz, rz)
+        multiply(rz, half, rz)
+        add(rz, half, rz)
+        copyto(from_h, gates_n)
+        multiply(r, from_h, new)
+        add(new, projected[2 * H :], new)
+        tanh(new, new)
+        subtract(h, new, change)
+        multiply(z, change, h)
+        add(new, h, h)
+        copyto(rows, turned)
 
-def backward_step(xp: Any, dh: Array, _dy: None, block: Array, d: Array) -> None:
-    """From dh and the step's block to d: dn, dr, dz, d(U h + b') of n; dh becomes dh ∘ z."""
-    multiply, subtract = xp.multiply, xp.subtract
-    dn, drz, dhn = d[0], d[1:3], d[3]
-    u, w = v = xp.empty_like(drz)
-    multiply(dh, block[1], w)
-    subtract(dh, w, u)  # dh ∘ (1 - z)
-    xp.copyto(dh, w)
-    multiply(u, block[4], w)
-    multiply(w, block[4], w)
-    subtract(u, w, dn)
-    multiply(dn, block[0], dhn)
-    multiply(dhn, block[2], d[1])  # dn ∘ r ∘ (U h + b')
-    multiply(dh, block[3], d[2])  # dh ∘ z ∘ (h - n)
-    multiply(drz, block[:2], v)
-    subtract(drz, v, drz)  # … ∘ (1 - r), … ∘ (1 - z)
+    return step
 
 
 @gru.backward
@@ -126,6 +129,8 @@ def _(
     lengths: Lengths,
     reverse: bool,
 ) -> tuple[Array | None, ...]:
+    if callable(residual):
+        return residual(gs, needs)
     _, h0, w_ih, w_hh, _, _ = inputs
     batch, rows, previous, saved = residual
     H, dtype = h0.shape[1], h0.dtype
@@ -148,35 +153,68 @@ def _(
     dw_hh = sums.for_weight(rz_n, previous) if needs[3] else None
     db_hh = sums.for_bias(rz_n) if needs[5] else None
     add, copyto = xp.add, xp.copyto
-    step_backward = backend.fused(xp, "gru_backward", dtype) or partial(backward_step, xp)
-    direct = not on_cpu(xp) and backend.fused(xp, "gru_backward", dtype) is not None
+    launch: Any = backend.fused(xp, "gru_backward", dtype)
+    launched = launch is not None and not on_cpu(xp)
     weight = backend.operand(w_hh.T)
 
-    for (n, starts), blocks in zip(reversed(batch.runs), reversed(saved), strict=True):
-        d = xp.empty((4, H, n), dtype=dtype)  # dn, dr, dz, d(U h + b') of n
+    for run, blocks in zip(reversed(batch.runs), reversed(saved), strict=True):
+        n, starts = run
+        work = xp.empty((5, H, n), dtype=dtype)  # dn, dr, dz, d(U h + b') of n, dh ∘ z
+        d = work[:4]
         dh, back = xp.empty((2, H, n), dtype=dtype)
         recur = product(xp, weight, d[1:].reshape(3 * H, n), back)
         dh[...] = dhidden[:, :n]
+        dys = repeat(None) if dy is None else batch.steps(run, dy)[::-1]
+        step = None if launched else step_back(xp, dh, work, blocks[::-1], launch)
+        through = work[4] if launch is None else dh
 
-        for step in range(len(starts) - 1, -1, -1):
-            start = starts[step]
-            if direct:
-                columns = sums.columns(start, n)
-                upstream = None if dy is None else dy[start : start + n]
-                step_backward(dh, upstream, blocks[step], columns)
+        for start, upstream, block in zip(reversed(starts), dys, blocks[::-1], strict=False):
+            columns = sums.columns(start, n)
+            if step is None:
+                launch(dh, upstream, block, columns)
                 backend.accumulate(weight, columns[1:].reshape(3 * H, n), dh)
                 continue
-            if dy is not None:
-                add(dh, dy[start : start + n].T, dh)
-            step_backward(dh, None, blocks[step], d)
-            copyto(sums.columns(start, n), d)
+            if upstream is not None:
+                add(dh, upstream.T, dh)
+            step()
+            copyto(columns, d)
             recur()
-            add(back, dh, dh)
+            add(back, through, dh)
         dhidden[:, :n] = dh
 
     sums.flush()
     dx = None if dx is None else batch.unpack(xp, dx)
     return dx, batch.states(xp, dhidden), dw_ih, dw_hh, db_ih, db_hh
+
+
+def step_back(xp: Any, dh: Array, work: Array, blocks: Array, launch: Any) -> Callable[[], None]:
+    """A function that takes the next step back: from dh to `work`, by the blocks in that order.
+
+    A compiled kernel leaves dh ∘ z in dh.
+    """
+    if launch is not None:
+        turn, d = iter(blocks), work[:4]
+        return lambda: launch(dh, None, next(turn), d)
+    multiply, subtract = xp.multiply, xp.subtract
+    dn, dhn, through, drz, dhn_through = work[0], work[3], work[4], work[1:3], work[3:]
+    u, w = v = xp.empty_like(drz)
+    views = zip(
+        *[blocks[:, k] for k in (0, 1, 4)], blocks[:, :2], blocks[:, 2:4], strict=True
+    ).__next__
+
+    def step() -> None:
+        r, z, new, rz, from_h_change = views()
+        multiply(dh, z, through)
+        subtract(dh, through, u)  # dh ∘ (1 - z)
+        multiply(u, new, w)
+        multiply(w, new, w)
+        subtract(u, w, dn)
+        multiply(dn, r, dhn)
+        multiply(dhn_through, from_h_change, drz)  # dn ∘ r ∘ (U h + b'), dh ∘ z ∘ (h - n)
+        multiply(drz, rz, v)
+        subtract(drz, v, drz)  # … ∘ (1 - r), … ∘ (1 - z)
+
+    return step
 
 
 @gru.composite

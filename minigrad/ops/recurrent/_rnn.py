@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import Any
 
 from ... import backend
@@ -45,6 +46,9 @@ def rnn(
         raise ConfigError(f"rnn: nonlinearity is {nonlinearity!r}, expected 'tanh' or 'relu'")
     T, B, _ = x.shape
     batch = schedule(T, B, lengths, reverse)
+    whole = backend.fused(xp, "rnn_sequence", x.dtype)
+    if whole is not None:
+        return whole(batch, x, h0, w_ih, w_hh, total(b_ih, b_hh), nonlinearity == "relu", keep)
     rows = batch.pack(xp, x)
     preactivations = Preactivations(xp, PLAIN, w_ih, w_hh, total(b_ih, b_hh), rows, batch)
     out, previous = batch.outputs(xp, h0)
@@ -52,18 +56,21 @@ def rnn(
     zero = xp.zeros((), dtype=x.dtype)
     step_forward = backend.fused(xp, "rnn_forward", x.dtype)
 
-    for n, starts in batch.runs:
+    tanh, copyto, is_tanh = xp.tanh, xp.copyto, nonlinearity == "tanh"
+
+    for run in batch.runs:
+        n, starts = run
         h, steps = preactivations(n, starts)
-        h[...] = hidden[:, :n]
-        for start, gate in steps:
+        h[...], turned = hidden[:, :n], h.T
+        for (_, gate), h_rows in zip(steps, batch.steps(run, out), strict=True):
             if step_forward is not None:
-                step_forward(gate, h, out[start : start + n], nonlinearity)
+                step_forward(gate, h, h_rows, nonlinearity)
                 continue
-            if nonlinearity == "tanh":
-                xp.tanh(gate, h)
+            if is_tanh:
+                tanh(gate, h)
             else:
                 xp.maximum(gate, zero, out=h)
-            xp.copyto(out[start : start + n], h.T)
+            copyto(h_rows, turned)
         hidden[:, :n] = h
 
     ys = batch.unpack(xp, out), batch.states(xp, hidden)
@@ -83,6 +90,8 @@ def _(
     lengths: Lengths,
     reverse: bool,
 ) -> tuple[Array | None, ...]:
+    if callable(residual):
+        return residual(gs, needs)
     _, h0, w_ih, w_hh, _, _ = inputs
     batch, rows, previous, out = residual
     H, dtype = h0.shape[1], h0.dtype
@@ -99,27 +108,31 @@ def _(
     one = xp.ones((), dtype=dtype)
     step_backward, weight = backend.fused(xp, "rnn_backward", dtype), backend.operand(w_hh.T)
 
-    for n, starts in reversed(batch.runs):
+    add, multiply, subtract, copyto = xp.add, xp.multiply, xp.subtract, xp.copyto
+
+    for run in reversed(batch.runs):
+        n, starts = run
         dh, slope, d = xp.empty((3, H, n), dtype=dtype)
         recur = product(xp, weight, d, dh)
         dh[...] = dhidden[:, :n]
-        for start in reversed(starts):
+        dys = repeat(None) if dy is None else batch.steps(run, dy)[::-1]
+        hs = batch.steps(run, out)[::-1]
+        for start, upstream, h_rows in zip(reversed(starts), dys, hs, strict=False):
+            columns = sums.columns(start, n)[0]
             if step_backward is not None:
-                upstream = None if dy is None else dy[start : start + n]
-                columns = sums.columns(start, n)[0]
-                step_backward(dh, upstream, out[start : start + n], columns, nonlinearity)
+                step_backward(dh, upstream, h_rows, columns, nonlinearity)
                 backend.matmul(weight, columns, dh)
                 continue
-            if dy is not None:
-                xp.add(dh, dy[start : start + n].T, dh)
-            xp.copyto(slope, out[start : start + n].T)
+            if upstream is not None:
+                add(dh, upstream.T, dh)
+            copyto(slope, h_rows.T)
             if nonlinearity == "tanh":
-                xp.multiply(slope, slope, slope)
-                xp.subtract(one, slope, slope)
+                multiply(slope, slope, slope)
+                subtract(one, slope, slope)
             else:
                 xp.sign(slope, slope)
-            xp.multiply(dh, slope, d)
-            xp.copyto(sums.columns(start, n)[0], d)
+            multiply(dh, slope, d)
+            copyto(columns, d)
             recur()
         dhidden[:, :n] = dh
 
