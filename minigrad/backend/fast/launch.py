@@ -14,6 +14,10 @@ import numpy as np
 from minigrad.backend.device import Array
 
 from . import kernels
+from .blas import sgemm
+
+if sgemm() is not None:  # else recurrent layers go on with NumPy
+    from .sequences import gru_sequence, lstm_sequence, rnn_sequence  # noqa: F401
 
 
 def lstm_forward(

@@ -56,6 +56,9 @@ def lstm(
     lengths = check("lstm", 4, x, {"h0": h0, "c0": c0}, w_ih, w_hh, b_ih, b_hh, lengths, w_hr)
     (T, B, _), H, dtype = x.shape, c0.shape[1], x.dtype
     batch = schedule(T, B, lengths, reverse)
+    whole = backend.fused(xp, "lstm_sequence", dtype)
+    if whole is not None:
+        return whole(batch, x, h0, c0, w_ih, w_hh, total(b_ih, b_hh), w_hr, keep)
     rows = batch.pack(xp, x)
     launch = backend.fused(xp, "lstm_forward", dtype)
     begin = numpy_steps if launch is None else compiled_steps if on_cpu(xp) else launched_steps
@@ -177,6 +180,8 @@ def _(
     lengths: Lengths,
     reverse: bool,
 ) -> tuple[Array | None, ...]:
+    if callable(residual):
+        return residual(gs, needs)
     _, h0, c0, w_ih, w_hh, _, _, w_hr = inputs
     batch, rows, previous, saved, unprojected = residual
     P, H, dtype = h0.shape[1], c0.shape[1], c0.dtype

@@ -79,10 +79,22 @@ class Schedule:
             packed = flat
         return packed.reshape(self.T, self.B, F)
 
+    def ordered(self, xp: Any, state: Array) -> Array:
+        """(B, F) → a new (B, F), its rows in the order of the packed rows."""
+        if self.rows is None:
+            return xp.array(state, order="C")
+        return xp.take(state, self._index("order", state), axis=0)
+
+    def unordered(self, xp: Any, state: Array) -> Array:
+        """(B, F) → a new (B, F): the inverse of `ordered`."""
+        if self.rows is None:
+            return xp.array(state, order="C")
+        return xp.take(state, self._index("unorder", state), axis=0)
+
     def columns(self, xp: Any, state: Array) -> Array:
         """(B, F) → a new (F, B), its columns in the order of the packed rows."""
         if self.rows is not None:
-            state = xp.take(state, self._index("order", state), axis=0)
+            state = self.ordered(xp, state)
         return xp.array(state.T, order="C")
 
     def states(self, xp: Any, columns: Array) -> Array:

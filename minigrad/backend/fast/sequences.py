@@ -1,0 +1,227 @@
+"""The compiled loops of recurrent layers with the arguments of ops/recurrent.
+
+Each function runs a layer forward and gives its outputs, and the way back: a function of the
+outputs' gradients and of which gradients are wanted (None if nothing is kept). Arrays are made by
+`xp` and loops called by `run`, as in `launch.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache, wraps
+from typing import Any
+
+import numpy as np
+
+from minigrad.backend.blas_threads import blas_threads
+from minigrad.backend.device import Array
+
+from . import recurrent
+from .blas import sgemm
+
+CACHED = 256  # rows of gate gradients that stay in cache until they are multiplied
+SMALL = 1 << 17  # elements up to which a weight's gradient is summed part by part
+AHEAD = 128  # rows of inputs projected at a time
+TURNED = 8  # steps from which it pays to turn the weights
+
+Back = Callable[[Sequence[Any], Sequence[bool]], tuple[Any, ...]]
+
+
+class Loop:
+    """What the layers share: packed rows, the steps, and arrays for what is kept or passing."""
+
+    def __init__(self, xp: Any, run: Any, batch: Any, x: Array, hidden: int, keep: bool) -> None:
+        self.xp, self.run, self.batch, self.keep, self.dtype = xp, run, batch, keep, x.dtype
+        self.rows = xp.ascontiguousarray(batch.pack(xp, x))
+        self.turned = batch.T >= TURNED
+        self.height = batch.size if keep else batch.B
+        widest = max((n for n, _ in batch.runs), default=0)
+        small = 4 * hidden * max(hidden, x.shape[2]) <= SMALL
+        self.room = min(batch.size, max(CACHED, widest)) if small else batch.size
+        self.steps = steps_of(batch, self.room)
+
+    def call(self, kernel: Callable[..., None], *args: Any, writes: tuple[int, ...]) -> None:
+        """kernel(gemm, steps, *args); `writes` counts from the first of args."""
+        places = tuple(place + 2 for place in writes)
+        self.run(alone(kernel), tuple(sgemm() or ()), self.steps, *args, writes=places)
+
+    def empty(self, *shape: int) -> Array:
+        """New, and arbitrary."""
+        return self.xp.empty(shape, dtype=self.dtype)
+
+    def zeros(self, *shape: int) -> Array:
+        """New, and zero."""
+        return self.xp.zeros(shape, dtype=self.dtype)
+
+    def weight(self, w: Array) -> Array:
+        """A weight (M, K) as the loops forward read it: turned, where that pays."""
+        return self.xp.ascontiguousarray(w.T if self.turned else w)
+
+    def bias(self, b: Array | None, size: int) -> Array:
+        """A bias, or zeros."""
+        return self.zeros(size) if b is None else self.xp.ascontiguousarray(b)
+
+    def state(self, given: Array | None, like: Array) -> Array:
+        """The rows of a state, or of its gradient, in the order of the packed rows: a copy."""
+        given = self.xp.zeros_like(like) if given is None else given
+        return self.batch.ordered(self.xp, given)
+
+    def upstream(self, dy: Array | None, width: int) -> Array:
+        """The packed rows of the outputs' gradient; none, if nothing came back."""
+        if dy is None:
+            return self.zeros(0, width)
+        return self.xp.ascontiguousarray(self.batch.pack(self.xp, dy))
+
+    def sum_for(self, wanted: bool, w: Array) -> Array:
+        """Where the gradient of a weight is summed; without elements if it is not wanted."""
+        return self.xp.zeros_like(w) if wanted else self.zeros(*(0,) * w.ndim)
+
+    def inputs(self, dx: Array) -> Array:
+        """The gradient of x."""
+        return self.batch.unpack(self.xp, dx)
+
+
+def wanted(needs: Sequence[bool], *found: Array) -> tuple[Array | None, ...]:
+    """The gradients that are."""
+    return tuple(g if need else None for g, need in zip(found, needs, strict=True))
+
+
+def lstm_sequence(
+    xp: Any, run: Any, batch: Any, x: Array, h0: Array, c0: Array,
+    w_ih: Array, w_hh: Array, bias: Array | None, w_hr: Array | None, keep: bool,
+) -> tuple[tuple[Array, Array, Array], Back | None]:  # fmt: skip
+    """(y, h_T, c_T) of `ops.lstm`, and the way back: dx, dh0, dc0, dw_ih, dw_hh, db, db, dw_hr."""
+    H, P = c0.shape[1], h0.shape[1]
+    loop = Loop(xp, run, batch, x, H, keep)
+    size, height, rows = batch.size, loop.height, loop.rows
+    project = loop.zeros(0, 0) if w_hr is None else xp.ascontiguousarray(w_hr)
+    h, c, out = loop.state(h0, h0), loop.state(c0, c0), loop.empty(size, P)
+    kept = loop.empty(height, 4 * H), loop.empty(height if keep else 0, P), loop.empty(height, 2, H)
+    inner = loop.empty(0 if w_hr is None else height, H)
+    weights = loop.weight(w_ih), loop.weight(w_hh), loop.bias(bias, 4 * H), project
+    given = rows, loop.turned, *weights
+    loop.call(
+        recurrent.lstm_forward, *given, h, c, keep, *kept, inner, out,
+        writes=(6, 7, 9, 10, 11, 12, 13),
+    )  # fmt: skip
+    ys = batch.unpack(xp, out), batch.unordered(xp, h), batch.unordered(xp, c)
+
+    def back(gs: Sequence[Any], needs: Sequence[bool]) -> tuple[Any, ...]:
+        dh, dc = loop.state(gs[1], h0), loop.state(gs[2], c0)
+        dx = loop.empty(size, rows.shape[1] if needs[0] else 0)
+        dw_ih, dw_hh = loop.sum_for(needs[3], w_ih), loop.sum_for(needs[4], w_hh)
+        db, dw_hr = loop.sum_for(needs[5] or needs[6], weights[2]), xp.zeros_like(project)
+        scratch = loop.empty(loop.room, 4 * H), loop.empty(loop.room, P), loop.empty(batch.B, H)
+        raw = xp.ascontiguousarray(w_ih), xp.ascontiguousarray(w_hh), project
+        loop.call(
+            recurrent.lstm_backward, loop.upstream(gs[0], P), dh, dc, *raw, rows, *kept, inner,
+            dx, dw_ih, dw_hh, db, dw_hr, *scratch, writes=(1, 2, *range(11, 19)),
+        )  # fmt: skip
+        states = batch.unordered(xp, dh), batch.unordered(xp, dc)
+        return wanted(needs, loop.inputs(dx), *states, dw_ih, dw_hh, db, db, dw_hr)
+
+    return ys, back if keep else None
+
+
+def gru_sequence(
+    xp: Any, run: Any, batch: Any, x: Array, h0: Array,
+    w_ih: Array, w_hh: Array, b_ih: Array | None, b_hh: Array | None, keep: bool,
+) -> tuple[tuple[Array, Array], Back | None]:  # fmt: skip
+    """(y, h_T) of `ops.gru`, and the way back: dx, dh0, dw_ih, dw_hh, db_ih, db_hh."""
+    H = h0.shape[1]
+    loop = Loop(xp, run, batch, x, H, keep)
+    size, height, rows = batch.size, loop.height, loop.rows
+    h, out = loop.state(h0, h0), loop.empty(size, H)
+    kept = loop.empty(height, 3 * H), loop.empty(height, H), loop.empty(height, H)
+    weights = loop.weight(w_ih), loop.weight(w_hh)
+    biases = loop.bias(b_ih, 3 * H), loop.bias(b_hh, 3 * H)
+    loop.call(
+        recurrent.gru_forward, rows, loop.turned, *weights, *biases, h, keep, *kept,
+        loop.empty(batch.B, 3 * H), out, writes=(6, 8, 9, 10, 11, 12),
+    )  # fmt: skip
+    ys = batch.unpack(xp, out), batch.unordered(xp, h)
+
+    def back(gs: Sequence[Any], needs: Sequence[bool]) -> tuple[Any, ...]:
+        dh = loop.state(gs[1], h0)
+        dx = loop.empty(size, rows.shape[1] if needs[0] else 0)
+        sums = [loop.sum_for(*pair) for pair in zip(needs[2:], (w_ih, w_hh, *biases), strict=True)]
+        raw = xp.ascontiguousarray(w_ih), xp.ascontiguousarray(w_hh)
+        scratch = loop.empty(loop.room, 3 * H), loop.empty(loop.room, 3 * H)
+        loop.call(
+            recurrent.gru_backward, loop.upstream(gs[0], H), dh, *raw, rows, *kept,
+            dx, *sums, *scratch, writes=(1, *range(8, 15)),
+        )  # fmt: skip
+        return wanted(needs, loop.inputs(dx), batch.unordered(xp, dh), *sums)
+
+    return ys, back if keep else None
+
+
+def rnn_sequence(
+    xp: Any, run: Any, batch: Any, x: Array, h0: Array,
+    w_ih: Array, w_hh: Array, bias: Array | None, relu: bool, keep: bool,
+) -> tuple[tuple[Array, Array], Back | None]:  # fmt: skip
+    """(y, h_T) of `ops.rnn`, and the way back: dx, dh0, dw_ih, dw_hh, db, db."""
+    H = h0.shape[1]
+    loop = Loop(xp, run, batch, x, H, keep)
+    size, height, rows = batch.size, loop.height, loop.rows
+    h, out = loop.state(h0, h0), loop.empty(size, H)
+    kept = loop.empty(height, H), loop.empty(height if keep else 0, H)
+    weights = loop.weight(w_ih), loop.weight(w_hh), loop.bias(bias, H)
+    loop.call(
+        recurrent.rnn_forward, rows, loop.turned, *weights, relu, h, keep, *kept, out,
+        writes=(6, 8, 9, 10),
+    )  # fmt: skip
+    ys = batch.unpack(xp, out), batch.unordered(xp, h)
+
+    def back(gs: Sequence[Any], needs: Sequence[bool]) -> tuple[Any, ...]:
+        dh = loop.state(gs[1], h0)
+        dx = loop.empty(size, rows.shape[1] if needs[0] else 0)
+        dw_ih, dw_hh = loop.sum_for(needs[2], w_ih), loop.sum_for(needs[3], w_hh)
+        db = loop.sum_for(needs[4] or needs[5], weights[2])
+        raw = xp.ascontiguousarray(w_ih), xp.ascontiguousarray(w_hh)
+        loop.call(
+            recurrent.rnn_backward, loop.upstream(gs[0], H), dh, *raw, relu, rows, *kept,
+            dx, dw_ih, dw_hh, db, loop.empty(loop.room, H), writes=(1, *range(8, 13)),
+        )  # fmt: skip
+        return wanted(needs, loop.inputs(dx), batch.unordered(xp, dh), dw_ih, dw_hh, db, db)
+
+    return ys, back if keep else None
+
+
+@cache
+def alone(kernel: Callable[..., None]) -> Callable[..., None]:
+    """The kernel, with one BLAS thread: its products are small, or in the caches of one core."""
+
+    @wraps(kernel)
+    def call(*args: Any) -> None:
+        with blas_threads(1):
+            kernel(*args)
+
+    return call
+
+
+@lru_cache(maxsize=128)
+def steps_of(batch: Any, room: int) -> np.ndarray:
+    """What each step does (see `recurrent`), (steps, 7); `room`: rows of gradients at a time."""
+    found = [[start, n, 0, 0, 0, 0, 0] for n, starts in batch.runs for start in starts]
+    low = high = 0
+    for step in found:
+        start, end = step[0], step[0] + step[1]
+        if start < low or end > high or low == high:
+            low, high = start, end
+            if batch.reverse:
+                low = max(0, min(start, end - AHEAD))
+            else:
+                high = min(batch.size, max(end, start + AHEAD))
+            step[2:4] = low, high
+    low = high = origin = 0
+    after: list[int] = []
+    for step in reversed(found):
+        start, end = step[0], step[0] + step[1]
+        if not after or max(high, end) - min(low, start) > room:
+            after[5:] = (low, high) if after else ()
+            low, high, origin = start, end, start if batch.reverse else end - room
+        low, high, after = min(low, start), max(high, end), step
+        step[4] = origin
+    after[5:] = (low, high) if after else ()
+    return np.array(found, np.int64).reshape(-1, 7)
