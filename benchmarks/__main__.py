@@ -5,7 +5,8 @@
     python -m benchmarks --growth             # time and memory against T, batch, hidden size, …
     python -m benchmarks --all                # both: the official run, about 12 minutes
     python -m benchmarks --profile --only W4 --impl eager     # where a step spends its time
-    python -m benchmarks --device cuda        # on a GPU, beside PyTorch's cuDNN
+    python -m benchmarks --device cuda        # on a GPU, beside PyTorch's cuDNN: ten minutes
+    python -m benchmarks --device cuda --all    # and beside torch.compile, which takes longer
 
 What is installed is measured, the rest is named: pip install torch jax dezero mygrad. Chainer needs
 NumPy 1 and so a Python of its own: --python chainer=PATH. PyTorch is always needed: loss and
@@ -85,7 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
     if given.device == "cuda":
         from . import cuda
 
-        result = {**about, **cuda.measure(config, quick=given.quick)}
+        result = {**about, **cuda.measure(config, quick=given.quick, compiled=given.all)}
         finish(given, result, cuda.text(result), "cuda", picture=False)
         return 0
     if not given.growth or given.all:

@@ -67,6 +67,7 @@ class Process:
         env["MINIGRAD_FAST"] = str(int(bool(one.options.get("fast"))))
         python = config.pythons.get(one.framework, sys.executable)
         self.errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
+        self.one = one
         self.child = subprocess.Popen(
             [python, "-m", "benchmarks.worker"],
             stdin=subprocess.PIPE,
@@ -76,8 +77,12 @@ class Process:
             cwd=ROOT,
             env=env,
         )
-        job = {"framework": one.framework, "workload": asdict(workload), "options": one.options}
-        self.hello = self.ask("start", **job)
+        self.hello = self.begin(workload, one.options)
+
+    def begin(self, workload: Workload, options: dict[str, Any]) -> dict[str, Any]:
+        """A workload, the first one or another: what the worker says of itself."""
+        job = {"framework": self.one.framework, "workload": asdict(workload), "options": options}
+        return self.ask("start", **job)
 
     def ask(self, what: str, **given: Any) -> dict[str, Any]:
         """The answer to a command. Raises: DiedError."""
@@ -151,9 +156,17 @@ class Measurement:
             for name in list(self.running):
                 self.guard(name, self.finish)
         finally:
-            for process in self.running.values():
-                process.close()
+            for name, process in self.running.items():
+                self.end(name, process)
         return self.results
+
+    def open(self, name: str) -> Process:
+        """A process for the workload."""
+        return Process(self.config.known[name], self.workload, self.config)
+
+    def end(self, name: str, process: Process) -> None:
+        """What becomes of a process that did its work."""
+        process.close()
 
     def guard(self, name: str, action: Callable[..., None], *given: Any) -> None:
         """Do something with an implementation, which drops out if that fails."""
@@ -172,7 +185,7 @@ class Measurement:
 
     def start(self, name: str, folder: Path) -> None:
         """The process, and the check."""
-        self.running[name] = process = Process(self.config.known[name], self.workload, self.config)
+        self.running[name] = process = self.open(name)
         if not self.good(name, process.hello):
             return
         path = folder / f"{name}.npz"
@@ -243,10 +256,14 @@ def measure(
     found = {}
     for workload in workloads:
         say(f"{workload.name}: {workload.title}")
-        results = Measurement(workload, config, say).run()
-        found[workload.name] = {
-            "title": workload.title,
-            "size": workload.size,
-            "implementations": {name: results[name] for name in config.known if name in results},
-        }
+        found[workload.name] = told(workload, config, Measurement(workload, config, say).run())
     return found
+
+
+def told(workload: Workload, config: Config, results: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of a workload's results."""
+    return {
+        "title": workload.title,
+        "size": workload.size,
+        "implementations": {name: results[name] for name in config.known if name in results},
+    }

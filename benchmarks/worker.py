@@ -223,6 +223,9 @@ def answer(worker: Worker | None, command: dict[str, Any]) -> tuple[Worker | Non
     what = command.pop("do")
     try:
         if what == "start":
+            if worker is not None and "free" in dir(getattr(worker, "work", None)):
+                worker.work.free()
+                worker.parts, worker.batches = {}, []
             worker = Worker(command)
             return worker, worker.hello()
         return worker, getattr(worker, what)(**command)

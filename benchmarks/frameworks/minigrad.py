@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+import gc
 from importlib.util import find_spec
 from typing import Any
 
@@ -14,7 +14,7 @@ from minigrad import optim
 from minigrad.backend import device_of
 from minigrad.engine import RowSparse
 
-from . import RATE, SkipError
+from . import RATE, SkipError, names
 
 
 def need(options: dict[str, Any]) -> None:
@@ -38,8 +38,6 @@ class Work:
         if not hasattr(workload.module, "in_minigrad"):
             return
         self.model, self.loss = workload.module.in_minigrad(workload.s)
-        if options.get("bits") == 16:
-            self.model.to(narrow())
         self.load(weights)
         self.parameters = list(self.model.parameters())
         rule = {"Adam": optim.Adam, "SGD": optim.SGD}[workload.optimizer]
@@ -50,17 +48,17 @@ class Work:
         self.model.load_state_dict(weights)
 
     def place(self, batch: Batch) -> Batch:
-        bits = self.options.get("bits")
-        dtype = narrow() if bits == 16 else None
         return tuple(
-            array
-            if name == "lengths"
-            else mg.asarray(array, dtype=dtype if array.dtype.kind == "f" else None)
+            self.lengths(array) if name == "lengths" else mg.asarray(array)
             for name, array in zip(names(self.workload, batch), batch, strict=True)
         )
 
+    def lengths(self, array: Any) -> Any:
+        """They decide on the host what is computed: a part of what a graph is captured for."""
+        return tuple(array.tolist()) if self.options.get("device") == "cuda" else array
+
     def train(self, *batch: Any) -> Any:
-        """One step."""
+        """One step; 16 bits are those of products, which parameters keep apart from."""
         self.optimizer.zero_grad()
         if workers := self.options.get("workers"):
             loss = mg.parallel.backward(
@@ -72,8 +70,9 @@ class Work:
                 weights=getattr(self.workload.module, "shares", None),
             )
         else:
-            loss = self.loss(self.model, *batch)
-            loss.backward()
+            with mg.amp.autocast("bfloat16", enabled=self.options.get("bits") == 16):
+                loss = self.loss(self.model, *batch)
+                loss.backward()
         self.optimizer.step()
         return loss
 
@@ -88,22 +87,19 @@ class Work:
         return grads
 
     def memory(self) -> float:
-        """MB that the GPU's pool holds; nan on the CPU."""
+        """MB that are held on the GPU, for eager steps and graphs; nan on the CPU."""
         if self.options.get("device") != "cuda":
             return float("nan")
-        return float(import_module("cupy").get_default_memory_pool().total_bytes() / 2**20)
+        return mg.cuda.memory_reserved() / 2**20
+
+    def free(self) -> None:
+        """Leave nothing on the GPU to who comes next in this process."""
+        vars(self).clear()
+        gc.collect()
+        if mg.cuda.is_available():
+            mg.cuda.empty_cache()
 
     def parts(self) -> Any:
         if self.options.get("workers"):
             raise SkipError("there is no batch to split")
         return self.workload.module.minigrad_parts(self.workload.s, self.options)
-
-
-def narrow() -> Any:
-    """bfloat16, as a NumPy type."""
-    return np.dtype(import_module("ml_dtypes").bfloat16)
-
-
-def names(workload: Workload, batch: Batch) -> list[str]:
-    """What each array of a batch is; lengths stay on the host."""
-    return list(getattr(workload.module, "names", [""] * len(batch)))

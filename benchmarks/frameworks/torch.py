@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 
 from benchmarks.workloads import Batch, Weights, Workload
 
-from . import RATE, SkipError
+from . import RATE, SkipError, names
 
 
 class Work:
@@ -40,10 +41,13 @@ class Work:
 
     def place(self, batch: Batch) -> Batch:
         batch = getattr(self.workload.module, "by_length", tuple)(batch)
-        tensors = (torch.from_numpy(array) for array in batch)
-        return tuple(
-            t.to(self.device, self.dtype if t.is_floating_point() else None) for t in tensors
-        )
+        found = []
+        for name, array in zip(names(self.workload, batch), batch, strict=True):
+            t = torch.from_numpy(array)
+            if name != "lengths":  # packing wants them on the host
+                t = t.to(self.device, self.dtype if t.is_floating_point() else None)
+            found.append(t)
+        return tuple(found)
 
     def step(self, *batch: Any) -> float:
         loss = self.loss(self.model, *batch)
@@ -62,6 +66,12 @@ class Work:
         if self.device != "cuda":
             return float("nan")
         return float(torch.cuda.memory_reserved() / 2**20)
+
+    def free(self) -> None:
+        """Leave nothing on the GPU to who comes next in this process."""
+        vars(self).clear()
+        gc.collect()
+        torch.cuda.empty_cache()
 
     def parts(self) -> Any:
         return self.workload.module.torch_parts(self.workload.s, self.options)

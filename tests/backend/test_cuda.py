@@ -187,14 +187,24 @@ def test_ranges_for_profilers(machine, monkeypatch):
     assert fake_cupy.RANGES == ["step", "end"]
 
 
-def test_memory(machine):
+def test_memory(machine, blas):
     machine()
     assert cuda.memory_allocated("cuda:0") == 2**30
     cuda.empty_cache()
     assert fake_cupy.Pool.freed == 1
+    assert cuda.memory_reserved("cuda:1") == 3 * 2**30
+    one = device("cuda:1")
+    graph, _ = one.capture(lambda: None)  # its pool holds a quarter of a GiB
+    assert (cuda.memory_reserved("cuda:1"), cuda.memory_reserved("cuda:0")) == (
+        3.25 * 2**30,
+        3 * 2**30,
+    )
     lines = cuda.memory_summary("cuda:1").splitlines()
     assert lines[0] == "cuda:1: 8.00 GiB"
-    assert [float(line.split()[-2 if "(" not in line else 2]) for line in lines[1:]] == [1, 2, 1, 4]
+    figures = [float(line[14:].split()[0]) for line in lines[1:]]
+    assert figures == [1, 2, 0.25, 0.75, 4]  # arrays, free, graphs, others, free: 8 together
+    del graph, _
+    assert cuda.memory_reserved("cuda:1") == 3 * 2**30
     with pytest.raises(DeviceError, match="expected a CUDA device such as 'cuda:0', got 'cpu'"):
         cuda.memory_summary("cpu")
     cuda.synchronize("cuda:1")

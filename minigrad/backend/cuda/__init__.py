@@ -18,7 +18,7 @@ from minigrad.backend import random as _random
 from minigrad.backend.cuda.fork import Sides
 from minigrad.backend.cuda.graph import capture as capture_on
 from minigrad.backend.cuda.launch import Launcher, Products, ask_host, limits
-from minigrad.backend.cuda.memory import explained, summary
+from minigrad.backend.cuda.memory import explained, reserved, summary
 from minigrad.backend.cuda.race import Races
 from minigrad.backend.device import Array, Device, device, register
 from minigrad.backend.device_gemm import device_matmul
@@ -36,6 +36,7 @@ __all__ = [
     "empty_cache",
     "is_available",
     "memory_allocated",
+    "memory_reserved",
     "memory_summary",
     "nvtx",
     "synchronize",
@@ -229,6 +230,11 @@ def memory_allocated(device: str | Device | None = None) -> int:
     chosen = _chosen(device)
     with chosen.activate():
         return int(chosen.xp.get_default_memory_pool().used_bytes())
+
+
+def memory_reserved(device: str | Device | None = None) -> int:
+    """Bytes that are held on a GPU for arrays and captured steps, by default the current one."""
+    return sum(reserved(_chosen(device)))
 
 
 def empty_cache(device: str | Device | None = None) -> None:

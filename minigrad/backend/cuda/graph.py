@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minigrad.backend.cuda.fork import Sides, uncollected
-from minigrad.backend.cuda.memory import explained
+from minigrad.backend.cuda.memory import POOLS, explained
 from minigrad.backend.device import Device
 from minigrad.backend.graph import Graph
 from minigrad.backend.philox import Steps, steps
@@ -51,9 +51,11 @@ def capture(
             graph.launch(cupy.cuda.get_current_stream())
 
     captured, held = Graph(launch, prepared), [result]  # what a launch writes stays with the graph
+    POOLS[id(pool)] = device.index, pool
 
     def release() -> None:
         held.clear()
+        del POOLS[id(pool)]
         with device.activate():
             products.forget(stream.ptr)  # and with it 32 MiB of workspace
             pool.free_all_blocks()  # a pool that is dropped keeps them

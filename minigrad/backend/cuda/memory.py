@@ -8,6 +8,17 @@ from typing import Any
 from minigrad.backend.device import Device
 from minigrad.errors import DeviceMemoryError
 
+POOLS: dict[int, tuple[int, Any]] = {}
+"""Of each captured graph: the number of its GPU, and its pool of memory."""
+
+
+def reserved(device: Device) -> tuple[int, int]:
+    """(bytes of the pool of `device`, bytes of its graphs' pools)."""
+    with device.activate():
+        graphs = [pool for index, pool in list(POOLS.values()) if index == device.index]
+        default = device.xp.get_default_memory_pool()
+        return int(default.total_bytes()), sum(int(pool.total_bytes()) for pool in graphs)
+
 
 def explained(cupy: Any, malloc: Callable[[int], Any]) -> Callable[[int], Any]:
     """An allocator for CuPy that says, where `malloc` finds no memory, what was asked and free."""
@@ -34,13 +45,14 @@ def summary(device: Device) -> str:
     with device.activate():
         pool = device.xp.get_default_memory_pool()
         free, total = device.xp.cuda.runtime.memGetInfo()
-        used, held = pool.used_bytes(), pool.total_bytes()
-    gib = 1 / 2**30
+        used = pool.used_bytes()
+    gib, (held, graphs) = 1 / 2**30, reserved(device)
     return (
         f"{device.name}: {total * gib:.2f} GiB\n"
         f"  arrays      {used * gib:9.3f} GiB\n"
         f"  pool, free  {(held - used) * gib:9.3f} GiB  (cuda.empty_cache() gives it back)\n"
-        f"  others      {(total - free - held) * gib:9.3f} GiB\n"
+        f"  graphs      {graphs * gib:9.3f} GiB  (of captured steps)\n"
+        f"  others      {(total - free - held - graphs) * gib:9.3f} GiB\n"
         f"  free        {free * gib:9.3f} GiB"
     )
 

@@ -1,21 +1,21 @@
 """A CuPy whose GPU is the strict device: all of `backend.cuda` runs on it, without a GPU.
 
 Its arrays are the strict device's; streams do everything at once; a capture records as the strict
-device does; a RawKernel runs its reference; cuBLAS is the fake that multiplies by addresses. Made
-for a process of its own (`install` before anything else): there a strict array is CuPy's.
+device does; a RawKernel runs its reference; cuBLAS is the fake that multiplies by addresses. For a
+process of its own, in which a strict array is CuPy's:
 
-    python -m tests.backend.cupy_on_strict -m pytest -m gpu tests/test_on_gpu.py
+    PYTHONPATH=tests/backend/stand_in pytest -m gpu tests/test_on_gpu.py
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import runpy
 import sys
 import types
 from typing import Any, ClassVar
 
+import ml_dtypes
 import numpy as np
 
 from minigrad.backend import cuda
@@ -118,7 +118,7 @@ class RawKernel:
 
 
 def module() -> Any:
-    """The `cupy` that `install` installs."""
+    """The `cupy` of this process."""
     cupy = Cupy("cupy")
     plain = fake_cupy.make(count=1)
     cupy.cuda, cupy.ndarray, cupy.RawKernel = plain.cuda, StrictArray, RawKernel
@@ -151,25 +151,16 @@ def pointer(x: Any) -> int:
     return int((x._a if isinstance(x, StrictArray) else x).ctypes.data)
 
 
-def install() -> None:
-    """Make this CuPy the process's."""
-    import ml_dtypes
-
-    array.DTYPES |= {"E"}  # type: ignore[misc]
-    fake_cublas.TYPES[14] = ml_dtypes.bfloat16
-    StrictArray.device = property(lambda self: types.SimpleNamespace(id=0))  # type: ignore[attr-defined]
-    StrictArray.data = property(lambda self: types.SimpleNamespace(ptr=pointer(self)))  # type: ignore[attr-defined]
-    plain_set = StrictArray.set
-    StrictArray.set = lambda self, host, stream=None: plain_set(self, host)  # type: ignore[method-assign]
-    cublas.Handle.gemm = gemm(cublas.Handle.gemm)  # type: ignore[method-assign]
-    cublas.load = fake_cublas.FakeCublas
-    cuda.launch._pointer = pointer
-    sys.modules["cupy"] = module()
-    sys.modules["cupyx"] = types.ModuleType("cupyx")
-    sys.modules["cupyx"].empty_pinned = np.empty  # type: ignore[attr-defined]
-
-
-if __name__ == "__main__":
-    install()
-    sys.argv = sys.argv[2:]
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+array.DTYPES |= {"E"}  # type: ignore[misc]
+fake_cublas.TYPES[14] = ml_dtypes.bfloat16
+StrictArray.device = property(lambda self: types.SimpleNamespace(id=0))  # type: ignore[attr-defined]
+StrictArray.data = property(lambda self: types.SimpleNamespace(ptr=pointer(self)))  # type: ignore[attr-defined]
+plain_set = StrictArray.set
+StrictArray.set = lambda self, host, stream=None: plain_set(self, host)  # type: ignore[method-assign]
+cublas.Handle.gemm = gemm(cublas.Handle.gemm)  # type: ignore[method-assign]
+cublas.load = fake_cublas.FakeCublas
+cuda.launch._pointer = pointer
+sys.modules["cupy"] = module()
+sys.modules["cupy.cuda"] = sys.modules["cupy"].cuda
+sys.modules["cupyx"] = types.ModuleType("cupyx")
+sys.modules["cupyx"].empty_pinned = np.empty  # type: ignore[attr-defined]
