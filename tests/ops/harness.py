@@ -67,3 +67,8 @@ def assert_same(got: list[Any], expected: list[Any], tolerance: float = 0.0) -> 
     for a, b in zip(got, expected, strict=True):
         assert np.shape(a) == np.shape(b)
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def leaf(x: Any) -> mg.Tensor:
+    """x as a float64 tensor with requires_grad."""
+    return mg.tensor(x, dtype="float64", requires_grad=True)

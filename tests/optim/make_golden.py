@@ -14,7 +14,7 @@ import numpy as np
 def main() -> None:
     import torch
 
-    from tests.optim.test_rules import IDS, RULES, Theirs, fresh, give
+    from tests.optim.rules import IDS, RULES, Theirs, fresh, give
 
     golden = {}
     for key, (name, options) in zip(IDS, RULES, strict=True):

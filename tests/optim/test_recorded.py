@@ -9,7 +9,7 @@ import minigrad as mg
 from minigrad import nn, optim
 from minigrad.optim import optimizer
 from minigrad.testing import strict
-from tests.optim.test_rules import OWN, RULES, draw
+from tests.optim.rules import OWN, RULES, draw
 
 
 class Run:

@@ -8,7 +8,7 @@ import pytest
 import minigrad as mg
 from minigrad import optim
 from minigrad.testing import strict
-from tests.optim.test_rules import IDS, OWN, RULES, draw
+from tests.optim.rules import IDS, OWN, RULES, draw
 
 MATRICES = [("Muon", {}), ("Muon", {"adjust_lr_fn": "match_rms_adamw", "nesterov": False})]
 
