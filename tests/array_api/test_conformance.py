@@ -67,3 +67,28 @@ def test_dlpack_names_its_arguments():
     copied = np.from_dlpack(x, copy=True)
     assert np.shares_memory(shared, x.numpy())
     assert not np.shares_memory(copied, x.numpy())
+
+
+class TestSkipsFile:
+    lines = (Path(__file__).parent / "conformance-skips.txt").read_text("utf-8").splitlines()
+
+    def test_every_skip_has_a_reason(self):
+        for block in "\n".join(self.lines).split("\n\n")[1:]:
+            first, *rest = block.split("\n")
+            assert first.startswith("# ")
+            assert rest
+            assert all(line.startswith(("# ", "array_api_tests/test_")) for line in rest)
+        ids = [line for line in self.lines if not line.startswith("#") and line]
+        assert len(ids) == len(set(ids)) == 19
+
+    def test_the_quotient_of_infinities_is_that_of_python(self):
+        inf = float("inf")
+        for a, b in [(inf, 2.0), (inf, -2.0), (-inf, 2.0), (-inf, -2.0), (2.0, -inf), (-2.0, inf)]:
+            with np.errstate(invalid="ignore"):
+                quotients = mg.asarray(a) // mg.asarray(b), mg.floor_divide(mg.asarray(a), b)
+            for quotient in quotients:
+                np.testing.assert_equal(quotient.item(), a // b)
+
+    def test_complex_numbers_are_refused(self):
+        with pytest.raises(TypeError, match="complex128"):
+            mg.asarray([1j])
