@@ -83,6 +83,10 @@ class Device:
         """
         raise DeviceError(f"capture: {self.name} has no graphs")
 
+    def forks(self) -> bool:
+        """Whether `fork` would run branches side by side, here and now."""
+        return threads.forks()
+
     def fork(self, branches: Sequence[Callable[[], Any]]) -> list[Any]:
         """The results of independent functions, side by side: on threads, on a GPU on streams.
 

@@ -27,6 +27,7 @@ from minigrad.backend.graph import Graph, GraphedCallable, capture
 from minigrad.backend.kernels.kernel import LAUNCHERS
 from minigrad.backend.kernels.persist import LIMITS, RACES
 from minigrad.backend.philox import DeviceStream
+from minigrad.backend.threads import in_branch
 from minigrad.errors import DeviceError
 
 __all__ = [
@@ -195,6 +196,9 @@ class CudaDevice(Device):
 
     def capture(self, function: Callable[[], Any]) -> tuple[Graph, Any]:
         return capture_on(self, self.products, self.sides, function)
+
+    def forks(self) -> bool:
+        return not in_branch()
 
     def fork(self, branches: Sequence[Callable[[], Any]]) -> list[Any]:
         with self.activate():

@@ -5,10 +5,10 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar, copy_context
+from contextvars import copy_context
 from typing import Any
 
-_INSIDE: ContextVar[bool] = ContextVar("minigrad_forked", default=False)
+from minigrad.backend.threads import branching, in_branch
 
 
 class Sides:
@@ -28,16 +28,12 @@ class Sides:
         Memory is reused in the order of the stream that it was made on. So what a branch frees must
         be its own: the caller holds whatever was there before, until this returns.
         """
-        if _INSIDE.get() or len(branches) < 2:
+        if in_branch() or len(branches) < 2:
             return [copy_context().run(branch) for branch in branches]
         while len(self.streams) < len(branches) - 1:
             self.streams.append(self.cupy.cuda.Stream(non_blocking=True))
-        token = _INSIDE.set(True)
-        try:
-            with uncollected():
-                return self._apart(branches)
-        finally:
-            _INSIDE.reset(token)
+        with branching(), uncollected():
+            return self._apart(branches)
 
     def _apart(self, branches: Sequence[Callable[[], Any]]) -> list[Any]:
         main = self.cupy.cuda.get_current_stream()

@@ -29,6 +29,7 @@ from minigrad.backend.kernels.gates import (
     wide,
 )
 from minigrad.backend.kernels.kernel import Kernel, Launch, row
+from minigrad.backend.threads import in_branch
 
 UNITS = 4  # hidden units a lane has in registers, as in persist.cu
 SHORT, TRIED = 4, 8  # steps below which nothing is tried, and of a try
@@ -121,6 +122,8 @@ def _chosen(
     if limits is None or wanted == "0":
         return None
     found = plan(limits(), x.shape[0], n, x.itemsize)
+    if found is not None and in_branch() and not found.cluster:
+        return None  # two grids, each half on the GPU, would wait for each other
     if found is None or wanted == "1":
         return found
     race = RACES.get(type(x))

@@ -1,7 +1,8 @@
 """Both directions of a recurrent layer as one op, so that they can run on two threads.
 
 Each is the op of one direction with the same kernels, which know nothing of this: results are the
-same bits as those of two ops, whatever the number of threads.
+same bits as those of two ops, whatever the number of threads. On a GPU the two have a stream each,
+also in a captured step.
 """
 
 from __future__ import annotations
@@ -10,8 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from ...backend import Array
-from ...backend.threads import forks
+from ...backend import Array, Device, device_of, on_cpu
 from ...engine import Tensor, fork, fused, ops
 from ._gru import gru
 from ._lstm import lstm
@@ -24,7 +24,7 @@ WORTH = 1 << 20  # multiplications of a step from which it pays to have a thread
 def worth(x: Tensor, w_ih: Tensor, w_hh: Tensor) -> bool:
     """Whether two directions over x (T, B, I) are quicker as one op: on a CPU with large steps."""
     work = x.shape[1] * (w_ih.size + w_hh.size)
-    return work >= WORTH and x.device.kind == "cpu" and forks()
+    return (work >= WORTH or x.device.kind != "cpu") and x.device.forks()
 
 
 @fused
@@ -91,7 +91,7 @@ def _forward(
         partial(op.forward, xp, x, *half, keep=keep, reverse=way, **params)
         for half, way in zip(_halves(args), (reverse, not reverse), strict=True)
     ]
-    (ahead, kept), (back, kept_too) = fork(*ways)
+    (ahead, kept), (back, kept_too) = fork(*ways, device=_device(xp, x))
     y = xp.concatenate((ahead[0], back[0]), axis=2)
     return (y, *ahead[1:], *back[1:]), (kept, kept_too) if keep else None
 
@@ -132,7 +132,7 @@ def _backward(
             strict=True,
         )
     ]
-    (dx, *ahead), (dx_too, *back) = fork(*ways)
+    (dx, *ahead), (dx_too, *back) = fork(*ways, device=_device(xp, inputs[0]))
     return None if dx is None else xp.add(dx, dx_too, dx), *ahead, *back
 
 
@@ -142,6 +142,10 @@ def _composite(op: Any, x: Tensor, *args: Any, reverse: bool, **params: Any) -> 
         for half, way in zip(_halves(args), (reverse, not reverse), strict=True)
     )
     return ops.concat([ahead[0], back[0]], axis=2), *ahead[1:], *back[1:]
+
+
+def _device(xp: Any, x: Array) -> Device | None:
+    return None if on_cpu(xp) else device_of(x)
 
 
 def _halves(values: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:

@@ -38,6 +38,7 @@ from minigrad.backend.graph import Graph
 from minigrad.backend.kernels import persist
 from minigrad.backend.kernels.kernel import LAUNCHERS
 from minigrad.backend.philox import DeviceStream, Steps, steps
+from minigrad.backend.threads import branching, in_branch
 from minigrad.errors import DeviceError
 from minigrad.testing.strict import gpu
 from minigrad.testing.strict.array import StrictArray
@@ -93,8 +94,12 @@ class StrictDevice(Device):
             result = function()
         return Graph(graph.launch, prepared, result), result
 
+    def forks(self) -> bool:
+        return not in_branch()
+
     def fork(self, branches: Sequence[Callable[[], Any]]) -> list[Any]:
-        return [copy_context().run(branch) for branch in branches]
+        with branching():
+            return [copy_context().run(branch) for branch in branches]
 
     @property
     def rng(self) -> random.Stream:

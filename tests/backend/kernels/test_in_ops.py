@@ -168,3 +168,54 @@ def test_one_launch_where_it_was_faster(setting, won, times, monkeypatch):
     monkeypatch.setattr(persist, "SHORT", T + 1)
     run("lstm", "strict")
     assert asked == []
+
+
+@pytest.mark.parametrize("clusters", [False, True])
+def test_side_by_side_only_clusters_take_all_steps(clusters, monkeypatch):
+    """Two grids of blocks that wait for each other could keep each other from the GPU."""
+    monkeypatch.setenv("MINIGRAD_PERSISTENT", "1")
+    limits = gpu.LIMITS._replace(clusters=clusters)
+    monkeypatch.setitem(persist.LIMITS, strict.StrictArray, lambda: limits)
+    launched = []
+    for kernel in kernels():
+        monkeypatch.setitem(
+            gpu.INSTEAD, kernel.name, lambda k, s, a: (launched.append(k.name), k.reference(*a))
+        )
+    layer = mg.nn.LSTM(I, H, bidirectional=True)
+    x = values(T, B, I)
+    expected = layer(mg.tensor(x))[0].numpy()
+    y, _ = layer.to("strict")(mg.tensor(x, device="strict"))
+    np.testing.assert_allclose(y.numpy(), expected, rtol=2e-5, atol=2e-5)
+    y.sum().backward()
+    assert (launched.count("lstm_cluster"), launched.count("lstm_cluster_backward")) == (
+        (2, 2) if clusters else (0, 0)
+    )
+    assert "lstm_persistent" not in launched
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_directions_are_branches_of_the_device(kind, monkeypatch):
+    """Forward and back, eager and in a captured step."""
+    forks, fork = [], strict.StrictDevice.fork
+
+    def counted(self, branches):
+        forks.append(len(branches))
+        return fork(self, branches)
+
+    monkeypatch.setattr(strict.StrictDevice, "fork", counted)
+    layer = getattr(mg.nn, kind)(I, H, bidirectional=True)
+    x = values(T, B, I)
+
+    def step(x):
+        layer.zero_grad()
+        loss = (layer(x)[0] ** 2).sum()
+        loss.backward()
+        return loss
+
+    host = [step(mg.tensor(x * k)).item() for k in (1, 1, 2)]
+    layer.to("strict")
+    run = mg.compile(step)
+    there = [run(mg.tensor(x * k, device="strict")).item() for k in (1, 1, 2)]
+    np.testing.assert_allclose(there, host, rtol=1e-5)
+    assert [each.graph is not None for each in run.programs.values()] == [True]
+    assert forks == [2] * 4  # forward and back, at first and while it was captured
