@@ -42,8 +42,8 @@ class Loop:
 
     def call(self, kernel: Callable[..., None], *args: Any, writes: tuple[int, ...]) -> None:
         """kernel(gemm, steps, *args); `writes` counts from the first of args."""
-        places = tuple(place + 2 for place in writes)
-        self.run(alone(kernel), tuple(sgemm() or ()), self.steps, *args, writes=places)
+        places = tuple(place + 1 for place in writes)
+        self.run(with_products(kernel), self.steps, *args, writes=places)
 
     def empty(self, *shape: int) -> Array:
         """New, and arbitrary."""
@@ -189,13 +189,17 @@ def rnn_sequence(
 
 
 @cache
-def alone(kernel: Callable[..., None]) -> Callable[..., None]:
-    """The kernel, with one BLAS thread: its products are small, or in the caches of one core."""
+def with_products(kernel: Callable[..., None]) -> Callable[..., None]:
+    """The kernel with its first argument, the function that multiplies, and one BLAS thread.
+
+    Its products are small, or in the caches of one core.
+    """
+    gemm = tuple(sgemm() or ())
 
     @wraps(kernel)
     def call(*args: Any) -> None:
         with blas_threads(1):
-            kernel(*args)
+            kernel(gemm, *args)
 
     return call
 
