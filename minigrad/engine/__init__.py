@@ -4,9 +4,10 @@ Reading order: `tensor`, `op`, `define`, `tape`, `derive`, `transforms`, `checkp
 It imports no op.
 """
 
-from .arena import Arena, arenas, settle, stamp
+from .arena import Arena
 from .checkpoint import checkpoint, checkpoint_sequence, checkpoint_sequential
 from .define import OPS, FusedOp, alias, elementwise, function, fused, op
+from .homes import arenas, settle, stamp
 from .jacobians import jacfwd, jacrev, linearize
 from .modes import MODES, detect_anomaly, enable_grad, is_grad_enabled, no_grad, scope
 from .op import Op

@@ -12,12 +12,13 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 
-from ..backend import NAMESPACES, Device, device_of
+from ..backend import Device
 from ..backend import device as find_device
 from ..engine import MODES, Tensor, settle
 from ..engine.calls import TORCH, wrong_arguments
-from ..errors import CheckpointError, DTypeError
+from ..errors import DTypeError
 from ..ops import get_default_dtype
+from .loading import load
 
 
 class Parameter(Tensor):
@@ -236,26 +237,7 @@ class Module:
             for path, module, name, t in self._all_tensors()
             if module._buffers.get(name, True)
         }
-        problems = []
-        if strict:
-            problems += [f"{path} is missing" for path in own if path not in state]
-            problems += [f"{path} is unknown" for path in state if path not in own]
-        values = {}
-        for path, t in own.items():
-            if path not in state:
-                continue
-            values[path] = value = _host(state[path])
-            if value.shape != t.shape:
-                problems.append(f"{path} has shape {value.shape}, expected {t.shape}")
-            elif value.dtype.kind not in _LOADABLE.get(t.dtype.kind, t.dtype.kind):
-                problems.append(f"{path} has dtype {value.dtype}, expected {t.dtype}")
-        if problems:
-            raise CheckpointError(
-                f"load_state_dict: {type(self).__name__} is unchanged, the state does not fit: "
-                + "; ".join(problems)
-            )
-        for path, value in values.items():
-            own[path].assign_(device_of(own[path].data).asarray(value.astype(own[path].dtype)))
+        load(type(self).__name__, own, state, strict=strict)
 
     # -- showing -----------------------------------------------------------------------------------
 
@@ -293,23 +275,6 @@ def _find(kind: type[T], name: str, value: Any) -> Iterator[tuple[str, T]]:
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             if isinstance(item, (kind, list, tuple, dict)):  # else skipped fast: a vocabulary
                 yield from _find(kind, f"{name}.{key}", item)
-
-
-_LOADABLE = {"f": "fV", "V": "fV", "i": "iu", "u": "iu"}  # kinds that may be cast into a kind
-
-
-def _host(value: Any) -> np.ndarray[Any, Any]:
-    if isinstance(value, Tensor):
-        return value.numpy()
-    if type(value) in NAMESPACES:
-        return device_of(value).to_host(value)
-    if hasattr(value, "detach"):  # a PyTorch tensor
-        value = value.detach().cpu()
-        value = value.float() if "bfloat16" in str(value.dtype) else value
-    try:
-        return np.asarray(value)
-    except Exception as error:
-        raise DTypeError(f"load_state_dict: cannot read a {type(value).__name__}") from error
 
 
 def _is_dtype(name: str) -> bool:

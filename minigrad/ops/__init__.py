@@ -37,6 +37,7 @@ from . import (
     normalization,
     norms,
     numpy_functions,
+    padding,
     parts,
     placing,
     pooling,
@@ -211,6 +212,7 @@ from .multilabel import (
 from .namespace import __array_api_version__, __array_namespace_info__
 from .normalization import layer_norm
 from .norms import batch_norm, group_norm, rms_norm
+from .padding import pad
 from .parts import conj, imag, real
 from .placing import (
     gather,
@@ -284,7 +286,6 @@ from .shape import (
     flip,
     matrix_transpose,
     moveaxis,
-    pad,
     permute_dims,
     repeat,
     reshape,
@@ -364,6 +365,7 @@ __all__ += namespace.__all__
 __all__ += normalization.__all__
 __all__ += norms.__all__
 __all__ += parts.__all__
+__all__ += padding.__all__
 __all__ += placing.__all__
 __all__ += pooling.__all__
 __all__ += quantiles.__all__

@@ -1,7 +1,8 @@
 """Shapes and order: the same elements, seen or arranged differently.
 
 Most of these are views: they share the memory of their argument, and their derivative is the
-inverse rearrangement of the cotangent. Joining and splitting are in `joining.py`.
+inverse rearrangement of the cotangent. Joining and splitting are in `joining.py`,
+margins in `padding.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array
-from ..engine import Tensor, function, op, ops
+from ..engine import Tensor, function, op
 from ..errors import AxisError, ConfigError, ShapeError
 from .broadcasting import broadcast_to
 
@@ -26,7 +27,6 @@ __all__ = [
     "flip",
     "matrix_transpose",
     "moveaxis",
-    "pad",
     "permute_dims",
     "repeat",
     "reshape",
@@ -239,53 +239,6 @@ def repeat(x: Any, /, repeats: int | Sequence[int] | Tensor, *, axis: int | None
     from .gathering import take
 
     return take(x, np.repeat(np.arange(len(counts)), counts).tolist(), axis=axis)
-
-
-@op
-def _pad(xp: Any, x: Array, /, widths: tuple[tuple[int, int], ...], *, value: float) -> Array:
-    """x with a margin of `value`: widths[i] = (before, after) along axis i."""
-    shape = tuple(n + before + after for n, (before, after) in zip(x.shape, widths, strict=True))
-    y = xp.full(shape, value, dtype=x.dtype)
-    y[_inside(x.shape, widths)] = x
-    return y
-
-
-def _inside(shape: tuple[int, ...], widths: tuple[tuple[int, int], ...]) -> tuple[slice, ...]:
-    return tuple(slice(b, b + n) for n, (b, _) in zip(shape, widths, strict=True))
-
-
-_pad.defvjp(lambda g, _y, _x, *, widths, value: g[_inside(_x.shape, widths)])
-
-
-@function
-def pad(x: Any, pad_width: Any, mode: str = "constant", *, constant_values: float = 0) -> Any:
-    """x with a margin: of `constant_values`, or of its own elements.
-
-    `pad_width` is, as in NumPy, ((before, after), …) per axis, or one (before, after) or one
-    number for all of them.
-
-    mode: "constant"; "reflect" (about the outermost element), "symmetric" (about its outer side),
-    "edge" or "replicate" (the outermost repeated), "wrap" or "circular" (the other end).
-
-    Raises: ConfigError for another mode or negative widths; ShapeError if the widths do not fit.
-
-    >>> import minigrad as mg
-    >>> mg.pad(mg.tensor([1, 2, 3]), 2, "reflect")
-    tensor([3, 2, 1, 2, 3, 2, 1])
-    """
-    try:
-        widths = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)).tolist()
-    except ValueError as error:
-        raise ShapeError(
-            f"pad: pad_width {pad_width} does not fit shape {x.shape}; "
-            "give ((before, after), …), one pair per axis"
-        ) from error
-    if any(type(w) is not int or w < 0 for pair in widths for w in pair):
-        raise ConfigError(f"pad: pad_width {pad_width}; widths are integers, 0 or more")
-    margins = tuple((before, after) for before, after in widths)
-    if mode != "constant":
-        return ops.pad_by_copies(x, margins, mode)
-    return _pad(x, margins, value=constant_values)
 
 
 # -- diagonals -------------------------------------------------------------------------------------

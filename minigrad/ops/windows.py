@@ -1,15 +1,12 @@
-"""Sliding windows and margins: unfold, fold, pad with reflected, repeated or circular values."""
+"""Sliding windows along an axis, and their transpose: unfold, fold."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ..backend import Array
-from ..engine import function, op
+from ..engine import op
 from ..errors import ConfigError, ShapeError
-from .gathering import take
 from .shape import normalize_axis
 
 __all__ = ["fold", "unfold"]
@@ -81,26 +78,3 @@ def _fold_vjp(g: Any, _y: Any, _x: Any, *, axis: int, length: int, step: int) ->
 
 
 fold.defvjp(_fold_vjp)
-
-
-@function
-def pad_by_copies(x: Any, widths: tuple[tuple[int, int], ...], mode: str) -> Any:
-    """x with a margin of its own elements: "reflect", "symmetric", "edge" or "wrap".
-
-    "replicate" and "circular" are PyTorch's names of the last two.
-    """
-    known = {"replicate": "edge", "circular": "wrap"}
-    mode = known.get(mode, mode)
-    if mode not in ("reflect", "symmetric", "edge", "wrap"):
-        raise ConfigError(
-            f'pad: mode={mode!r}; give "constant", "reflect", "symmetric", "edge" (PyTorch\'s '
-            '"replicate") or "wrap" ("circular")'
-        )
-    for axis, width in enumerate(widths):
-        n = x.shape[axis]
-        if any(width):
-            if not n:
-                raise ShapeError(f"pad: axis {axis} of {x.shape} is empty: nothing to copy")
-            places = np.pad(np.arange(n), width, mode=mode)  # type: ignore[call-overload]
-            x = take(x, places.tolist(), axis=axis)
-    return x

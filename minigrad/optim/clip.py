@@ -14,7 +14,7 @@ import numpy as np
 
 from ..backend import Array, device_of, namespace, on_cpu
 from ..engine import Arena, RowSparse, Tensor, kernel, wrap
-from ..engine.arena import find
+from ..engine.homes import find
 from ..engine.recording import recording
 from ..errors import ConfigError, GradError
 from .blocks import Block, blocks

@@ -1,10 +1,9 @@
-"""`Optimizer`: parameter groups, state, and the step over the arenas that hold them."""
+"""`Optimizer`: the state of parameters, and the step over the arenas that hold them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import partial
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,11 @@ import numpy as np
 from ..backend import Array, instead
 from ..backend.threads import get_num_threads
 from ..engine import Arena, RowSparse, Tensor, arenas, before_replay, fork, kernel, stamp
-from ..engine.arena import tied
+from ..engine.homes import tied
 from ..engine.recording import guard, recording
 from ..engine.sparse import raw
-from ..errors import ConfigError, GradError
+from ..errors import GradError
+from .groups import Groups
 from .ledger import Cohort, Ledger
 from .rule import Rule
 from .saved import read_saved, written
@@ -28,7 +28,7 @@ SHARE = 1 << 19  # elements that are worth a thread
 Work = list[tuple[Ledger, Cohort]]
 
 
-class Optimizer(Rule):
+class Optimizer(Groups, Rule):
     """Base class. `params` are Tensors, or dicts {"params": […], "lr": …} with own options.
 
     The parameters move into arenas, one per group, device and dtype: hold the Tensor, not its
@@ -45,60 +45,17 @@ class Optimizer(Rule):
     """
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
-        entries = self._list(params)
-        if not entries:
-            raise ConfigError(f"{type(self).__name__}: got no parameters")
-        if not isinstance(entries[0], Mapping):
-            entries = [{"params": entries}]
-        self.defaults = defaults
+        super().__init__(params, defaults)
         self.grad_scale = 1.0
-        self.param_groups: list[dict[str, Any]] = []
         self.state: dict[Tensor, dict[str, Any]] = {}
         self._ledgers: list[Ledger] = []
         self._scratch: dict[Any, Array] = {}
-        for entry in entries:
-            self._add(entry)
         self._lay_out()
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Optimise more parameters, with options of their own."""
         self._add(group)
         self._lay_out()
-
-    def _add(self, group: Mapping[str, Any]) -> None:
-        name = type(self).__name__
-        unknown = set(group) - set(self.defaults) - {"params"}
-        if unknown or "params" not in group:
-            known = ", ".join(["params", *self.defaults])
-            raise ConfigError(f"{name}: a group has the keys {sorted(group)}; known are {known}")
-        params = self._list(group["params"])
-        taken = {id(p) for g in self.param_groups for p in g["params"]}
-        for p in params:
-            if not isinstance(p, Tensor) or not p.is_leaf or p.dtype.kind not in "fV":
-                raise ConfigError(f"{name}: parameters are leaf tensors of numbers, got {p!r}")
-            if id(p) in taken:
-                raise ConfigError(f"{name}: the parameter {p.name or p.shape} is given twice")
-            taken.add(id(p))
-        new = {**self.defaults, **group, "params": params}
-        self._check(new)
-        self.param_groups.append(new)
-
-    def _list(self, params: Any) -> list[Any]:
-        if isinstance(params, Tensor):
-            return [params]
-        if isinstance(params, set | frozenset):
-            raise ConfigError(f"{type(self).__name__}: a set has no order; give a list")
-        return list(params)
-
-    def _check(self, group: Mapping[str, Any]) -> None:
-        """Raise ConfigError for options without a meaning."""
-        name = type(self).__name__
-        for key, value in group.items():
-            if key in _NOT_NEGATIVE and not (isinstance(value, Real) and float(value) >= 0):
-                raise ConfigError(f"{name}: {key} is {value!r}, expected a number ≥ 0")
-        betas = group.get("betas", (0.0, 0.0))
-        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
-            raise ConfigError(f"{name}: betas are two numbers in [0, 1), got {betas}")
 
     # -- memory --------------------------------------------------------------------------------
 
@@ -141,12 +98,6 @@ class Optimizer(Rule):
         self._lay_out()
 
     # -- stepping ------------------------------------------------------------------------------
-
-    def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                p.grad = None
 
     def step(self) -> None:
         """Update each parameter that has a gradient.
@@ -330,16 +281,3 @@ class Optimizer(Rule):
             group.update(new)
         self.state = state
         self._ledgers = [Ledger(each.arena, each.group, state) for each in self._current()]
-
-    def _params(self) -> list[Tensor]:
-        return [p for g in self.param_groups for p in g["params"]]
-
-    def __repr__(self) -> str:
-        options = ", ".join(f"{k}={v}" for k, v in self.param_groups[0].items() if k != "params")
-        return f"{type(self).__name__}({sum(p.size for p in self._params()):,} numbers, {options})"
-
-
-_NOT_NEGATIVE = {
-    *("alpha", "eps", "initial_accumulator_value", "lambd", "lr", "lr_decay", "momentum"),
-    *("momentum_decay", "t0", "weight_decay"),
-}

@@ -12,7 +12,8 @@ import numpy as np
 from ..backend import Array, device, get_rng_state, set_rng_state
 from ..backend.random import Streams, streams_apart
 from ..engine import Tensor, before_replay, kernel, recording
-from ..engine.arena import Arena, arenas
+from ..engine.arena import Arena
+from ..engine.homes import arenas
 from ..errors import ConfigError
 
 Params = Any

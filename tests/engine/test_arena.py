@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.engine.arena import Arena, arenas, find, settle
+from minigrad.engine.arena import Arena
+from minigrad.engine.homes import arenas, find, settle
 
 SHAPES = [(3, 4), (5,), (), (0, 3), (17,)]
 
