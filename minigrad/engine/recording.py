@@ -64,7 +64,7 @@ def guard(key: Any, function: Callable[[], Any]) -> None:
     """The program that is being recorded holds as long as `function()` stays what it is now."""
     recorder = MODES.get().recorder
     if recorder is not None:
-        recorder.guard(key, function)
+        recorder.conditions.guard(key, function)
 
 
 def fork(*branches: Callable[[], Any], device: Device | None = None) -> list[Any]:

@@ -77,7 +77,7 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         modes = MODES.get()
         if modes.recorder is not None:
-            modes.recorder.guard((id(self), "training"), lambda: self.training)
+            modes.recorder.conditions.mode(self)
         token = MODES.set(modes.inside(self._name or type(self).__name__))
         try:
             return self.forward(*args, **kwargs)

@@ -115,7 +115,8 @@ class Optimizer(Groups, Rule):
         before_replay(partial(self._refresh, work))
         recorded = recording()
         if recorded:
-            guard(object(), partial(self._conditions, work))
+            structure = [self._structure(group) for group in self.param_groups]
+            guard(object(), partial(self._holds, work, structure))
         for (ledger, cohort), given in zip(work, grads, strict=True):
             if not cohort.blocks:
                 for i in cohort.indices:
@@ -209,11 +210,14 @@ class Optimizer(Groups, Rule):
                 state[name] = ledger.store(i, name, self._init(name, ledger.group))
         return state
 
-    def _conditions(self, work: Work) -> Any:
-        """What a recorded step depends on beside arrays and numbers."""
-        where = [(id(ledger), ledger.generation) for ledger in self._current()]
-        even = [ledger.together == [cohort] or self._even(cohort) for ledger, cohort in work]
-        return where, even, [self._structure(group) for group in self.param_groups]
+    def _holds(self, work: Work, structure: list[Any]) -> bool:
+        """Whether a recorded step is still what a step would be, but for arrays and numbers."""
+        current = self._current()
+        for ledger, cohort in work:
+            alike = ledger.together is not None and ledger.together[0] is cohort
+            if ledger not in current or not (alike or self._even(cohort)):
+                return False
+        return [self._structure(group) for group in self.param_groups] == structure
 
     def _even(self, cohort: Cohort) -> bool:
         """Whether the parameters have still taken as many steps, with the same numbers."""

@@ -66,7 +66,7 @@ class Rule:
 
     def _structure(self, group: Group) -> Any:
         """Which calls an update consists of."""
-        return self._scaled(group), [bool(group.get(name)) for name in self.switches]
+        return self._scaled(group), [*map(bool, map(group.get, self.switches))]
 
     def _scaled(self, group: Group) -> bool:
         return bool(group.get("maximize")) or self.grad_scale != 1

@@ -1,8 +1,8 @@
 """Record once, replay: `compile` and what it is made of.
 
 In reading order: `memory` (places), `standin` (the array that is recorded), `calls` (NumPy's calls
-as calls that allocate nothing), `recorder`, `whole`, `record`, `walk`, `copies`, `terms`, `sums`,
-`plan`, `blocks`, `program`, `capture` (graphs of a device), `compile`.
+as calls that allocate nothing), `conditions`, `recorder`, `whole`, `record`, `walk`, `copies`,
+`terms`, `sums`, `plan`, `blocks`, `program`, `capture` (graphs of a device), `compile`.
 """
 
 from __future__ import annotations

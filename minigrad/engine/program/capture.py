@@ -18,6 +18,7 @@ from ...backend.graph import feeder
 from ...errors import MinigradError
 from ..modes import PACKAGE, switched
 from ..tensor import Tensor, wrap
+from .conditions import Conditions
 from .memory import mapped
 
 log = logging.getLogger("minigrad.compile")
@@ -29,7 +30,7 @@ class Capturing:
     def __init__(self, device: Device) -> None:
         self.device, self.op = device, ""
         self.refreshers: list[Callable[[], None]] = []
-        self.guards: dict[Any, tuple[Callable[[], Any], Any]] = {}
+        self.conditions = Conditions()
 
     def lift(self, value: Any) -> Any:
         """Nothing stands in for the device's arrays."""
@@ -61,10 +62,6 @@ class Capturing:
         """Call `refresh` before each launch."""
         self.refreshers.append(refresh)
 
-    def guard(self, key: Any, function: Callable[[], Any]) -> None:
-        """The graph holds while `function()` stays what it is now."""
-        self.guards.setdefault(key, (function, function()))
-
     def fork(self, branches: Sequence[Callable[[], Any]]) -> list[Any]:
         """On streams of the device, which the graph keeps beside each other."""
         return self.device.fork(branches)
@@ -90,7 +87,7 @@ class Captured:
         self.args, self.kwargs = mapped(args, self._input), mapped(kwargs, self._input)
         self._feed = feeder(device, self.inputs)
         self.outputs: Any = None
-        self.guards: list[tuple[Callable[[], Any], Any]] = []
+        self.conditions = Conditions()
         self.refreshers: list[Callable[[], None]] = []
 
     def _input(self, value: Any) -> Any:
@@ -102,7 +99,7 @@ class Captured:
 
     def valid(self) -> bool:
         """Whether what the graph was captured under still holds."""
-        return all(function() == value for function, value in self.guards)
+        return self.conditions.hold()
 
     def first(self) -> Any:
         """The first call: the step itself."""
@@ -142,7 +139,7 @@ class Captured:
                 error,
             )
             return
-        self.guards = list(mode.guards.values())
+        self.conditions = mode.conditions
         self.refreshers = mode.refreshers
         self.grads = [(leaf, leaf.grad) for leaf in touched.values() if leaf.grad is not None]
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import defaultdict
 from typing import Any
 
 import numpy as np
 
 from .calls import write
-from .memory import Memory, Ref, mapped
+from .memory import Ref, mapped
 from .recorder import Line
-from .walk import Homes, each_list, homes_of, touches_place
+from .walk import Homes, Touches, each_list, homes_of
 
 _COPIES = {write, np.copyto, np.concatenate}
 _EXACT = {
@@ -35,10 +33,7 @@ class _Uniter:
     def __init__(self, lines: list[Line], homes: Homes) -> None:
         self.lines, self.homes = lines, homes
         self.dropped: set[int] = set()
-        self.touches: dict[Memory, list[int]] = defaultdict(list)
-        for i, line in enumerate(lines):
-            for memory in line.reads | line.writes:
-                self.touches[memory].append(i)
+        self.touches = Touches(lines)
 
     def united(self) -> list[Line]:
         """The lines that are left."""
@@ -61,70 +56,62 @@ class _Uniter:
         if line.kwargs or any(type(a) is not Ref for a in line.args):
             return
         a, b, out = line.args
-        touches = self.touches[out.memory]
-        before = bisect_left(touches, j) - 1
-        if a[:5] != out[:5] or b.memory is out.memory or before < 0:
+        before = self.touches.before(out.memory, j)
+        if a[:5] != out[:5] or b.memory is out.memory or before is None:
             return
-        zero = self.lines[touches[before]]
+        zero = self.lines[before.at]
         if zero.function is write and zero.args[0][:5] == out[:5] and _is_zero(*zero.args[1:]):
-            self.dropped.add(touches.pop(before))
-            line.function, line.args = write, (out, ..., b)
-            line.reads = {b.memory}
+            self.dropped.add(before.at)
+            self.touches.remove(out.memory, before.at)
+            line.function, line.args, line.reads = write, (out, ..., b), {b.memory}
 
     def _free(self, ref: Ref) -> bool:
         """Whether these lines alone touch its memory, which may be anywhere."""
         memory = ref.memory
         return memory.owner is None and not memory.kept and self.homes[memory] is self.lines
 
-    def _between(self, place: Ref, start: int, stop: int) -> list[Line]:
-        """The lines from `start` to before `stop` that touch bytes of `place`."""
-        touches = self.touches[place.memory]
-        found = touches[bisect_left(touches, start) : bisect_left(touches, stop)]
-        return [self.lines[i] for i in found if touches_place(self.lines[i], place)]
-
     def _earlier(self, j: int, to: Ref, source: Ref) -> bool:
         """Compute `source` where it is copied to."""
         if not self._free(source):
             return False
-        uses = self.touches[source.memory]
-        if uses[0] == j or any(source.memory in self.lines[i].writes for i in uses if i > j):
-            return False
-        if self._between(to, uses[0], j):
-            return False
-        if any(to.memory in line.writes for line in self._between(to, j + 1, uses[-1] + 1)):
-            return False
-        return self._move(source, to, j)
+        uses = self.touches.of[source.memory]
+        return (
+            uses[0].at < j
+            and not any(use.writes and use.at > j for use in uses)
+            and not self.touches.any(to, uses[0].at, j)
+            and not self.touches.any(to, j + 1, uses[-1].at + 1, writes=True)
+            and self._move(source, to, j)
+        )
 
     def _later(self, j: int, to: Ref, source: Ref) -> bool:
         """Read `source` instead of its copy."""
         if not self._free(to):
             return False
-        uses = self.touches[to.memory]
-        if uses[0] != j or any(to.memory in self.lines[i].writes for i in uses[1:]):
-            return False
-        if any(source.memory in x.writes for x in self._between(source, j + 1, uses[-1] + 1)):
-            return False
-        last = self.touches[source.memory][-1]
-        if last < uses[-1] and source.memory.owner is None and source.memory.nbytes > 2 * to.nbytes:
-            return False  # a large block would be needed for longer
-        return self._move(to, source, j)
+        uses = self.touches.of[to.memory]
+        last = self.touches.of[source.memory][-1].at
+        held = last < uses[-1].at and source.memory.owner is None
+        return (
+            uses[0].at == j
+            and not any(use.writes for use in uses[1:])
+            and not self.touches.any(source, j + 1, uses[-1].at + 1, writes=True)
+            and not (held and source.memory.nbytes > 2 * to.nbytes)  # a large block, for longer
+            and self._move(to, source, j)
+        )
 
     def _move(self, old: Ref, new: Ref, j: int) -> bool:
         """Let all lines find `old` at `new`; line j, which copies one to the other, goes."""
-        users = [i for i in self.touches[old.memory] if i != j]
+        users = [use.at for use in self.touches.of[old.memory] if use.at != j]
         moved = [_moved(self.lines[i], old, new, len(users) == 1) for i in users]
         if None in moved:
             return False
-        places = self.touches[new.memory]
-        places.remove(j)
+        self.touches.remove(new.memory, j)
         for i, args in zip(users, moved, strict=True):
             line = self.lines[i]
             line.args, line.kwargs = args  # type: ignore[misc]
             line.reads = {new.memory if m is old.memory else m for m in line.reads}
             line.writes = {new.memory if m is old.memory else m for m in line.writes}
-            if places[(at := bisect_left(places, i)) : at + 1] != [i]:
-                places.insert(at, i)
-        del self.touches[old.memory]
+            self.touches.again(i, line, new.memory)
+        del self.touches.of[old.memory]
         return True
 
 

@@ -87,9 +87,13 @@ class Ref(NamedTuple):
     @property
     def extent(self) -> tuple[int, int]:
         """The first byte that it may touch, and the one after the last."""
-        steps = [(n - 1) * stride for n, stride in zip(self.shape, self.strides, strict=True)]
-        low = self.offset + sum(s for s in steps if s < 0)
-        return low, self.offset + sum(s for s in steps if s > 0) + self.dtype.itemsize
+        low = high = self.offset
+        for n, stride in zip(self.shape, self.strides, strict=True):
+            if stride > 0:
+                high += (n - 1) * stride
+            else:
+                low += (n - 1) * stride
+        return low, high + self.dtype.itemsize
 
     def overlaps(self, other: Ref) -> bool:
         """Whether both may touch the same bytes."""

@@ -48,7 +48,6 @@ class Program:
         self.plan = Plan([*self.constants, *self.lines], kept)
         self.nbytes = self.plan.size
         self.refreshers = recorder.refreshers
-        self.guards = tuple(recorder.guards.values())
         self.lock = threading.Lock()
         room = np.empty(self.nbytes + ALIGN, np.uint8)
         start = -room.__array_interface__["data"][0] % ALIGN
@@ -77,13 +76,6 @@ class Program:
                 threads.run([partial(self._measured, profiler, part) for part in parts])
             else:
                 profiler.line(self._origin[id(step)], function, args)
-
-    def valid(self) -> bool:
-        """Whether what the program was recorded under still holds."""
-        for function, value in self.guards:  # noqa: SIM110  half the time of all(…)
-            if function() != value:
-                return False
-        return True
 
     def view(self, ref: Ref) -> Host:
         """The array at a place."""
@@ -173,7 +165,12 @@ def _quick(args: tuple[Any, ...]) -> tuple[Any, ...]:
     if any(not isinstance(a, np.ndarray) for a in args):
         return args
     *ins, out = args
-    return (*[a[(0,) * a.ndim + (...,)] if a.size and not any(a.strides) else a for a in ins], out)
+    ins = [a[(0,) * a.ndim + (...,)] if _is_one_value(a) else a for a in ins]
+    return (*ins, out)
+
+
+def _is_one_value(a: Host) -> bool:
+    return a.size == 1 or (a.size > 1 and not any(a.strides))
 
 
 def _is_plain_product(line: Line) -> bool:
@@ -183,7 +180,9 @@ def _is_plain_product(line: Line) -> bool:
     a, b, out = line.args
     return (
         out.contiguous
-        and all(type(x) is Ref and len(x.shape) == 2 and min(x.shape) > 1 for x in line.args)
+        and all(type(x) is Ref and len(x.shape) == 2 for x in line.args)
+        and min(out.shape) > 1
+        and a.shape[1] > 0
         and all(x.contiguous or x.transposed.contiguous for x in (a, b))
         and a.dtype == b.dtype == out.dtype
         and a.dtype in (np.float32, np.float64)

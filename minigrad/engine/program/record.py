@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from ...backend import Instead, instead
 from ...errors import CompileError
 from ..modes import show, switched
 from ..tensor import Tensor, wrap
+from .conditions import Conditions
 from .memory import Host, mapped
 from .namespace import NAMESPACE, STREAM, install
 from .program import Program
@@ -76,7 +79,17 @@ def _finish(
         _Output(program.view(r[0]), r[1]) if r else x for r, x in zip(refs, results, strict=True)
     ]
     result = mapped(shape, results.__getitem__)
-    return result, Recorded(program, inputs, mapped(shape, out.__getitem__), grads)
+    for leaf in _outliving(recorder):
+        recorder.conditions.place(leaf)
+    outputs = mapped(shape, out.__getitem__)
+    return result, Recorded(program, inputs, outputs, grads, recorder.conditions)
+
+
+def _outliving(recorder: Recorder) -> list[Tensor]:
+    """The Tensors from outside that somebody holds beside the recorder."""
+    weak = [weakref.ref(leaf) for leaf, *_ in recorder.lifted.values()]
+    recorder.lifted.clear()
+    return [leaf for leaf in (ref() for ref in weak) if leaf is not None]
 
 
 def _taken(recorder: Recorder, outputs: Any) -> tuple[list[Any], list[Any], Any]:
@@ -135,10 +148,11 @@ class Recorded:
         inputs: list[Host],
         outputs: Any,
         grads: list[tuple[Tensor, Tensor | None]],
+        conditions: Conditions,
     ) -> None:
         self.program, self.inputs, self.outputs, self.grads = program, inputs, outputs, grads
-        self.lock, self.valid = program.lock, program.valid
-        self.flat = type(outputs) is tuple and all(type(out) is _Output for out in outputs)
+        self.lock, self.valid = program.lock, conditions.hold
+        self._results = _results(outputs)
 
     def replay(self, arrays: list[Host], profiler: Any = None) -> Any:
         """Run the program on `arrays`."""
@@ -147,9 +161,7 @@ class Recorded:
         self.program.run(profiler)
         for leaf, grad in self.grads:
             leaf.grad = grad
-        if self.flat:
-            return tuple([out() for out in self.outputs])
-        return mapped(self.outputs, _opened)
+        return self._results()
 
 
 class _Output:
@@ -161,6 +173,15 @@ class _Output:
     def __call__(self) -> Any:
         copy = self.view.copy()
         return wrap(copy) if self.as_tensor else copy
+
+
+def _results(outputs: Any) -> Callable[[], Any]:
+    """What makes the results of a call, the usual ones the short way."""
+    if type(outputs) is _Output:
+        return outputs
+    if type(outputs) is tuple and all(type(out) is _Output for out in outputs):
+        return lambda: tuple([out() for out in outputs])
+    return lambda: mapped(outputs, _opened)
 
 
 def _opened(leaf: Any) -> Any:

@@ -21,6 +21,7 @@ from ...errors import CompileError
 from ..modes import Place, place, switched, user_frame
 from ..tensor import Tensor
 from . import calls
+from .conditions import Conditions
 from .memory import Cell, Host, Memory, Ref, leaves, mapped, place_in, root
 from .standin import StandIn, Untraceable
 from .whole import call_whole, refs, values
@@ -69,14 +70,14 @@ class Recorder:
         lines: the program.
         lifted: the Tensors whose data are stand-ins now, with their arrays and gradients before.
         refreshers: what to call before each replay.
-        guards: (function, its value now): the program holds while they agree.
+        conditions: what the program is recorded under.
     """
 
     def __init__(self) -> None:
         self.lines: list[Line] = []
         self.lifted: dict[int, tuple[Tensor, Host, Any]] = {}
         self.refreshers: list[Callable[[], None]] = []
-        self.guards: dict[Any, tuple[Callable[[], Any], Any]] = {}
+        self.conditions = Conditions()
         self.op = ""
         self.at: tuple[CodeType, int] | None = None
         self._given: dict[int, Memory] = {}
@@ -320,10 +321,6 @@ class Recorder:
         with switched(recorder=None), instead(None):
             refresh()
         self.refreshers.append(refresh)
-
-    def guard(self, key: Any, function: Callable[[], Any]) -> None:
-        """The program holds while `function()` stays what it is now."""
-        self.guards.setdefault(key, (function, function()))
 
     def fork(self, branches: Sequence[Callable[[], Any]]) -> list[Any]:
         """Record independent functions one after the other; replays run them on threads."""

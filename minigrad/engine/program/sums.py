@@ -8,7 +8,6 @@ to a slice, as a gradient of zeros elsewhere, is added to the slice alone.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from .calls import write
 from .memory import Memory, Ref
 from .recorder import Line
 from .terms import Part, Product, Slice, Term, adds, inner, operands_of, place_of, plain
-from .walk import Homes, each_list, homes_of, touches_place
+from .walk import Homes, Touches, each_list, homes_of
 
 FEWEST = 4  # products that are worth being put together
 ENOUGH = 1024  # and the one that is long enough: operands that wait for their product take room
@@ -35,13 +34,8 @@ class _Rewriter:
     def __init__(self, lines: list[Line], homes: Homes) -> None:
         self.lines, self.homes = lines, homes
         self.instead: dict[int, list[Line]] = {}
-        self.touches: dict[Memory, list[int]] = defaultdict(list)
-        self.writes: dict[Memory, list[int]] = defaultdict(list)
-        for i, line in enumerate(lines):
-            for memory in line.reads | line.writes:
-                self.touches[memory].append(i)
-            for memory in line.writes:
-                self.writes[memory].append(i)
+        self.touches = Touches(lines)
+        self.versions: dict[Memory, list[int]] = {}
         self.beside: dict[Any, tuple[Ref, int]] = {}
 
     def rewritten(self) -> list[Line]:
@@ -61,7 +55,11 @@ class _Rewriter:
                 continue
             a, b, out = line.args
             _, terms = found.get(out[:5], (out, []))
-            if terms and a[:5] == out[:5] != b[:5] and not self._touched(out, terms[-1].at + 1, i):
+            if (
+                terms
+                and a[:5] == out[:5] != b[:5]
+                and not self.touches.any(out, terms[-1].at + 1, i)
+            ):
                 terms.append(Term(b, i))
             elif out.memory is not a.memory and out.memory is not b.memory:
                 found[out[:5]] = out, [Term(a, i), Term(b, i)]
@@ -76,13 +74,13 @@ class _Rewriter:
             pairs = zip(same, terms, strict=True)
             if (
                 same is terms
-                or any(self._written(t.ref, s.at, t.at) for s, t in pairs)
-                or self._written(known, same[-1].at + 1, terms[-1].at)
+                or any(self.touches.any(t.ref, s.at, t.at, writes=True) for s, t in pairs)
+                or self.touches.any(known, same[-1].at + 1, terms[-1].at, writes=True)
             ):
                 continue
             for term in terms:
                 self.instead[term.at] = []
-                self.touches[term.ref.memory].remove(term.at)
+                self.touches.remove(term.ref.memory, term.at)
             self._emit(terms[-1].at, write, (total, ..., known), total)
         return [chain for chain in chains if chain[1][0].at not in self.instead]
 
@@ -94,23 +92,13 @@ class _Rewriter:
             and not memory.kept
             and memory.nbytes == ref.nbytes
             and self.homes[memory] is self.lines
-            and len(self.touches[memory]) == touches
+            and len(self.touches.of[memory]) == touches
         )
-
-    def _touched(self, place: Ref, start: int, stop: int) -> bool:
-        """Whether a line from `start` to before `stop` touches `place`."""
-        found = _within(self.touches[place.memory], start, stop)
-        return any(touches_place(self.lines[i], place) for i in found)
-
-    def _written(self, place: Ref, start: int, stop: int) -> bool:
-        """Whether a line from `start` to before `stop` may write there."""
-        found = _within(self.writes[place.memory], start, stop)
-        return any(touches_place(self.lines[i], place) for i in found)
 
     def _product(self, term: Term) -> Product | None:
         if not self._alone(term.ref, 2):
             return None
-        made = self.touches[term.ref.memory][0]
+        made = self.touches.of[term.ref.memory][0].at
         if self.lines[made].writes != {term.ref.memory}:
             return None
         operands = operands_of(self.lines[made])
@@ -119,7 +107,7 @@ class _Rewriter:
     def _slice(self, term: Term, total: Ref) -> Slice | None:
         if not self._alone(term.ref, 3):
             return None
-        zeros, made, _ = self.touches[term.ref.memory]
+        zeros, made, _ = (touch.at for touch in self.touches.of[term.ref.memory])
         if any(self.lines[i].function is not write for i in (zeros, made)):
             return None
         whole, _, zero = self.lines[zeros].args
@@ -131,7 +119,7 @@ class _Rewriter:
             or every is not ...
             or type(value) is not Ref
             or (value.shape, value.dtype) != (part.shape, part.dtype)
-            or self._written(value, made, term.at)
+            or self.touches.any(value, made, term.at, writes=True)
         ):
             return None
         place = part.through(term.ref, total)
@@ -176,8 +164,8 @@ class _Rewriter:
         at = part.term.at
         if first:
             self._emit(at, write, (total, ..., 0), total)
-        for i in self.touches[part.term.ref.memory][:2]:
-            self.instead[i] = []
+        for touch in self.touches.of[part.term.ref.memory][:2]:
+            self.instead[touch.at] = []
         self._emit(at, np.add, (part.place, part.value, part.place), total)
 
     def _together(self, group: list[Product], total: Ref, first: bool) -> None:
@@ -203,8 +191,7 @@ class _Rewriter:
     def _side_by_side(self, operands: list[Ref], group: list[Product], axis: int) -> Ref:
         """Copies of the operands in a row along `axis`."""
         stands = [
-            (x[:5], len(_within(self.writes[x.memory], 0, p.made)))
-            for x, p in zip(operands, group, strict=True)
+            (x[:5], self._version(x.memory, p.made)) for x, p in zip(operands, group, strict=True)
         ]
         key = axis, tuple(stands)
         found, last = self.beside.get(key, (None, 0))
@@ -228,6 +215,14 @@ class _Rewriter:
         self.beside[key] = plain(row), group[-1].made
         return plain(row)
 
+    def _version(self, memory: Memory, at: int) -> int:
+        """How many lines have written into a memory before line `at`."""
+        versions = self.versions.get(memory)
+        if versions is None:
+            written = [touch.at for touch in self.touches.of[memory] if touch.writes]
+            versions = self.versions[memory] = written
+        return bisect_left(versions, at)
+
     def _emit(
         self, at: int, function: Any, args: tuple[Any, ...], to: Ref, like: int | None = None
     ) -> None:
@@ -236,8 +231,3 @@ class _Rewriter:
         reads = {a.memory for a in args if type(a) is Ref}
         new = Line(function, args, {}, reads, {to.memory}, old.op, old.at)
         self.instead[at].append(new)
-
-
-def _within(numbers: list[int], start: int, stop: int) -> list[int]:
-    """The sorted `numbers` from `start` to before `stop`."""
-    return numbers[bisect_left(numbers, start) : bisect_left(numbers, stop)]

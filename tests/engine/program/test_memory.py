@@ -160,7 +160,9 @@ def test_copies_are_made_where_they_are_wanted():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("shape", [(2, 2, 2), (8, 8, 8), (33, 7, 64), (128, 512, 32), (1, 5, 9)])
+@pytest.mark.parametrize(
+    "shape", [(2, 2, 2), (8, 1, 8), (8, 8, 8), (33, 7, 64), (128, 512, 32), (1, 5, 9)]
+)
 def test_plain_products_have_the_bits_of_matmul(shape, dtype):
     M, K, N = shape
     rng = np.random.default_rng(0)
