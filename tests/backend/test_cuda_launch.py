@@ -76,7 +76,8 @@ def test_kernels_are_compiled_once_for_a_dtype(machine, monkeypatch):
         (name, ("-std=c++17", "-DMG_T=float", "-DMG_A=float"), False),
         (name, ("-std=c++17", "-DMG_T=double", "-DMG_A=double"), False),
     ]
-    assert fake_cupy.RawKernel.launched == [(name, (1,), (256,), 0)] * 3
+    shapes = [((12,), (32,), 32 * 4)] * 2 + [((12,), (32,), 32 * 8)]  # a block per score
+    assert fake_cupy.RawKernel.launched == [(name, *shape) for shape in shapes]
 
 
 def test_a_cooperative_kernel_fits_or_is_refused(machine, monkeypatch):

@@ -1,15 +1,18 @@
 // Additive attention without its (B, T, S, A) sums: they are made again where they are needed.
 // query (B, T, F), keys (B, S, F), v (F,), scores (B, T, S).
 
+// A block per score, of one warp or more: with a single query, as in a step of a decoder, there are few.
 extern "C" __global__ void additive_scores(
     const T* query, const T* keys, const T* v, T* scores, i64 count, i64 steps, i64 places, i64 F) {
-  MG_EACH(e, count) {
+  MG_SHARED(A, room);
+  for (i64 e = blockIdx.x; e < count; e += gridDim.x) {
     i64 s = e % places, bt = e / places, b = bt / steps;
     const T* q = query + bt * F;
     const T* k = keys + (b * places + s) * F;
     A sum = 0;
-    for (i64 f = 0; f < F; ++f) sum += A(v[f]) * tanh(A(q[f]) + A(k[f]));
-    scores[e] = sum;
+    for (i64 f = threadIdx.x; f < F; f += blockDim.x) sum += A(v[f]) * tanh(A(q[f]) + A(k[f]));
+    sum = mg_block_sum(sum, room);
+    if (threadIdx.x == 0) scores[e] = sum;
   }
 }
 

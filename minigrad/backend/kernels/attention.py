@@ -6,7 +6,7 @@ import numpy as np
 
 from minigrad.backend.device import Array, namespace
 from minigrad.backend.kernels.gates import wide
-from minigrad.backend.kernels.kernel import Kernel, over
+from minigrad.backend.kernels.kernel import Kernel, over, per_row
 
 
 def _sums(query: Array, keys: Array) -> Array:
@@ -45,7 +45,10 @@ def additive_scores(query: Array, keys: Array, v: Array) -> Array:
     xp, (B, T, F), S = namespace(query), query.shape, keys.shape[1]
     query, keys, v = map(xp.ascontiguousarray, (query, keys, v))
     scores = xp.empty((B, T, S), dtype=query.dtype)
-    SCORES(over(scores.size), query, keys, v, scores, scores.size, T, S, F)
+    SCORES(
+        per_row(min(scores.size, 1 << 16), F, query.itemsize),
+        query, keys, v, scores, scores.size, T, S, F,
+    )  # fmt: skip
     return scores
 
 

@@ -127,6 +127,12 @@ def over(count: int) -> Launch:
     return Launch(min(-(-count // 256), 4096))
 
 
+def per_row(rows: int, width: int, itemsize: int) -> Launch:
+    """A block for each row, of as many threads as the row has use for."""
+    block = min(256, max(32, 1 << (width - 1).bit_length()))
+    return Launch(rows, block, block * max(itemsize, 4))
+
+
 def row(x: Array) -> int:
     """Elements from one row of a matrix to the next, whose rows are contiguous."""
     if x.strides[-1] != x.itemsize and x.shape[-1] > 1 and x.size:

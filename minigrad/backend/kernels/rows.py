@@ -6,7 +6,7 @@ import numpy as np
 
 from minigrad.backend.device import Array, namespace
 from minigrad.backend.kernels.gates import wide
-from minigrad.backend.kernels.kernel import Kernel, Launch
+from minigrad.backend.kernels.kernel import Kernel, per_row
 
 
 def _cross_entropy(
@@ -53,12 +53,6 @@ LAYER_NORM_FORWARD = Kernel("rows.cu", "layer_norm_forward", _layer_norm_forward
 LAYER_NORM_BACKWARD = Kernel("rows.cu", "layer_norm_backward", _layer_norm_backward)
 
 
-def _per_row(rows: int, width: int, itemsize: int) -> Launch:
-    """A block for each row, of as many threads as the row has use for."""
-    block = min(256, max(32, 1 << (width - 1).bit_length()))
-    return Launch(rows, block, block * max(itemsize, 4))
-
-
 def cross_entropy(
     x: Array, ids: Array, scale: Array, divisor: Array, *, keep: bool
 ) -> tuple[Array, Array, Array | None]:
@@ -71,7 +65,7 @@ def cross_entropy(
     loss, surprise = xp.empty(N, dtype=x.dtype), xp.empty(N, dtype=x.dtype)
     slope = xp.empty_like(x) if keep else None
     CROSS_ENTROPY(
-        _per_row(N, C, x.itemsize), x, ids, scale, divisor, loss, surprise,
+        per_row(N, C, x.itemsize), x, ids, scale, divisor, loss, surprise,
         loss if slope is None else slope, int(keep), C,
     )  # fmt: skip
     return loss, surprise.reshape(N, 1), slope
@@ -87,7 +81,7 @@ def layer_norm_forward(
     y, normal = xp.empty_like(x), xp.empty(x.shape, dtype=compute)
     scale = xp.empty(N, dtype=compute)
     LAYER_NORM_FORWARD(
-        _per_row(N, D, x.itemsize), x, x if weight is None else weight, int(weight is not None),
+        per_row(N, D, x.itemsize), x, x if weight is None else weight, int(weight is not None),
         x if bias is None else bias, int(bias is not None), y, normal, scale, eps, D,
     )  # fmt: skip
     return y, normal, scale.reshape(N, 1)
@@ -101,7 +95,7 @@ def layer_norm_backward(
     g = xp.ascontiguousarray(g)
     dx, product = xp.empty_like(g), xp.empty_like(normal)
     LAYER_NORM_BACKWARD(
-        _per_row(N, D, g.itemsize), g, normal, scale, g if weight is None else weight,
+        per_row(N, D, g.itemsize), g, normal, scale, g if weight is None else weight,
         int(weight is not None), dx, product, D,
     )  # fmt: skip
     return dx, product

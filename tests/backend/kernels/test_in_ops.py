@@ -5,6 +5,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.backend.kernels import kernels, persist
+from minigrad.engine import RowSparse
 from minigrad.ops import recurrent
 from minigrad.testing import cuda_host, strict
 from minigrad.testing.strict import gpu
@@ -219,3 +220,22 @@ def test_directions_are_branches_of_the_device(kind, monkeypatch):
     np.testing.assert_allclose(there, host, rtol=1e-5)
     assert [each.graph is not None for each in run.programs.values()] == [True]
     assert forks == [2] * 4  # forward and back, at first and while it was captured
+
+
+def test_rows_of_a_sparse_gradient_are_summed_in_order(monkeypatch):
+    """By the kernel, not by atomics, whose order is never the same."""
+    launched = []
+    for kernel in kernels():
+        monkeypatch.setitem(
+            gpu.INSTEAD, kernel.name, lambda k, s, a: (launched.append(k.name), k.reference(*a))
+        )
+    found = []
+    for where in ("cpu", "strict"):
+        there = mg.device(where)
+        ids = there.asarray(np.array([3, 1, 3, 0, 1, 3]))
+        sparse = RowSparse(ids, there.asarray(values(6, 4)), (5, 4))
+        both, dense = sparse.coalesce(), sparse.to_dense()
+        found.append([there.to_host(a) for a in (both.indices, both.values, dense)])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(theirs, ours, rtol=1e-6)
+    assert launched == ["sum_parts"] * 2

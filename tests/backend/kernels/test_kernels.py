@@ -311,13 +311,18 @@ def thread_sanitizer(folder):
         return False
 
 
-RACING = [cross_entropy, layer_norm, lambda dtype: persistent(dtype, H=6, n=3)]
+def scores(dtype):
+    query, keys, v = (values(*s, dtype=dtype) for s in ((2, 3, 9), (2, 5, 9), (9,)))
+    return attention.additive_scores(query, keys, v)
+
+
+RACING = [cross_entropy, layer_norm, scores, lambda dtype: persistent(dtype, H=6, n=3)]
 RACING.append(lambda dtype: cluster(dtype, H=6, n=3))
 
 
 @needs_gcc
 @pytest.mark.parametrize(
-    "case", RACING, ids=["cross_entropy", "layer_norm", "persistent", "cluster"]
+    "case", RACING, ids=["cross_entropy", "layer_norm", "scores", "persistent", "cluster"]
 )
 def test_barriers_are_where_they_must_be(case, folder, monkeypatch, small_gpu):
     if not thread_sanitizer(folder):
