@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from ..backend import device, device_of, get_num_threads
+from ..backend import NAMESPACES, device, device_of, get_num_threads
 from ..backend.random import Streams, streams_apart
 from ..engine import RowSparse, Tensor, before_replay, edge, enable_grad, fork, pull
 from ..engine.modes import tick
@@ -51,10 +51,10 @@ def backward(
             for a nest holds for all in it.
         params: the leaves to differentiate by. Those without requires_grad are left out.
         workers: into how many pieces, by default `mg.get_num_threads()`. On a GPU it is one.
-        weights: the weight of each piece: by default the number of its examples. A sequence or a
-            Tensor (B,) has a number per example, such as the tokens that a mean over tokens
-            counts; a function is called as `weights(*piece)`; "sum" says that the loss is a sum,
-            so the pieces' losses are added.
+        weights: the weight of each piece: by default the number of its examples. A sequence, an
+            array or a Tensor (B,) has a number per example, such as the tokens that a mean over
+            tokens counts; a function is called as `weights(*piece)`; "sum" says that the loss is a
+            sum, so the pieces' losses are added.
         out_axes: the batch axes of what follows the loss; None gives lists with an entry per piece.
 
     Raises: ShapeError if batch axes differ in length, or if the loss is not a single number;
@@ -150,6 +150,8 @@ def _shares(weights: Weights, pieces: list[Piece]) -> list[Any]:
             part.sum() if hasattr(part, "sum") else sum(part)
             for part in (weights[start:stop] for _, start, stop in pieces)
         ]
+    # An array of a program, or of a device, has no value here: shares are computed there.
+    given = [Tensor(w) if type(w) in NAMESPACES else w for w in given]
     total = sum(given[1:], given[0])
     if isinstance(total, Tensor):
         return [w / total for w in given]

@@ -103,6 +103,8 @@ class _Builder:
             lines=(at - 1,),
             token=(name, specs, line.op),
         )
+        if line.times > 1:
+            item.notes.append(f"Σ of {line.times} products")
         if place is not None:
             item.place = f"{PurePath(place[0]).name}:{place[1]}"
         links = [

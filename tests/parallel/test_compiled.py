@@ -75,6 +75,38 @@ def test_weights_may_be_computed_in_the_program():
     assert run(False)[0] != pytest.approx(plain[0], rel=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["array", "tensor", "function"])
+def test_weights_may_be_an_argument(kind):
+    model = nn.Linear(3, 2)
+
+    def step(x, weights):
+        model.zero_grad()
+        given = {
+            "array": weights,
+            "tensor": mg.Tensor(weights),
+            "function": lambda x: (x.data * 0 + 1).sum(),
+        }[kind]
+        loss = parallel.backward(
+            lambda x: (model(x) ** 2).mean(),
+            (x,),
+            axes=(0,),
+            params=model.parameters(),
+            workers=2,
+            weights=given,
+        )
+        return loss, model.weight.grad
+
+    compiled = mg.compile(step)
+    x = mg.asarray(RNG.normal(size=(6, 3)).astype("f4"))
+    for weights in (np.array([1, 2, 3, 4, 5, 6]), np.array([6, 0, 0, 1, 1, 1])):
+        loss, gradient = step(x, weights)
+        gradient = gradient.numpy().copy()
+        again, same = compiled(x, weights)
+        assert again.item() == pytest.approx(loss.item(), rel=1e-6)
+        np.testing.assert_allclose(same.numpy(), gradient, rtol=1e-5)
+    assert len(compiled.programs) == 1
+
+
 def test_the_program_forks():
     model = nn.Linear(3, 2)
 

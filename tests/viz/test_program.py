@@ -63,3 +63,22 @@ def test_all_that_was_written_is_linked_to_its_reader():
     graph = viz.draw_program(step)
     sum_id = next(i.id for i in graph.ir.items.values() if i.op == "sum")
     assert len(graph.ir.into(sum_id)) == 3
+
+
+def test_products_in_the_place_of_many_say_so():
+    w = mg.tensor(np.ones((2, 2)), requires_grad=True)
+
+    @mg.compile
+    def step(x):
+        w.grad = None
+        for _ in range(6):
+            x = mg.tanh(x @ w)
+        loss = x.sum()
+        loss.backward()
+        return loss
+
+    step(mg.ones((3, 2), dtype="float64"))
+    graph = viz.draw_program(step, params={"w": w}, fold=False)
+    notes = [note for item in graph.ir.items.values() for note in item.notes]
+    assert notes == ["Σ of 6 products"]
+    assert "Σ of 6 products" in graph.source

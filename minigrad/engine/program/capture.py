@@ -141,6 +141,8 @@ class Captured:
             return
         self.conditions = mode.conditions
         self.refreshers = mode.refreshers
+        for leaf in touched.values():  # the graph reads and writes where their data lie
+            self.conditions.place(leaf)
         self.grads = [(leaf, leaf.grad) for leaf in touched.values() if leaf.grad is not None]
 
 

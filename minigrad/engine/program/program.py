@@ -126,7 +126,10 @@ class Program:
         return "\n".join([head, *text])
 
     def print(self) -> None:
-        """List the program: what each line writes, from what, for which op, from where."""
+        """List the program: what each line writes, from what, for which op, from where.
+
+        `×20` marks the one product that is in the place of so many, and of their sum.
+        """
         print(self)  # noqa: T201  that is what it is for
 
     def _rows(
@@ -145,7 +148,8 @@ class Program:
             return f"{names[ref.memory]}:{ref.dtype.kind}{ref.dtype.itemsize * 8}[{shape}]"
 
         for line, used in zip(lines, in_use(lines), strict=True):
-            about, live = f"{line.op}  {show(line.place).rsplit('/', 1)[-1]}", f"{used:,}"
+            op = f"{line.op} ×{line.times}" if line.times > 1 else line.op
+            about, live = f"{op}  {show(line.place).rsplit('/', 1)[-1]}", f"{used:,}"
             if line.branches:
                 yield f"{indent}fork into {len(line.branches)} threads", about, live
                 for i, branch in enumerate(line.branches):

@@ -37,9 +37,13 @@ class Line:
         at: where the user's code asked for it; see `place`.
         effect: it must run even if nothing reads what it writes.
         branches: for a fork, the lists of lines.
+        times: how many recorded products it is in the place of.
     """
 
-    __slots__ = "args", "at", "branches", "effect", "function", "kwargs", "op", "reads", "writes"
+    __slots__ = (
+        *("args", "at", "branches", "effect", "function", "kwargs", "op", "reads", "times"),
+        "writes",
+    )
 
     def __init__(
         self,
@@ -55,7 +59,7 @@ class Line:
     ) -> None:
         self.function, self.args, self.kwargs = function, args, kwargs
         self.reads, self.writes, self.op, self.at = reads, writes, op, at
-        self.effect, self.branches = effect, branches or []
+        self.effect, self.branches, self.times = effect, branches or [], 1
 
     @property
     def place(self) -> Place | None:

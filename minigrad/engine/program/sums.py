@@ -177,12 +177,14 @@ class _Rewriter:
         if rights:
             b = self._side_by_side(rights, group, 1)
             out = Ref.compact(new.memory, (*a.shape[:-1], b.shape[-1]), new.dtype)
-            self._emit(at, np.matmul, (a, b, out), out, made)
+            product = self._emit(at, np.matmul, (a, b, out), out, made)
         else:
             out = Ref.compact(new.memory, a.shape[:-1], new.dtype)
-            self._emit(at, np.add.reduce, (a, len(a.shape) - 1, None, out, False), out, made)
-        for product in group:
-            self.instead.setdefault(product.made, [])
+            args = (a, len(a.shape) - 1, None, out, False)
+            product = self._emit(at, np.add.reduce, args, out, made)
+        product.times = len(group)
+        for each in group:
+            self.instead.setdefault(each.made, [])
         if first:
             self._emit(at, write, (total, ..., new), total)
         else:
@@ -225,9 +227,10 @@ class _Rewriter:
 
     def _emit(
         self, at: int, function: Any, args: tuple[Any, ...], to: Ref, like: int | None = None
-    ) -> None:
+    ) -> Line:
         """Put a line where line `at` stood."""
         old = self.lines[at if like is None else like]
         reads = {a.memory for a in args if type(a) is Ref}
         new = Line(function, args, {}, reads, {to.memory}, old.op, old.at)
         self.instead[at].append(new)
+        return new

@@ -101,6 +101,24 @@ def test_modes_and_shapes_have_graphs_of_their_own():
         _ = f.program
 
 
+def test_a_graph_is_captured_anew_when_a_parameter_lies_elsewhere():
+    w = mg.tensor([1.0, 2.0], device="strict", requires_grad=True)
+    f = mg.compile(lambda x: w * x)
+    x = mg.tensor([3.0, 3.0], device="strict")
+    for _ in range(3):
+        np.testing.assert_array_equal(f(x).numpy(), [3.0, 6.0])
+    first = captured(f)
+    w.data = mg.tensor([5.0, 7.0], device="strict").data
+    for _ in range(3):
+        np.testing.assert_array_equal(f(x).numpy(), [15.0, 21.0])
+    again = captured(f)
+    assert again is not first
+    assert again.graph is not None
+    w.data[...] = mg.tensor([1.0, 0.0], device="strict").data  # in place: the graph reads it
+    np.testing.assert_array_equal(f(x).numpy(), [3.0, 0.0])
+    assert captured(f) is again
+
+
 def test_arrays_of_the_host_are_uploaded_into_the_graphs_inputs():
     table = nn.Embedding(5, 2).to("strict")
     f = mg.compile(lambda ids: table(ids))  # noqa: PLW0108  called inside

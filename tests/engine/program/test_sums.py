@@ -54,6 +54,7 @@ def test_weight_gradients_of_a_loop_are_one_product():
     eager, compiled, program = both(loss, [w], x)
     close(eager, compiled)
     (product,) = products(program, (H, H))
+    assert f"matmul ×{T}" in str(program)
     a, b, _ = product.args
     assert (a.shape, b.shape) == ((H, T * B), (T * B, H))
     copies = [line for line in program.lines if line.function is write]
