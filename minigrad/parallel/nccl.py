@@ -8,6 +8,7 @@ host waiting for it, so an all-reduce can be part of a captured step. What is sm
 from __future__ import annotations
 
 import socket
+import warnings
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,10 @@ class NCCL(Group):
     def __init__(self, host: Group | None = None, timeout: float = 600.0) -> None:
         try:
             import cupy
-            from cupy.cuda import nccl
+
+            with warnings.catch_warnings():  # that NCCL is missing; below it is said
+                warnings.simplefilter("ignore")
+                from cupy.cuda import nccl
         except ImportError as error:
             raise missing_extra("cupy", extra="cuda13,nccl") from error
         if not nccl.available:

@@ -19,7 +19,10 @@ LEFT_OUT = (  # files, and what only hardware can say
 )
 
 
-@pytest.mark.parametrize("file", ["tests/test_on_gpu.py", "tests/backend/test_gpu.py"])
+FILES = ["tests/test_on_gpu.py", "tests/backend/test_gpu.py", "tests/parallel/test_nccl.py"]
+
+
+@pytest.mark.parametrize("file", FILES)
 def test_what_runs_on_hardware_runs_here(file):
     command = ["-m", "pytest", "-q", "-n0", "-m", "gpu", "-k", LEFT_OUT, "-p", "no:cacheprovider"]
     ran = subprocess.run(

@@ -308,11 +308,14 @@ def test_alone_without_mpi(cupy, monkeypatch):
 
 @pytest.mark.gpu
 def test_one_gpu_reduces_with_itself():  # pragma: gpu
-    group = parallel.start("nccl")
+    group = parallel.start("nccl", host=Group())
     with mg.use_device(group.device):
         x = mg.tensor([1.0, 2.0])
         group.all_reduce(x.data)
         group.broadcast(x.data)
         group.barrier()
-    assert x.cpu().numpy().tolist() == [1.0, 2.0]
+        graph, _ = mg.device(group.device).capture(lambda: group.all_reduce(x.data))
+        x.data[...] = 3
+        graph.launch()
+    assert x.cpu().numpy().tolist() == [3.0, 3.0]
     group.close()
