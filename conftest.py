@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import hypothesis
 import pytest
 
@@ -25,6 +27,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if on_gpu:
         import minigrad as mg
 
-        if not mg.cuda.is_available():
-            for item in on_gpu:
-                item.add_marker(pytest.mark.skip(reason="needs a CUDA device and CuPy"))
+        with warnings.catch_warnings():  # what CuPy warns of is no failure of ours
+            warnings.simplefilter("default")
+            why_not = mg.cuda.why_not_available()
+        skip = pytest.mark.skip(reason=f"needs a CUDA device: {why_not}")
+        for item in on_gpu:
+            item.add_marker(skip if why_not else pytest.mark.filterwarnings("default"))
