@@ -170,8 +170,16 @@ def scaled_dot_product_attention(
         scores = scores.astype(np.float32)
     weights = weigh(xp, scores, mask).astype(query.dtype, copy=False)
     dropped = weights if dropout_mask is None else weights * dropout_mask
-    output = backend.matmul(dropped, value)
+    output = _product(xp, dropped, value, query)
     return (output, dropped), (weights, value) if keep else None
+
+
+def _product(xp: Any, a: Array, b: Array, like: Array) -> Array:
+    """a @ b, in memory laid out as that of `like`, so that heads come together without a copy."""
+    shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
+    if not on_cpu(xp) or shape != like.shape or a.dtype != like.dtype or a.dtype.itemsize < 4:
+        return backend.matmul(a, b)
+    return backend.matmul(a, b, out=xp.empty_like(like))
 
 
 def _scale(query: Any, scale: float | None) -> float:
@@ -209,7 +217,7 @@ def _attention_backward(
     dvalue = ddropout = dquery = dkey = dmask = None
     if g is not None:
         if needs[2]:
-            dvalue = sum_to(backend.matmul(ys[1].swapaxes(-1, -2), g), value.shape)
+            dvalue = sum_to(_product(xp, ys[1].swapaxes(-1, -2), g, value), value.shape)
         by_weights = sum_to(backend.matmul(g, clean_value.swapaxes(-1, -2)), ys[1].shape)
         d = by_weights if d is None else by_weights + d
     if dropout_mask is not None:
@@ -226,9 +234,13 @@ def _attention_backward(
         query, key = clean(xp, query, looking), clean(xp, key, seen)
     scale = _scale(query, scale)
     if needs[0]:
-        dquery = sum_to(backend.matmul(d, key) * scale, inputs[0].shape)
+        dquery = _product(xp, d, key, query)
+        dquery *= scale
+        dquery = sum_to(dquery, inputs[0].shape)
     if needs[1]:
-        dkey = sum_to(backend.matmul(d.swapaxes(-1, -2), query * scale), inputs[1].shape)
+        dkey = _product(xp, d.swapaxes(-1, -2), query, key)
+        dkey *= scale
+        dkey = sum_to(dkey, inputs[1].shape)
     return dquery, dkey, dvalue, dmask, ddropout
 
 

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import backend
-from ..backend import Array
-from ..engine import function, op, ops
+from ..backend import Array, namespace, on_cpu
+from ..engine import Tensor, function, op, ops
 from ..errors import ShapeError
+from . import rows
 from .broadcasting import sum_to
 from .reduction import norm
 from .shape import diagonal, matrix_transpose, normalize_axis, permute_dims, reshape
@@ -23,6 +24,13 @@ __all__ = ["linear", "matmul", "outer", "tensordot", "trace", "vecdot", "vector_
 def _rows(x: Any) -> Any:
     """x with all axes but the last joined into one."""
     return x if x.ndim == 2 else x.reshape((math.prod(x.shape[:-1]), x.shape[-1]))
+
+
+def _column_sums(x: Any) -> Any:
+    """Σ x over the rows of x: on the CPU a product, which is several times as fast."""
+    if isinstance(x, Tensor) or x.dtype.itemsize < 4 or not on_cpu(namespace(x)):
+        return x.sum(axis=0)
+    return rows.column_sums(namespace(x), x)
 
 
 def _transposed(x: Any) -> Any:
@@ -88,7 +96,7 @@ def linear(xp: Any, x: Array, weight: Array, bias: Array | None = None, /) -> Ar
 linear.defvjp(
     lambda g, _y, _x, weight, _bias: matmul(g, weight),
     lambda g, _y, x, _weight, _bias: matmul(_rows(g).T, _rows(x)),
-    lambda g, _y, _x, _weight, _bias: _rows(g).sum(axis=0),
+    lambda g, _y, _x, _weight, _bias: _column_sums(_rows(g)),
 )
 
 
