@@ -11,8 +11,7 @@ from minigrad.backend.device_gemm import precision
 from minigrad.errors import DeviceMemoryError, DTypeError
 from minigrad.testing.generate_cupy_api import generate
 
-WHY_NOT = cuda.why_not_available()
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))]
+pytestmark = pytest.mark.gpu
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def as_lengths(name: str, lengths: Any, T: int, B: int) -> Lengths:
         where = device_of(lengths)
         raise DeviceError(
             f"{name}: lengths are on {where}; give them as a list or on the CPU: they decide, on "
-            "the host, which steps are computed"
+            "the host, which steps are computed. A step that mg.compile captures takes a tuple"
         )
     host = np.asarray(lengths)
     if host.shape != (B,):
