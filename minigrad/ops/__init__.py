@@ -47,6 +47,7 @@ from . import (
     rectifiers,
     reduction,
     scan,
+    scattering,
     shape,
     solving,
     sorting,
@@ -215,14 +216,11 @@ from .norms import batch_norm, group_norm, rms_norm
 from .padding import pad
 from .parts import conj, imag, real
 from .placing import (
-    gather,
     index_add,
     index_copy,
     index_fill,
     lerp,
     logcumsumexp,
-    scatter,
-    scatter_add,
 )
 from .pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from .quantiles import (
@@ -277,6 +275,7 @@ from .reduction import (
     var,
 )
 from .scan import cumulative_prod, cumulative_sum, diff
+from .scattering import gather, scatter, scatter_add
 from .shape import (
     broadcast_arrays,
     diag,
@@ -374,6 +373,7 @@ __all__ += ranking.__all__
 __all__ += rectifiers.__all__
 __all__ += reduction.__all__
 __all__ += scan.__all__
+__all__ += scattering.__all__
 __all__ += shape.__all__
 __all__ += sorting.__all__
 __all__ += special.__all__

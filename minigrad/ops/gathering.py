@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import NAMESPACES, Array, device_of
-from ..engine import Tensor, function, op
+from ..backend import NAMESPACES, Array, device_of, on_cpu
+from ..engine import Tensor, examine, function, op
 from ..errors import DTypeError, IndexRangeError, ShapeError
 from .broadcasting import broadcast_to, sum_to
 from .elementwise import where
@@ -159,6 +159,27 @@ def index_array(x: Any, indices: Any, what: str) -> Any:
     if array.dtype.kind not in "biu":
         raise DTypeError(f"{what}: cannot use {indices!r} as an index")
     return device_of(x.data if isinstance(x, Tensor) else x).asarray(array)
+
+
+@op
+def from_front(xp: Any, indices: Array, /, *, length: int, what: str) -> Array:
+    """Indices along an axis of `length`, negative ones counted from the front.
+
+    Raises: IndexRangeError for those outside, on the CPU: a GPU would have to wait.
+    """
+    indices = integers(indices, what)
+    if on_cpu(xp):
+        examine(_inside, indices, length, what)
+    return xp.where(indices < 0, indices + length, indices)
+
+
+def _inside(indices: Array, length: int, what: str) -> None:
+    if indices.size and (indices.min() < -length or indices.max() >= length):
+        wrong = indices[(indices < -length) | (indices >= length)].flat[0]
+        raise IndexRangeError(
+            f"{what}: index {wrong} is outside an axis of length {length}; "
+            f"give {-length} to {length - 1}"
+        )
 
 
 @function

@@ -112,6 +112,8 @@ MOVES: dict[str, Rule] = {
                   "Σ g over the places of the id", ""),
     "embedding_grad": ("each place reads the row of its id", "g[ids]", ""),
     "expand_dims": ("the same numbers in the old shape", "g, reshaped"),
+    "extreme_at": ("those that attain the extreme share it evenly",
+                   "g / ties where x = y", "g / ties where source = y", ""),
     "flip": ("reversed back", "g, reversed"),
     "fold": ("each window reads what it was added to", "windows of g"),
     "from_diagonal": ("read from the diagonal", "the diagonal of g"),

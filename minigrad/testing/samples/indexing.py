@@ -12,6 +12,7 @@ from .sample import Sample, bools, real
 X, Y = real(3, 4), real(2, 3, 4)
 ROWS = np.array([[2, 0], [0, -1]])  # a repeated and a negative one, and one left out
 PAIRS = np.array([[0, 1, 1, -2], [2, 0, 0, 3]])  # along two axes
+MEETING = np.array([3, 0, 0, 3, 1])
 IDS = np.array([[4, 0, 1], [1, 1, 0]])
 MANY = np.array([1, 0, 5, 8] + [3, 2, 4, 6, 7, 1, 0] * 2 + [5, 5] * 29 + [7])
 MANY_TIMES = {"axis": 0, "shape": (9, 2)}
@@ -53,6 +54,17 @@ def _add_along_axis(x: Any, indices: Any, *, axis: int, length: int) -> Any:
         target = list(place)
         target[axis] = indices[place]
         y[tuple(target)] += x[place]
+    return y
+
+
+def _from_front(indices: Any, *, length: int, what: str) -> Any:
+    return indices % length
+
+
+def _extreme_at(x: Any, source: Any, indices: Any, *, largest: bool) -> Any:
+    y = x.copy()
+    for value, i in zip(source, indices, strict=True):
+        y[i] = max(y[i], value) if largest else min(y[i], value)
     return y
 
 
@@ -117,6 +129,13 @@ SAMPLES = [
     Sample("add_at", (real(77, 2), MANY), _add_at, MANY_TIMES, label="a long run"),
     Sample("add_at", (real(77, 2), MANY // 5), _add_at, MANY_TIMES, label="long runs"),
     Sample("put", (Y, real(2, 1, 4), np.array([0, 2])), _put, {"axis": 1}),
+    Sample("from_front", (ROWS,), _from_front, {"length": 3, "what": "scatter"}, orders=()),
+    Sample(
+        "extreme_at", (real(4), real(5), np.array([3, 0, 0, 3, 1])), _extreme_at, {"largest": True}
+    ),
+    Sample(
+        "extreme_at", (real(4), real(5), np.array([3, 0, 0, 3, 1])), _extreme_at, {"largest": False}
+    ),
     Sample("wins", (ROWS,), _wins, {"axis": 1, "shape": (2, 3, 4)}, orders=()),
     Sample(
         "take_along_axis",
