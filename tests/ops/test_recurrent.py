@@ -7,7 +7,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.errors import ConfigError, DeviceError, DTypeError, ShapeError
-from minigrad.ops.recurrent import _products, _schedule, _shared, gru, lstm, rnn
+from minigrad.ops.recurrent import _gradients, _products, _schedule, _shared, gru, lstm, rnn
 from minigrad.ops.recurrent.checks import as_lengths
 
 OPS = {"rnn": (rnn, 1, 1), "lstm": (lstm, 4, 2), "gru": (gru, 3, 1)}  # op, gates, states
@@ -307,7 +307,7 @@ def tiny_limits(request, monkeypatch):
     cached, folded = request.param
     monkeypatch.setattr(_products, "UNPACKED", 600)
     monkeypatch.setattr(_products, "ROWS", 8)
-    monkeypatch.setattr(_shared, "CACHED", cached)
+    monkeypatch.setattr(_gradients, "CACHED", cached)
     monkeypatch.setattr(_shared, "FOLDED", folded)
     monkeypatch.setattr(_shared, "COLUMNS", 5)
     _products.cut.cache_clear()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import cycle, repeat
 from typing import Any
 
 from ... import backend
 from ...backend import Array, on_cpu
 from ...engine import Tensor, fused, ops
+from ._gradients import GateGradients
 from ._products import product
 from ._scan import scan
 from ._schedule import Lengths, schedule
-from ._shared import GateGradients, InputProjection, arrange
+from ._shared import InputProjection, arrange
 from .checks import check
 
 # σ(x) = ½ + ½ tanh(x/2): the inner ½ is folded into the weights of r and z.
@@ -157,32 +158,35 @@ def _(
     launched = launch is not None and not on_cpu(xp)
     weight = backend.operand(w_hh.T)
 
-    for run, blocks in zip(reversed(batch.runs), reversed(saved), strict=True):
-        n, starts = run
-        work = xp.empty((5, H, n), dtype=dtype)  # dn, dr, dz, d(U h + b') of n, dh ∘ z
-        d = work[:4]
-        dh, back = xp.empty((2, H, n), dtype=dtype)
-        recur = product(xp, weight, d[1:].reshape(3 * H, n), back)
-        dh[...] = dhidden[:, :n]
-        dys = repeat(None) if dy is None else batch.steps(run, dy)[::-1]
-        step = None if launched else step_back(xp, dh, work, blocks[::-1], launch)
-        through = work[4] if launch is None else dh
+    def steps_back() -> Iterator[None]:
+        for run, blocks in zip(reversed(batch.runs), reversed(saved), strict=True):
+            n, starts = run
+            work = xp.empty((5, H, n), dtype=dtype)  # dn, dr, dz, d(U h + b') of n, dh ∘ z
+            d = work[:4]
+            dh, back = xp.empty((2, H, n), dtype=dtype)
+            recur = product(xp, weight, d[1:].reshape(3 * H, n), back)
+            dh[...] = dhidden[:, :n]
+            dys = repeat(None) if dy is None else batch.steps(run, dy)[::-1]
+            step = None if launched else step_back(xp, dh, work, blocks[::-1], launch)
+            through = work[4] if launch is None else dh
 
-        for start, upstream, block in zip(reversed(starts), dys, blocks[::-1], strict=False):
-            columns = sums.columns(start, n)
-            if step is None:
-                launch(dh, upstream, block, columns)
-                backend.accumulate(weight, columns[1:].reshape(3 * H, n), dh)
-                continue
-            if upstream is not None:
-                add(dh, upstream.T, dh)
-            step()
-            copyto(columns, d)
-            recur()
-            add(back, through, dh)
-        dhidden[:, :n] = dh
+            for start, upstream, block in zip(reversed(starts), dys, blocks[::-1], strict=False):
+                columns = sums.columns(start, n)
+                if sums.waiting:
+                    yield
+                if step is None:
+                    launch(dh, upstream, block, columns)
+                    backend.accumulate(weight, columns[1:].reshape(3 * H, n), dh)
+                    continue
+                if upstream is not None:
+                    add(dh, upstream.T, dh)
+                step()
+                copyto(columns, d)
+                recur()
+                add(back, through, dh)
+            dhidden[:, :n] = dh
 
-    sums.flush()
+    sums.take(steps_back())
     dx = None if dx is None else batch.unpack(xp, dx)
     return dx, batch.states(xp, dhidden), dw_ih, dw_hh, db_ih, db_hh
 

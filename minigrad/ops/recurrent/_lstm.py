@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import cycle, repeat
 from typing import Any, NamedTuple
 
 from ... import backend
 from ...backend import Array, on_cpu
 from ...engine import Tensor, fused, ops
+from ._gradients import GateGradients
 from ._products import product
 from ._scan import scan
 from ._schedule import Lengths, schedule
-from ._shared import GateGradients, Preactivations, total
+from ._shared import Preactivations, total
 from .checks import check
 
 # The forward loops keep the gates in an order of their own, the sigmoids together, given here by
@@ -207,49 +208,53 @@ def _(
     back = backend.operand(w_hh.T)
     all_backward = backend.fused(xp, "lstm_persistent_backward", dtype) if w_hr is None else None
 
-    for run, blocks in zip(reversed(batch.runs), reversed(saved), strict=True):
-        n, starts = run
-        work = xp.empty((6, H, n), dtype=dtype)  # dcₜ₋₁, di, df, dg, do, what dm adds to dcₜ
-        carry, d = work[0], work[1:5]
-        dm = xp.empty((H, n), dtype=dtype)
-        dh = dm if w_hr is None else xp.empty((P, n), dtype=dtype)
-        recur = product(xp, back, d.reshape(4 * H, n), dh)
-        project = None if w_hr is None else product(xp, w_hr.T, dh, dm)
-        dh[...], carry[...] = dhidden[:, :n], dcell[:, :n]
-        if all_backward is not None and all_backward(
-            w_hh, blocks, dy, dh, carry, sums.columns, n, starts
-        ):
+    def steps_back() -> Iterator[None]:
+        for run, blocks in zip(reversed(batch.runs), reversed(saved), strict=True):
+            n, starts = run
+            work = xp.empty((6, H, n), dtype=dtype)  # dcₜ₋₁, di, df, dg, do, what dm adds to dcₜ
+            carry, d = work[0], work[1:5]
+            dm = xp.empty((H, n), dtype=dtype)
+            dh = dm if w_hr is None else xp.empty((P, n), dtype=dtype)
+            recur = product(xp, back, d.reshape(4 * H, n), dh)
+            project = None if w_hr is None else product(xp, w_hr.T, dh, dm)
+            dh[...], carry[...] = dhidden[:, :n], dcell[:, :n]
+            if all_backward is not None and all_backward(
+                w_hh, blocks, dy, dh, carry, sums.columns, n, starts
+            ):
+                dhidden[:, :n], dcell[:, :n] = dh, carry
+                continue
+            dys = repeat(None) if dy is None else batch.steps(run, dy)[::-1]
+            turned = blocks[len(starts) - 1 :: -1]
+            step = None if launched else step_back(xp, dm, work, turned, launch)
+            for start, upstream, block in zip(reversed(starts), dys, turned, strict=False):
+                if upstream is not None and (project is not None or not launched):
+                    add(dh, upstream.T, dh)
+                    upstream = None
+                if project is not None:
+                    columns = projection_sums.columns(start, n)
+                    projection_sums.flush()
+                    copyto(columns[0], dh)
+                    project()
+                columns = sums.columns(start, n)
+                if sums.waiting:
+                    yield
+                if step is None:
+                    launch(dm, upstream, block, carry, columns)
+                    backend.matmul(back, columns.reshape(4 * H, n), dh)
+                else:
+                    step()
+                    copyto(columns, d)
+                    recur()
             dhidden[:, :n], dcell[:, :n] = dh, carry
-            continue
-        dys = repeat(None) if dy is None else batch.steps(run, dy)[::-1]
-        turned = blocks[len(starts) - 1 :: -1]
-        step = None if launched else steps_back(xp, dm, work, turned, launch)
 
-        for start, upstream, block in zip(reversed(starts), dys, turned, strict=False):
-            if upstream is not None and (project is not None or not launched):
-                add(dh, upstream.T, dh)
-                upstream = None
-            if project is not None:
-                copyto(projection_sums.columns(start, n)[0], dh)
-                project()
-            columns = sums.columns(start, n)
-            if step is None:
-                launch(dm, upstream, block, carry, columns)
-                backend.matmul(back, columns.reshape(4 * H, n), dh)
-            else:
-                step()
-                copyto(columns, d)
-                recur()
-        dhidden[:, :n], dcell[:, :n] = dh, carry
-
-    sums.flush()
+    sums.take(steps_back())
     if w_hr is not None:
-        projection_sums.flush()
+        projection_sums.finish()
     dx = None if dx is None else batch.unpack(xp, dx)
     return dx, batch.states(xp, dhidden), batch.states(xp, dcell), dw_ih, dw_hh, db, db, dw_hr
 
 
-def steps_back(xp: Any, dm: Array, work: Array, blocks: Array, launch: Any) -> Callable[[], None]:
+def step_back(xp: Any, dm: Array, work: Array, blocks: Array, launch: Any) -> Callable[[], None]:
     """A function that takes the next step back: from dm and dcₜ in work[0] to the rest of `work`.
 
     `blocks` are the steps' factors as the way forward saved them, in the order of the steps back.

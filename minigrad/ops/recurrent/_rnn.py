@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import repeat
 from typing import Any
 
@@ -9,10 +10,11 @@ from ... import backend
 from ...backend import Array
 from ...engine import Tensor, fused, ops
 from ...errors import ConfigError
+from ._gradients import GateGradients
 from ._products import product
 from ._scan import scan
 from ._schedule import Lengths, schedule
-from ._shared import GateGradients, Preactivations, total
+from ._shared import Preactivations, total
 from .checks import check
 
 PLAIN = ((0, 1.0),)
@@ -110,33 +112,36 @@ def _(
 
     add, multiply, subtract, copyto = xp.add, xp.multiply, xp.subtract, xp.copyto
 
-    for run in reversed(batch.runs):
-        n, starts = run
-        dh, slope, d = xp.empty((3, H, n), dtype=dtype)
-        recur = product(xp, weight, d, dh)
-        dh[...] = dhidden[:, :n]
-        dys = repeat(None) if dy is None else batch.steps(run, dy)[::-1]
-        hs = batch.steps(run, out)[::-1]
-        for start, upstream, h_rows in zip(reversed(starts), dys, hs, strict=False):
-            columns = sums.columns(start, n)[0]
-            if step_backward is not None:
-                step_backward(dh, upstream, h_rows, columns, nonlinearity)
-                backend.matmul(weight, columns, dh)
-                continue
-            if upstream is not None:
-                add(dh, upstream.T, dh)
-            copyto(slope, h_rows.T)
-            if nonlinearity == "tanh":
-                multiply(slope, slope, slope)
-                subtract(one, slope, slope)
-            else:
-                xp.sign(slope, slope)
-            multiply(dh, slope, d)
-            copyto(columns, d)
-            recur()
-        dhidden[:, :n] = dh
+    def steps_back() -> Iterator[None]:
+        for run in reversed(batch.runs):
+            n, starts = run
+            dh, slope, d = xp.empty((3, H, n), dtype=dtype)
+            recur = product(xp, weight, d, dh)
+            dh[...] = dhidden[:, :n]
+            dys = repeat(None) if dy is None else batch.steps(run, dy)[::-1]
+            hs = batch.steps(run, out)[::-1]
+            for start, upstream, h_rows in zip(reversed(starts), dys, hs, strict=False):
+                columns = sums.columns(start, n)[0]
+                if sums.waiting:
+                    yield
+                if step_backward is not None:
+                    step_backward(dh, upstream, h_rows, columns, nonlinearity)
+                    backend.matmul(weight, columns, dh)
+                    continue
+                if upstream is not None:
+                    add(dh, upstream.T, dh)
+                copyto(slope, h_rows.T)
+                if nonlinearity == "tanh":
+                    multiply(slope, slope, slope)
+                    subtract(one, slope, slope)
+                else:
+                    xp.sign(slope, slope)
+                multiply(dh, slope, d)
+                copyto(columns, d)
+                recur()
+            dhidden[:, :n] = dh
 
-    sums.flush()
+    sums.take(steps_back())
     dx = None if dx is None else batch.unpack(xp, dx)
     return dx, batch.states(xp, dhidden), dw_ih, dw_hh, db, db
 

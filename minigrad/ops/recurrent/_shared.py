@@ -1,4 +1,4 @@
-"""The products that the steps of a recurrent loop share: of the inputs, and of the gradients."""
+"""The products that the steps of a recurrent loop share on the way forward."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from ._schedule import Schedule
 
 COLUMNS = 32  # narrower steps are projected several at a time
 FOLDED = 512  # input and state features up to which one product takes both
-CACHED = 256  # columns of gate gradients that stay in cache until they are multiplied
-SMALL = 1 << 17  # elements up to which a weight's gradient is summed part by part
 
 
 def arrange(
@@ -164,80 +162,3 @@ class Preactivations:
         if bias is not None:
             xp.add(out, bias[:, None], out)
         yield starts[0], arrange(xp, out, self.gates)
-
-
-class GateGradients:
-    """The gradients (G, H, size) of the gates, and what follows: Σ d xᵀ, Σ d and Wᵀ d.
-
-    The loop asks for the room of each step with `columns` and writes there. Gradients of small
-    weights are summed over parts that are still in cache; large ones, and all on a GPU, take one
-    product at the end.
-    """
-
-    def __init__(
-        self, xp: Any, batch: Schedule, gates: int, hidden: int, largest: int, dtype: Any
-    ) -> None:
-        self.xp = xp
-        self.size = batch.size
-        self.empty = xp.empty if batch.size else xp.zeros  # nothing to sum: nothing will be written
-        in_parts = on_cpu(xp) and largest <= SMALL
-        widest = max((n for n, _ in batch.runs), default=0)  # a step is never cut
-        self.width = min(self.size, max(CACHED, widest)) if in_parts else self.size
-        room = xp.empty((gates, hidden, self.width + 16), dtype=dtype)  # rows end off 1 KB borders
-        self.room = room[:, :, : self.width]
-        self.flat = room.reshape(gates * hidden, self.width + 16)
-        self.ascending = batch.reverse  # backward reads against the forward pass
-        self.low = self.high = self.origin = 0
-        self.started = False
-        self.weights: list[tuple[slice, Array, Array]] = []
-        self.biases: list[tuple[slice, Array]] = []
-        self.inputs: list[tuple[slice, Array, Array]] = []
-
-    def for_weight(self, gates: slice, operand: Array, out: Array | None = None) -> Array:
-        """Register Σ d xᵀ over the gates' rows `gates`, `operand` the rows x (size, K)."""
-        if out is None:
-            shape = (len(range(*gates.indices(self.flat.shape[0]))), operand.shape[1])
-            out = self.empty(shape, dtype=operand.dtype)
-        self.weights.append((gates, operand, out))
-        return out
-
-    def for_bias(self, gates: slice, out: Array | None = None) -> Array:
-        """Register Σ d over the rows `gates`."""
-        if out is None:
-            out = self.xp.zeros(self.flat[gates].shape[:1], dtype=self.flat.dtype)
-        self.biases.append((gates, out))
-        return out
-
-    def for_inputs(self, gates: slice, weight: Array) -> Array:
-        """Register Wᵀ d for every row: (size, K)."""
-        out = self.xp.empty((self.size, weight.shape[1]), dtype=weight.dtype)
-        self.inputs.append((gates, weight, out))
-        return out
-
-    def columns(self, start: int, n: int) -> Array:
-        """Room (G, H, n) for the packed rows from `start`; the steps come in the loop's order."""
-        low, high = min(self.low, start), max(self.high, start + n)
-        if self.low == self.high or high - low > self.width:
-            self.flush()
-            low, high = start, start + n
-            self.origin = low if self.ascending else high - self.width
-        self.low, self.high = low, high
-        return self.room[:, :, start - self.origin : start - self.origin + n]
-
-    def flush(self) -> None:
-        """Multiply what was written. The loop calls it once more at its end."""
-        low, high, xp = self.low, self.high, self.xp
-        if low == high:
-            return
-        d = self.flat[:, low - self.origin : high - self.origin]
-        for gates, inputs, out in self.weights:
-            part = xp.empty_like(out) if self.started else out
-            product(xp, d[gates], inputs[low:high], part)()
-            if self.started:
-                xp.add(out, part, out)
-        for gates, out in self.biases:
-            xp.add(out, d[gates].sum(axis=1), out)
-        for gates, weight, out in self.inputs:
-            product(xp, d[gates].T, weight, out[low:high])()
-        self.started = True
-        self.low = self.high
