@@ -1,12 +1,13 @@
-"""The recurrent layers against PyTorch's: forward and backward, one thread each, in one process.
+"""The recurrent layers against PyTorch's: forward and backward, in one process.
 
     python -m benchmarks.lstm_layer                      # the LSTM at the sizes of the budget
     python -m benchmarks.lstm_layer --layers LSTM GRU RNN --sizes 50,32,100,100 --rounds 60
+    python -m benchmarks.lstm_layer --threads 2 --bidirectional --padded --sizes 50,32,100,100
 
 A round runs a step of each library, one after the other, so that what else the machine does meets
 both. A step is forward and backward with all gradients, dx included. Printed: the medians and
 quartiles in milliseconds, and the median and quartiles of the rounds' ratios (below 1: faster than
-PyTorch). Needs PyTorch: pip install torch
+PyTorch). One thread each unless told otherwise. Needs PyTorch: pip install torch
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from minigrad import nn
 BUDGET = ((64, 32, 64, 128), (35, 20, 512, 512))  # (T, B, input_size, hidden_size)
 
 
-ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+LIBRARIES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+ONE_THREAD = dict.fromkeys(LIBRARIES, "1")
 
 
 @dataclass(frozen=True)
@@ -39,15 +41,19 @@ class Config:
     rounds: int = 40
     warm_up: int = 5
     padded: bool = False  # lengths drawn from 1 … T, in any order
+    bidirectional: bool = False
+    threads: int = 1
 
 
-def minigrad_step(kind: str, size: tuple[int, ...], lengths: list[int] | None) -> Callable[[], Any]:
+def minigrad_step(
+    kind: str, size: tuple[int, ...], lengths: list[int] | None, both: bool
+) -> Callable[[], Any]:
     """A function that runs the layer forward and backward once."""
     T, B, I, H = size
-    layer = getattr(nn, kind)(I, H)
+    layer = getattr(nn, kind)(I, H, bidirectional=both)
     rng = np.random.default_rng(0)
     x = mg.asarray(rng.standard_normal((T, B, I), np.float32)).requires_grad_()
-    dy = mg.asarray(rng.standard_normal((T, B, H), np.float32))
+    dy = mg.asarray(rng.standard_normal((T, B, (1 + both) * H), np.float32))
 
     def step() -> None:
         layer.zero_grad()
@@ -59,13 +65,13 @@ def minigrad_step(kind: str, size: tuple[int, ...], lengths: list[int] | None) -
 
 
 def torch_step(
-    torch: Any, kind: str, size: tuple[int, ...], lengths: list[int] | None
+    torch: Any, kind: str, size: tuple[int, ...], lengths: list[int] | None, both: bool
 ) -> Callable[[], Any]:
     """The same in PyTorch, whose way to variable lengths is packing."""
     T, B, I, H = size
-    layer = getattr(torch.nn, kind)(I, H)
+    layer = getattr(torch.nn, kind)(I, H, bidirectional=both)
     x = torch.randn(T, B, I, requires_grad=True)
-    dy = torch.randn(T, B, H)
+    dy = torch.randn(T, B, (1 + both) * H)
     rnn = torch.nn.utils.rnn
 
     def step() -> None:
@@ -104,8 +110,10 @@ def run(config: Config) -> None:
         import torch
     except ImportError:
         sys.exit("this benchmark compares with PyTorch: pip install torch")
-    torch.set_num_threads(1)
-    print(f"numpy {np.__version__}, torch {torch.__version__}, 1 thread each, float32, ms per step")
+    torch.set_num_threads(config.threads)
+    mg.set_num_threads(config.threads)
+    versions = f"numpy {np.__version__}, torch {torch.__version__}"
+    print(f"{versions}, {config.threads} thread(s) each, float32, ms per step")
     print(f"{'layer':5} {'(T, B, I, H)':20} {'minigrad':>24} {'torch':>24} {'ratio':>22}")
     for kind in config.layers:
         for size in config.sizes:
@@ -113,8 +121,8 @@ def run(config: Config) -> None:
             if config.padded:
                 lengths = np.random.default_rng(0).integers(1, size[0] + 1, size[1]).tolist()
                 lengths[0] = size[0]
-            ours = minigrad_step(kind, size, lengths)
-            times = race([ours, torch_step(torch, kind, size, lengths)], config)
+            given = kind, size, lengths, config.bidirectional
+            times = race([minigrad_step(*given), torch_step(torch, *given)], config)
             ratio = quartiles(times[:, 0] / times[:, 1])
             mine, theirs = quartiles(times[:, 0]), quartiles(times[:, 1])
             print(f"{kind:5} {size!s:20} {mine:>24} {theirs:>24} {ratio:>22}")
@@ -130,9 +138,18 @@ def parse(arguments: list[str] | None = None) -> Config:
     parser.add_argument("--sizes", nargs="+", metavar="T,B,I,H", help="instead of the budget's")
     parser.add_argument("--rounds", type=int, default=Config.rounds)
     parser.add_argument("--padded", action="store_true", help="sequences of random lengths")
+    parser.add_argument("--bidirectional", action="store_true", help="both directions")
+    parser.add_argument("--threads", type=int, default=Config.threads, help="of each library")
     given = parser.parse_args(arguments)
     sizes = tuple(tuple(map(int, s.split(","))) for s in given.sizes) if given.sizes else BUDGET
-    return Config(tuple(given.layers), sizes, given.rounds, padded=given.padded)
+    return Config(
+        tuple(given.layers),
+        sizes,
+        given.rounds,
+        padded=given.padded,
+        bidirectional=given.bidirectional,
+        threads=given.threads,
+    )
 
 
 if __name__ == "__main__":
