@@ -171,13 +171,17 @@ MATRICES: dict[str, Rule] = {
 
 _RECURRENT = ("backpropagation through time, from the last step to the first; each weight gets the "
               "sum over the steps")  # fmt: skip
+_BOTH = "each direction through time by itself, as if it were alone"
 FUSED: dict[str, Rule] = {
     "additive_attention": ("through the mean, the softmax and the tanh, in that order",
                            "Σ da (1 − t²)", "da (1 − t²)", "α g", "Σ da t", ""),
     "batch_norm": ("what is left without its mean and its part along the result, per channel",
                    "γ (g − mean − x̂ mean(g x̂)) / σ", "Σ g x̂", "Σ g"),
+    "bigru": (_BOTH, "Σ of both directions, as in gru"),
+    "bilstm": (_BOTH, "Σ of both directions, as in lstm"),
     "binary_cross_entropy": ("what was said less what was right", "g (p − t) / p (1 − p)",
                              "g log((1 − p) / p)"),
+    "birnn": (_BOTH, "Σ of both directions, as in rnn"),
     "crf": ("each score gets the probability that the chain uses it", "g P(tag at t)",
             "g Σ P(pair at t)", "g P(first)", "g P(last)", ""),
     "cross_entropy": ("what was said less what was right", "g (softmax(logits) − target)", "", ""),
