@@ -5,6 +5,23 @@
 // many blocks busy. No id is known to the host, so nothing waits.
 #define PART 256
 
+// keys and order of a few thousand ids in one launch: the place of each is the number of those before
+// it. A block has 32 ids, which each of its warps compares with a part of all.
+extern "C" __global__ void sort_keys(const i64* ids, i64* keys, i64* order, i64 N) {
+  MG_SHARED(i64, room);
+  i64 mine = (i64)blockIdx.x * 32 + threadIdx.x % 32, part = threadIdx.x / 32, parts = blockDim.x / 32;
+  i64 id = mine < N ? ids[mine] : 0, before = 0;
+  for (i64 n = part; n < N; n += parts) {
+    i64 other = ids[n];
+    before += other < id || (other == id && n < mine);
+  }
+  room[threadIdx.x] = before;
+  __syncthreads();
+  if (part > 0 || mine >= N) return;
+  for (i64 p = 1; p < parts; ++p) before += room[32 * p + threadIdx.x];
+  keys[before] = id; order[before] = mine;
+}
+
 // The first place of [low, high) whose key is `key` or more.
 __device__ __forceinline__ i64 mg_place(const i64* keys, i64 low, i64 high, i64 key) {
   while (low < high) {

@@ -11,6 +11,7 @@ from minigrad.backend.kernels.gates import wide
 from minigrad.backend.kernels.kernel import Kernel, Launch, row
 
 PART = 256  # rows that are summed one after the other, as in segments.cu
+FEW = 1 << 13  # ids up to which all are compared with all: a launch, where a sort takes a dozen
 
 
 def _runs(keys: Array) -> tuple[Any, Any]:
@@ -21,6 +22,11 @@ def _runs(keys: Array) -> tuple[Any, Any]:
 
 def _slot(place: Any, begins: Any) -> Any:
     return place // PART * 2 + begins
+
+
+def _sort_keys(ids: Array, keys: Array, order: Array, N: int) -> None:
+    order[...] = np.argsort(ids, kind="stable")
+    keys[...] = ids[order]
 
 
 def _sum_parts(
@@ -47,6 +53,7 @@ def _add_parts(keys: Array, parts: Array, sums: Array, N: int, E: int, skip: int
             sums[keys[begin]] = total
 
 
+SORT_KEYS = Kernel("segments.cu", "sort_keys", _sort_keys)
 SUM_PARTS = Kernel("segments.cu", "sum_parts", _sum_parts)
 ADD_PARTS = Kernel("segments.cu", "add_parts", _add_parts)
 
@@ -60,11 +67,22 @@ def sum_rows(rows: Array, ids: Array, count: int, skip: int = -1) -> Array:
     xp, (N, E) = namespace(rows), rows.shape
     sums = xp.zeros((count, E), dtype=rows.dtype)
     rows, ids = xp.ascontiguousarray(rows), ids.astype(np.int64, copy=False)
-    order = xp.argsort(ids, kind="stable")
-    keys, windows = ids[order], -(-N // PART)
+    keys, order = _sorted(xp, ids)
+    windows = -(-N // PART)
     parts = xp.empty((2 * windows, E), dtype=np.float64 if rows.dtype == np.float64 else np.float32)
     block = min(256, max(32, 1 << (E - 1).bit_length())) if E else 32
     SUM_PARTS(Launch(N if E else 0, block), keys, order, rows, row(rows), sums, parts, N, E, skip)
     if N > PART:
         ADD_PARTS(Launch(windows if E else 0, block), keys, parts, sums, N, E, skip)
     return sums
+
+
+def _sorted(xp: Any, ids: Array) -> tuple[Array, Array]:
+    """The ids in ascending order, and the stable order that they were brought in."""
+    if len(ids) > FEW:
+        order = xp.argsort(ids, kind="stable")
+        return ids[order], order
+    keys, order = xp.empty((2, len(ids)), dtype=np.int64)
+    ids = xp.ascontiguousarray(ids)
+    SORT_KEYS(Launch(-(-len(ids) // 32), 256, 256 * 8), ids, keys, order, len(ids))
+    return keys, order

@@ -1,0 +1,113 @@
+"""Every kernel's CUDA text: free of races, and taken by nvrtc."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from minigrad.backend.kernels import attention, draws, kernels, persist, segments
+from minigrad.backend.kernels.kernel import LAUNCHERS, Launch, options, source
+from minigrad.testing import cuda_host
+from tests.backend.kernels.test_kernels import (
+    cluster,
+    cross_entropy,
+    layer_norm,
+    needs_gcc,
+    persistent,
+    values,
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("races")
+
+
+@pytest.fixture
+def small_gpu(monkeypatch):
+    monkeypatch.setenv("MINIGRAD_PERSISTENT", "1")
+    monkeypatch.setitem(persist.LIMITS, np.ndarray, lambda: persist.Limits(2, 200_000))
+
+
+def launches(case, monkeypatch):
+    """What `case` launches: (kernel, shape, arguments)."""
+    seen = {}
+
+    def record(kernel, shape, args):
+        seen.setdefault(
+            kernel.name, (kernel, shape, [np.copy(a) if np.ndim(a) else a for a in args])
+        )
+        kernel.reference(*args)
+
+    monkeypatch.setitem(LAUNCHERS, np.ndarray, record)
+    case("float32")
+    return list(seen.values())
+
+
+def thread_sanitizer(folder):
+    """Whether programs under it run here."""
+    if cuda_host.compiler() is None or shutil.which("setarch") is None:
+        return False
+    try:
+        return not cuda_host.sanitize(
+            draws.DRAWS_DOUBLE,
+            Launch(1, 1),
+            (np.zeros(5, np.uint64), np.zeros(1), 0.0, 1.0, 1),
+            folder,
+        )
+    except RuntimeError:
+        return False
+
+
+def scores(dtype):
+    query, keys, v = (values(*s, dtype=dtype) for s in ((2, 3, 9), (2, 5, 9), (9,)))
+    return attention.additive_scores(query, keys, v)
+
+
+def few_ids(dtype):
+    return segments._sorted(np, np.arange(70) % 7)
+
+
+RACING = {
+    "cross_entropy": cross_entropy,
+    "layer_norm": layer_norm,
+    "scores": scores,
+    "few_ids": few_ids,
+    "persistent": lambda dtype: persistent(dtype, H=6, n=3),
+    "cluster": lambda dtype: cluster(dtype, H=6, n=3),
+}
+
+
+@needs_gcc
+@pytest.mark.parametrize("case", RACING)
+def test_barriers_are_where_they_must_be(case, folder, monkeypatch, small_gpu):
+    if not thread_sanitizer(folder):
+        pytest.skip("needs g++'s thread sanitizer")
+    for kernel, shape, args in launches(RACING[case], monkeypatch):
+        grid = shape.grid if kernel.cluster else min(shape.grid, 2)
+        small = shape._replace(grid=grid, block=32 if kernel.cluster else min(shape.block, 64))
+        assert cuda_host.sanitize(kernel, small, tuple(args), folder) == ""
+        report = cuda_host.sanitize(kernel, small, tuple(args), folder, "-DMG_NO_BARRIER")
+        # Without barriers it does see one, or dies of places that nobody had written yet.
+        assert "data race" in report or "SEGV" in report
+
+
+def test_kernels_with_barriers_are_all_sanitized(monkeypatch, small_gpu):
+    names = {k.name for case in RACING.values() for k, _, _ in launches(case, monkeypatch)}
+    assert names == {kernel.name for kernel in kernels() if kernel.barriers}
+
+
+@pytest.mark.parametrize("arch", ["80", "90"])
+@pytest.mark.parametrize("file", sorted({kernel.file for kernel in kernels()}))
+def test_nvrtc_takes_them(file, arch):
+    cupy = pytest.importorskip("cupy")
+    compiler = pytest.importorskip("cupy.cuda.compiler")
+    try:
+        cupy.cuda.nvrtc.getVersion()
+    except Exception as error:  # noqa: BLE001  each missing library has its own
+        pytest.skip(f"needs nvrtc: {error}")
+    for dtype in ("float16", "bfloat16", "float32", "float64"):
+        program = compiler._NVRTCProgram(source(file), file, (), (), method="cubin")
+        flags = (f"-arch=sm_{arch}", "-std=c++17", "-ftz=true", *options(dtype))
+        cubin, _ = program.compile(flags, None)
+        assert cubin[:4] == b"\x7fELF"
