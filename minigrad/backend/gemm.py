@@ -25,6 +25,7 @@ add theirs, made of `device_gemm.device_matmul`."""
 OPERANDS: dict[type, Callable[[Any], Any]] = {}
 """Array type → its `operand(a)`, where there is one."""
 
+ndarray = np.ndarray
 _HALF = np.dtype("float16")
 DIVIDED = 1 << 18  # multiplications from which BLAS divides a product over its threads
 LARGE = 1 << 26  # and from which that is worth it: about a millisecond
@@ -40,6 +41,11 @@ def matmul(a: Any, b: Any, out: Any = None) -> Any:
     Raises: ShapeError if K differs or the leading axes do not broadcast; DTypeError for element
     types the device has no product for; DeviceError if the arrays are of different devices.
     """
+    if type(a) is ndarray and type(b) is ndarray and out is None and _small(a, b):
+        try:
+            return a.dot(b)
+        except ValueError as error:
+            explain(a, b, out, error)
     gemm = GEMMS.get(type(a)) or GEMMS.get(type(b))
     if gemm is not None:
         return gemm(a, b, out)
@@ -52,6 +58,17 @@ def matmul(a: Any, b: Any, out: Any = None) -> Any:
         return product(a, b) if out is None else product(a, b, out=out)
     except (ValueError, TypeError) as error:
         explain(a, b, out, error)
+
+
+def _small(a: Any, b: Any) -> bool:
+    """Whether `dot` gives the same matrix as `matmul` to the bit; it needs half a microsecond less.
+
+    Where an operand has gaps the two may add up in another order.
+    """
+    if a.ndim != 2 or b.ndim != 2 or a.size * b.size > DIVIDED:
+        return False
+    kind = a.dtype
+    return kind is b.dtype and kind.char in "fd" and a.flags.forc and b.flags.forc
 
 
 def _is_outer(a: Any, b: Any) -> bool:

@@ -18,9 +18,10 @@ from .derive import saved_inputs
 from .modes import MODES, enable_grad, tick, user_frame
 from .op import Op
 from .operators import ops
-from .tape import Edge, Node, Spec, edge, pull
+from .tape import Edge, Node, Spec, edge
 from .tensor import TAPE, Tensor, wrap
 from .tree import flatten
+from .walk import pull
 
 
 class _Checkpoint(Op):
@@ -114,8 +115,7 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
         if isinstance(x, Tensor) and (version := x.shared_version()) is not TAPE
     ]
     node.outputs = node.hooks = node.labels = None
-    node.many = isinstance(out, tuple)
-    node.specs = tuple(Spec(o.shape, o.dtype) for o in outs)
+    node.many = tuple(Spec(o.shape, o.dtype) for o in outs)
     node.id, node.scope, node.at = tick(), MODES.get().scope, user_frame()
     results = tuple(wrap(o.data, node, i) if o.requires_grad else o for i, o in enumerate(outs))
     return results if isinstance(out, tuple) else results[0]

@@ -28,7 +28,7 @@ def masks_of(node: Node, chosen: Any, wanted: int) -> list[Any]:
     for i, parent, _ in node.tracked():
         if wanted >> i & 1 and type(parent) is type(node):
             to = parent.op
-            if not parent.many and (to.elementwise or to.choices is not None):
+            if parent.many is None and (to.elementwise or to.choices is not None):
                 masks[i] = _mask_of(node, chosen, i)
     return masks
 

@@ -51,7 +51,7 @@ class FusedOp(Op):
             backward = recorder.backward(self)
         grads = backward(
             xp,
-            tuple(gs) if node.many else gs[0],
+            gs[0] if node.many is None else tuple(gs),
             node.outputs,
             tuple(inputs),
             node.residual,

@@ -37,7 +37,9 @@ class Modes:
         usual: record a line, and look for nothing.
     """
 
-    __slots__ = ("anomaly", "grad", "profiler", "recorder", "scope", "unwatched", "usual")
+    __slots__ = (
+        *("_inside", "anomaly", "grad", "profiler", "recorder", "scope", "unwatched", "usual"),
+    )
 
     def __init__(
         self,
@@ -50,6 +52,7 @@ class Modes:
         self.grad, self.anomaly, self.scope, self.recorder = grad, anomaly, scope, recorder
         self.profiler, self.unwatched = profiler, recorder is None and profiler is None
         self.usual = grad and not anomaly and self.unwatched
+        self._inside: dict[str, Modes] = {}
 
     def replace(self, **changes: Any) -> Modes:
         """The same, but for these."""
@@ -57,8 +60,11 @@ class Modes:
         return Modes(**{**{name: getattr(self, name) for name in names}, **changes})
 
     def inside(self, name: str) -> Modes:
-        """One scope further in."""
-        return Modes(self.grad, self.anomaly, (*self.scope, name), self.recorder, self.profiler)
+        """One scope further in. Remembered: the same modules are called in each step."""
+        found = self._inside.get(name)
+        if found is None:
+            found = self._inside[name] = self.replace(scope=(*self.scope, name))
+        return found
 
     def deriving(self, scope: tuple[str, ...]) -> Modes:
         """While a rule of a line in `scope` runs: "∂" and that scope; "∂∂" for a line of a rule."""
@@ -145,6 +151,9 @@ def is_grad_enabled() -> bool:
     return MODES.get().grad
 
 
+INSIDE: set[str] = set()  # files of this package, and of users, that were met: a look here takes
+OUTSIDE: set[str] = set()  # half the time of looking at the name
+
 tick = itertools.count(1).__next__  # the tape's clock; atomic under the GIL
 
 Place = tuple[str, int]  # file name, line number
@@ -156,14 +165,23 @@ def user_frame(depth: int = 2) -> tuple[CodeType, int] | None:
     The search starts `depth` calls up: each frame that is looked at costs.
     """
     try:
-        frame: FrameType | None = sys._getframe(depth)
+        frame = sys._getframe(depth)
     except ValueError:  # the top of a script
         frame = sys._getframe(1)
+    return user_call(frame)
+
+
+def user_call(frame: FrameType | None) -> tuple[CodeType, int] | None:
+    """`user_frame`, from this frame on."""
     while frame is not None:
         code = frame.f_code
-        if not code.co_filename.startswith(PACKAGE):
+        file = code.co_filename
+        if file in OUTSIDE:
             return code, frame.f_lasti
-        frame = frame.f_back
+        if file not in INSIDE:
+            (INSIDE if file.startswith(PACKAGE) else OUTSIDE).add(file)
+        else:
+            frame = frame.f_back
     return None
 
 

@@ -8,9 +8,9 @@ so one text serves `backward()` (on raw arrays) and `create_graph=True` (on Tens
 from __future__ import annotations
 
 import inspect
-import weakref
 from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -21,8 +21,8 @@ from .complain import check_nan, explain, operands, together
 from .derive import pull_rules
 from .modes import MODES, Modes
 from .short import arrays, short
-from .tape import Spec, write
-from .tensor import TAPE, Tensor, Version, wrap
+from .tape import spec_of, write
+from .tensor import Tensor, Version, wrap
 
 
 class Op:
@@ -64,6 +64,8 @@ class Op:
         self._reads: list[tuple[bool, ...]] = []  # per rule: does it read y, and each argument?
         self._keeps: dict[int, tuple[bool, tuple[bool, ...]]] = {}
         self.short = short(self)
+        if self.short is not None:  # the calls of its own kind are the function itself
+            self.__class__ = type("Op", (type(self),), {"__call__": staticmethod(self.short)})
 
     @property
     def doc(self) -> str:
@@ -116,8 +118,6 @@ class Op:
     # -- calling -----------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **params: Any) -> Any:
-        if self.short is not None and len(args) == self.arity and not params:
-            return self.short(*args)
         return self.general(args, params)
 
     def general(self, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
@@ -194,28 +194,19 @@ class Op:
     ) -> Any:
         """Write the line: what the rules will need, and where it came from."""
         keep_y, keeps = self.keeps(mask, len(args))
-        parents: list[Any] = []
-        slots: list[int] = []
-        versions: list[tuple[Version, int]] = []
+        parents: list[Any] = [None] * len(args)
+        slots = [0] * len(args)
+        versions: list[tuple[Version, int]] | None = None
         for i, a in enumerate(args):
             if isinstance(a, Tensor):
-                made_by = a.node
-                slots.append(a.index)
-                if a.requires_grad:
-                    parents.append(a if made_by is None else made_by)
-                else:
-                    parents.append(weakref.ref(a))
+                line, slots[i] = a.node, a.index
+                parents[i] = (line or a) if a.requires_grad else ref(a)
                 if not keeps[i]:
-                    values[i] = made_by.specs[a.index] if made_by else Spec(a.shape, a.dtype)
-                elif not a.requires_grad or (made_by is not None and a.version is not None):
-                    version = a.shared_version()
-                    if version is not TAPE:
-                        versions.append((version, i))
-            else:
-                parents.append(None)
-                slots.append(0)
+                    values[i] = spec_of(a)
+                elif not a.requires_grad or (line is not None and a.version is not None):
+                    versions = [*(versions or ()), (a.shared_version(), i)]
         t = write(
-            self, parents, slots, mask, values, out, keep_y, modes, params, residual, versions, 5
+            self, parents, slots, mask, values, out, keep_y, modes, params, residual, versions, 4
         )
         return self._share(t, args[0]) if self.view else t
 

@@ -1,8 +1,8 @@
 """The short way through an op, for speed: one straight line of code for what most calls are.
 
 An op of one or two arrays and no static parameters is mostly called with Tensors that require grad
-(the second perhaps a number), or with arrays, inside a derivative rule. `Op.general` asks a dozen
-questions to find that out; the functions here ask few, and hand everything else to it: constants,
+(the second perhaps a constant or a number), or with arrays, inside a derivative rule. `Op.general`
+asks a dozen questions to find that out; the functions here ask few, and hand everything else to it:
 views, other devices, anomaly detection, errors, and calls that record nothing.
 """
 
@@ -10,16 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 
 from ..backend import NAMESPACES
 from .modes import MODES
-from .tape import Spec, new_spec, write
+from .tape import spec_of, write
 from .tensor import Tensor
 
 if TYPE_CHECKING:
     from .op import Op
+
+ndarray = np.ndarray
+_MISSING: Any = object()
+_NO_PARAMS: dict[str, Any] = {}
 
 
 def short(op: Op) -> Callable[..., Any] | None:
@@ -43,16 +48,18 @@ def arrays(out: Any) -> Any:
 def _unary(op: Op) -> Callable[..., Any]:
     kernel, general, plan = op.forward, op.general, None
 
-    def call(a: Any) -> Any:
+    def call(a: Any = _MISSING, *rest: Any, **params: Any) -> Any:
         nonlocal plan
-        if type(a) is np.ndarray:
+        if rest or params:
+            return general(_given(a, *rest), params)
+        if type(a) is ndarray:
             try:
                 return kernel(np, a)
             except (ValueError, TypeError, IndexError):
                 return general((a,), {})  # fails again, and explains
         modes = MODES.get()
         if not (modes.usual and isinstance(a, Tensor) and a.requires_grad):
-            return general((a,), {})
+            return general(_given(a), {})
         x, line = a.data, a.node
         if line is not None and a.version is not None:
             return general((a,), {})
@@ -61,15 +68,17 @@ def _unary(op: Op) -> Callable[..., Any]:
                 return general((a,), {})
             plan = op.keeps(1, 1)
         try:
-            y = kernel(NAMESPACES[type(x)], x)
+            y = kernel(np if type(x) is ndarray else NAMESPACES[type(x)], x)
         except (ValueError, TypeError, IndexError):
             return general((a,), {})  # fails again, and explains
         if type(y) is not type(x):
             y = arrays(y)
         keep_y, (keep,) = plan
-        if not keep:
-            x = new_spec(Spec, (x.shape, x.dtype)) if line is None else line.specs[a.index]
-        return write(op, (line or a,), (a.index,), 1, (x,), y, keep_y, modes)
+        parents = (line or a,)
+        inputs = (x,) if keep else (spec_of(a),)
+        return write(
+            op, parents, (a.index,), 1, inputs, y, keep_y, modes, _NO_PARAMS, None, None, 2
+        )
 
     return call
 
@@ -78,45 +87,59 @@ def _binary(op: Op) -> Callable[..., Any]:
     kernel, general = op.forward, op.general
     plans: list[Any] = [None] * 4  # by mask
 
-    def call(a: Any, b: Any) -> Any:
-        if type(a) is np.ndarray and type(b) is np.ndarray:
+    def call(a: Any = _MISSING, b: Any = _MISSING, *rest: Any, **params: Any) -> Any:
+        if rest or params:
+            return general(_given(a, b, *rest), params)
+        if type(a) is ndarray and type(b) is ndarray:
             try:
                 return kernel(np, a, b)
             except (ValueError, TypeError, IndexError):
                 return general((a, b), {})
         modes = MODES.get()
         if not (modes.usual and isinstance(a, Tensor) and a.requires_grad):
-            return general((a, b), {})
+            return general(_given(a, b), {})
         x, line = a.data, a.node
-        z: Any
-        if type(b) is float or type(b) is int:
-            z, other, slot, mask = b, None, 0, 1
-        elif isinstance(b, Tensor) and b.requires_grad and type(b.data) is type(x):
-            z, other, slot, mask = b.data, b.node, b.index, 3
-            if other is not None and b.version is not None:
-                return general((a, b), {})
-        else:
-            return general((a, b), {})
         if line is not None and a.version is not None:
             return general((a, b), {})
+        other: Any = None
+        z, slot, mask, versions = b, 0, 1, None
+        if isinstance(b, Tensor) and type(b.data) is type(x):
+            z, slot = b.data, b.index
+            if b.requires_grad:
+                mask, other = 3, b.node or b
+                if b.node is not None and b.version is not None:
+                    return general((a, b), {})
+            else:
+                other = ref(b)
+        elif type(b) is not float and type(b) is not int:
+            return general(_given(a, b), {})
         plan = plans[mask]
         if plan is None:
             if op.rules is None:
                 return general((a, b), {})
             plans[mask] = plan = op.keeps(mask, 2)
         try:
-            y = kernel(NAMESPACES[type(x)], x, z)
+            y = kernel(np if type(x) is ndarray else NAMESPACES[type(x)], x, z)
         except (ValueError, TypeError, IndexError):
             return general((a, b), {})  # fails again, and explains
         if type(y) is not type(x):
             y = arrays(y)
         keep_y, (keep_a, keep_b) = plan
         if not keep_a:
-            x = new_spec(Spec, (x.shape, x.dtype)) if line is None else line.specs[a.index]
-        if mask == 3:
+            x = spec_of(a)
+        if other is not None:
             if not keep_b:
-                z = new_spec(Spec, (z.shape, z.dtype)) if other is None else other.specs[slot]
-            other = other or b
-        return write(op, (line or a, other), (a.index, slot), mask, (x, z), y, keep_y, modes)
+                z = spec_of(b)
+            elif mask == 1:
+                versions = [(b.shared_version(), 1)]
+        parents, slots = (line or a, other), (a.index, slot)
+        return write(
+            op, parents, slots, mask, (x, z), y, keep_y, modes, _NO_PARAMS, None, versions, 2
+        )
 
     return call
+
+
+def _given(*args: Any) -> tuple[Any, ...]:
+    """The arguments that were given by position."""
+    return tuple([a for a in args if a is not _MISSING])

@@ -13,11 +13,14 @@ from typing import Any
 from ..backend import device_of
 from ..errors import GradError, ShapeError
 from .define import alias
+from .gradients import cotangent
+from .hooks import shared
 from .modes import enable_grad
 from .operators import ops
-from .tape import Edge, cotangent, edge, pull, shared
+from .tape import Edge, edge
 from .tensor import Tensor, wrap
 from .tree import flatten
+from .walk import pull
 
 Tensors = Tensor | Sequence[Tensor]
 

@@ -27,8 +27,9 @@ class Sequential(Module):
             setattr(self, str(i), module)
 
     def forward(self, x: Any) -> Any:
-        for module in self.children():
-            x = module(x)
+        for module in vars(self).values():
+            if isinstance(module, Module):
+                x = module(x)
         return x
 
     def __len__(self) -> int:

@@ -60,7 +60,7 @@ class Linear(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.ndim == 0 or x.shape[-1] != self.in_features:
+        if x.shape[-1:] != (self.in_features,):
             raise ShapeError(
                 f"Linear: x has shape {x.shape}, expected (..., {self.in_features}): "
                 f"weight is {self.weight.shape}"

@@ -33,7 +33,7 @@ def broadcast_to(xp: Any, x: Array, /, shape: tuple[int, ...]) -> Array:
 
 def spread(g: Any, shape: tuple[int, ...]) -> Any:
     """broadcast_to for a rule: written out where that is faster than making a NumPy view."""
-    if not isinstance(g, np.ndarray | np.generic) or math.prod(shape) > _WRITE:
+    if not isinstance(g, (np.ndarray, np.generic)) or math.prod(shape) > _WRITE:
         return broadcast_to(g, shape)
     full = np.empty(shape, g.dtype)
     full[...] = g

@@ -49,7 +49,7 @@ def _pair(name: str, x: Any, target: Any, reduction: str) -> Any:
 def _reduce(losses: Any, reduction: str) -> Any:
     if reduction == "none":
         return losses
-    return losses.mean() if reduction == "mean" else losses.sum()
+    return ops.mean(losses) if reduction == "mean" else ops.sum(losses)
 
 
 # -- of numbers --------------------------------------------------------------------------------

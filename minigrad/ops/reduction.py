@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..backend import Array
 from ..engine import op, ops
 from ..errors import ConfigError, ShapeError
@@ -62,7 +64,8 @@ def _keep(g: Any, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Any:
 
 def _count(shape: tuple[int, ...], axis: Axis, correction: float = 0) -> float:
     """How many elements are reduced to one, less `correction`; NaN in place of 0, a divisor."""
-    n = math.prod(shape[a] for a in axes_of(len(shape), axis)) - correction
+    lengths = shape if axis is None else [shape[a] for a in axes_of(len(shape), axis)]
+    n = math.prod(lengths) - correction
     return n if n > 0 else math.nan
 
 
@@ -85,6 +88,9 @@ sum.defvjp(
 @op
 def mean(xp: Any, x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The arithmetic mean over `axis`."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and x.size:
+        total: Any = np.add.reduce(x, axis, keepdims=keepdims)  # type: ignore[call-overload]
+        return total / (x.size // total.size)  # what x.mean does, in half the time
     return x.mean(axis=axis, keepdims=keepdims)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 from ..backend import NAMESPACES, device, device_of, get_num_threads
 from ..backend.random import Streams, streams_apart
 from ..engine import RowSparse, Tensor, before_replay, edge, enable_grad, fork, pull
+from ..engine.gradients import accumulate, cotangent
+from ..engine.hooks import run_hooks
 from ..engine.modes import tick
 from ..engine.sparse import plus
-from ..engine.tape import accumulate, cotangent, run_hooks
 from ..engine.tree import flatten
 from ..errors import ConfigError, GradError, ShapeError
 from .pieces import Axes, batch_size, bounds, cut, join

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..engine import Node, Tensor, edge, pull
-from ..engine.tape import WATCH
+from ..engine.gradients import WATCH
 from ..errors import ConfigError
 from .alignments import maps_of, weighing
 from .rerun import rerun

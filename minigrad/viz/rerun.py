@@ -24,7 +24,7 @@ def rerun(tape: Tape) -> Iterator[tuple[Node, Known, float | None]]:
     known: Known = {}
     for node in tape.keys:
         if node.outputs is not None:
-            for slot, value in enumerate(node.outputs if node.many else (node.outputs,)):
+            for slot, value in enumerate((node.outputs,) if node.many is None else node.outputs):
                 known[node, slot] = value
         for (of, slot), value in zip(tape.sources(node), node.inputs or (), strict=False):
             if isinstance(of, Node) and type(value) in NAMESPACES:

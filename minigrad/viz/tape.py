@@ -176,7 +176,8 @@ def _value(xp: Any, node: Node, i: int, parent: Any, slot: int) -> Any:
 def argument(node: Node, i: int) -> Any:
     """What a line still knows of argument `i`: its value, its number, its Spec, or nothing."""
     if node.inputs is not None:
-        return node.inputs[i]
+        saved = node.inputs[i]
+        return Spec(saved.shape, saved.dtype) if isinstance(saved, Node | Tensor) else saved
     known: tuple[Any, ...] = getattr(node, "constants", ())
     return known[i] if known else None
 
@@ -265,7 +266,7 @@ def saved_parts(node: Node) -> list[str]:
         if type(value) in NAMESPACES
     ]
     if node.outputs is not None:
-        values = node.outputs if node.many else (node.outputs,)
+        values = (node.outputs,) if node.many is None else node.outputs
         parts += [f"y {tuple(value.shape)}" for value in values]
     if node.residual is not None:
         parts.append("factors of its own")
@@ -282,7 +283,7 @@ def saved_bytes(node: Node) -> int:
         value = stack.pop()
         if type(value) in NAMESPACES:
             total += value.nbytes
-        elif type(value) is Spec or value is None:
+        elif type(value) is Spec:
             continue
         elif isinstance(value, list | tuple):
             stack.extend(value)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.engine import OPS, Op, tape
+from minigrad.engine import OPS, Op
+from minigrad.engine.tensor import TAPE
 from minigrad.testing.samples import table
 
 SAMPLES = [sample for sample in table() if sample.op != "to_device"]
@@ -84,7 +85,8 @@ def test_memory_is_shared_only_by_views(sample, monkeypatch):
     for op in OPS.values():  # all calls the long way
         if getattr(mg.engine.ops, op.name) is op.short:
             monkeypatch.setattr(mg.engine.ops, op.name, op)
-        monkeypatch.setattr(op, "short", None)
+        if op.short is not None:
+            monkeypatch.setattr(op, "__class__", Op)
     for requires_grad in (True, False):
         sample(*arguments(sample, requires_grad=requires_grad))
     assert shared == []
@@ -98,7 +100,7 @@ def test_gradients_share_no_memory_with_values(sample):
     if not ys or not wanted:
         return
     for g in mg.grad(ys, wanted, [np.ones(y.shape) for y in ys]):
-        assert isinstance(g, mg.RowSparse) or g.version is tape.TAPE
+        assert isinstance(g, mg.RowSparse) or g.version is TAPE
         data = g.values if isinstance(g, mg.RowSparse) else g.data
         for t in (*results(xs), *ys):
             assert not np.shares_memory(data, t.data)

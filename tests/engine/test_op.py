@@ -10,22 +10,11 @@ from minigrad import errors
 from minigrad.engine import OPS
 from minigrad.testing import gradcheck, gradgradcheck
 
+pytestmark = pytest.mark.usefixtures("forget_ops")
+
 
 def leaf(values, dtype="float64"):
     return mg.tensor(values, dtype=dtype, requires_grad=True)
-
-
-@pytest.fixture(autouse=True)
-def _forget_ops():
-    """Ops defined by a test do not stay in the table."""
-    before = dict(OPS)
-    yield
-    for name in set(OPS) - set(before):
-        del OPS[name]
-        delattr(mg.engine.ops, name)
-
-
-# -- plain ops -----------------------------------------------------------------------------------
 
 
 def make_cube():
@@ -83,10 +72,10 @@ def test_the_tape_keeps_what_the_rules_read_and_no_more():
     node = user_mix(a, b, c).node
     assert node.inputs[0].tolist() == [1]
     assert node.inputs[1].tolist() == [2]
-    assert node.inputs[2] == ((1,), np.float64)
+    assert node.inputs[2] is c  # its shape and dtype; its values are not read
     assert node.outputs is None
     only_a = user_mix(a, b.detach(), c.detach()).node  # only the rule for a will run
-    assert only_a.inputs[0] == ((1,), np.float64)
+    assert only_a.inputs[0] is a
     assert only_a.inputs[1].tolist() == [2]
     gs = mg.grad(user_mix(a, b, c), [a, b, c])
     assert [g.item() for g in gs] == [2, 1, 1]
@@ -279,171 +268,7 @@ def test_views_are_declared():
             z.backward()
 
 
-# -- fused ops -----------------------------------------------------------------------------------
-
-
-def make_fused(log, composite=True):
-    @mg.fused
-    def user_cell(xp, x, w, b, *, gain=1.0, keep):
-        h = xp.tanh(x @ w + (0 if b is None else b)) * gain
-        log.append(("keep", keep))
-        return (h, h.sum(axis=0)), (h / gain if keep else None)
-
-    @user_cell.backward
-    def _(xp, gs, ys, inputs, residual, needs, *, gain):
-        x, w, b = inputs
-        log.append(("gs", tuple(g is None for g in gs), "needs", needs))
-        assert len(ys) == 2
-        g = xp.zeros(residual.shape) if gs[0] is None else gs[0]
-        if gs[1] is not None:
-            g = g + gs[1]
-        g = g * (1 - residual * residual) * gain
-        return (
-            g @ w.T if needs[0] else None,
-            x.T @ g if needs[1] else None,
-            None if b is None or not needs[2] else g.sum(axis=0),
-        )
-
-    if composite:
-
-        @user_cell.composite
-        def _(x, w, b, *, gain):
-            h = mg.tanh(x @ w + (0 if b is None else b)) * gain
-            return h, h.sum(axis=0)
-
-    return user_cell
-
-
-def test_a_fused_op_is_its_composite():
-    log = []
-    cell = make_fused(log)
-    rng = np.random.default_rng(0)
-    arrays = [rng.standard_normal(s) for s in ((4, 3), (3, 2), (2,))]
-    args = [leaf(a) for a in arrays]
-    for f in (lambda *a: cell(*a, gain=1.5), lambda *a: cell.plain(*a, gain=1.5)):
-        assert gradcheck(f, args)
-    assert gradgradcheck(lambda *a: cell(*a, gain=1.5), args)
-    outs = cell(*args, gain=1.5)
-    expected = cell.plain(*args, gain=1.5)
-    for a, b in zip(outs, expected, strict=True):
-        np.testing.assert_array_equal(a.numpy(), b.numpy())
-
-
-def test_a_fused_op_is_told_what_is_needed():
-    log = []
-    cell = make_fused(log)
-    x, w = mg.tensor(np.ones((4, 3))), leaf(np.ones((3, 2)))
-    with mg.no_grad():
-        cell(x, w, None)
-    assert log == [("keep", False)]
-    h, s = cell(x, w, None)
-    assert h.node.residual is not None
-    s.sum().backward()
-    assert log[1:] == [("keep", True), ("gs", (True, False), "needs", (False, True, False))]
-    assert w.grad.shape == (3, 2)
-    assert type(cell(np.ones((4, 3)), np.ones((3, 2)), None)[0]) is np.ndarray
-
-
-def test_a_fused_op_without_a_composite_says_so_in_higher_order():
-    cell = make_fused([], composite=False)
-    x, w = leaf(np.ones((4, 3))), leaf(np.ones((3, 2)))
-    mg.grad(cell(x, w, None)[0].sum(), [x, w])
-    with pytest.raises(errors.GradError, match=r"user_cell.*composite"):
-        mg.grad(cell(x, w, None)[0].sum(), [x, w], create_graph=True)
-
-
-def test_the_same_tensor_twice_in_a_fused_op():
-    cell = make_fused([])
-    w = leaf(np.random.default_rng(1).standard_normal((2, 2)))
-    assert gradcheck(lambda t: cell(t, t, None), w)
-    assert gradgradcheck(lambda t: cell(t, t, None), w)
-
-
-# -- wrong ops -----------------------------------------------------------------------------------
-
-
-def test_one_rule_per_argument():
-    @mg.op
-    def user_three(xp, a, b, c):
-        return a + b + c
-
-    with pytest.raises(TypeError, match=r"user_three\.defvjp.*3"):
-        user_three.defvjp(lambda g, y, a, b, c: g)
-
-
-def test_a_rule_of_the_wrong_shape():
-    @mg.op
-    def user_wrong(xp, x):
-        return x.sum()
-
-    user_wrong.defvjp(lambda g, _y, _x: g)
-    with pytest.raises(errors.GradError, match=r"user_wrong.*\(\).*\(2,\)"):
-        user_wrong(leaf([1.0, 2.0])).backward()
-
-
-@pytest.mark.parametrize("result", [0, 1.0, [1.0, 1.0], "g"])
-def test_a_rule_that_returns_no_array(result):
-    @mg.op
-    def user_wrong(xp, x):
-        return x * 1
-
-    user_wrong.defvjp(lambda g, _y, _x: result)
-    with pytest.raises(errors.GradError, match=f"user_wrong.*{type(result).__name__}"):
-        user_wrong(leaf([1.0, 2.0])).sum().backward()
-
-
-def test_a_fused_backward_with_too_few_gradients():
-    @mg.fused
-    def user_wrong(xp, a, b, *, keep):
-        return a * b, None
-
-    @user_wrong.backward
-    def _(xp, gs, ys, inputs, residual, needs):
-        return (gs,)
-
-    with pytest.raises(errors.GradError, match=r"user_wrong.*1 gradients for 2"):
-        user_wrong(leaf([1.0]), leaf([1.0])).sum().backward()
-
-
-def test_a_rule_in_another_dtype_is_brought_back():
-    @mg.op
-    def user_wide(xp, x):
-        return x * 2
-
-    user_wide.defvjp(lambda g, _y, _x: g.astype("float64") * 2)
-    x = leaf([1.0], "float32")
-    user_wide(x).sum().backward()
-    assert x.grad.dtype == "float32"
-
-
-def test_names_of_minigrad_are_taken():
-    for name in ("exp", "getitem", "backward", "astype"):
-
-        def kernel(xp, x):
-            return x
-
-        kernel.__name__ = name
-        before = getattr(mg.engine.ops, name)
-        with pytest.raises(errors.MinigradError, match=f"{name}.*taken by minigrad"):
-            mg.op(kernel)
-        assert getattr(mg.engine.ops, name) is before
-
-
 def test_a_users_op_may_be_defined_again():
     first, second = make_cube(), make_cube()
     assert OPS["user_cube"] is second
     assert first(2.0 * mg.ones(1)).item() == 8
-
-
-def test_errors_of_a_kernel_name_the_op_and_its_arguments():
-    with pytest.raises(errors.ShapeError, match=r"add\(float32\(2,\), float32\(3,\)\)"):
-        mg.ones(2) + mg.ones(3)
-
-    @mg.op
-    def user_fails(xp, x, *, mode):
-        raise ValueError("no good")
-
-    with pytest.raises(errors.ShapeError, match=r"user_fails\(float32\(2,\), mode='a'\): no good"):
-        user_fails(mg.ones(2), mode="a")
-    with pytest.raises(ValueError):
-        user_fails(mg.ones(2), mode="a")

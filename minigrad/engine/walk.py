@@ -1,0 +1,190 @@
+"""The walk over the tape, from the waiting line to the oldest: what every derivative is made of.
+
+`pull` carries cotangents back along the lines. It is iterative, so a chain of 100,000 ops is no
+deeper than one of five; it frees the values of each line as it goes. `backward.py` starts it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import AnomalyError
+from .chosen import masks_of
+from .hooks import run_hooks, values_of
+from .modes import MODES, Modes, show
+from .operators import ops
+from .sparse import plus
+from .tape import Edge, Node
+from .tensor import Tensor, Version
+
+
+def needed_lines(roots: Iterable[Edge], targets: set[Edge], since: int) -> set[Node]:
+    """The nodes later than `since` that lie on a path from the roots to the targets."""
+    seen: set[Node] = set()
+    stack = [node for node, _ in roots if isinstance(node, Node)]
+    while stack:
+        node = stack.pop()
+        if node not in seen and node.id > since:
+            seen.add(node)
+            stack.extend(p for _, p, _ in node.tracked() if isinstance(p, Node))
+    needed: set[Node] = set()
+    for node in sorted(seen, key=lambda n: n.id):  # oldest first: parents are decided before
+        if any(p in needed or (p, slot) in targets for _, p, slot in node.tracked()):
+            needed.add(node)
+    return needed
+
+
+def pull(
+    roots: Sequence[tuple[Edge, Any]],
+    *,
+    targets: set[Edge] | None = None,
+    retain_graph: bool = False,
+    create_graph: bool = False,
+    since: int = 0,
+) -> dict[Edge, Any]:
+    """Carry the cotangents of `roots` back to the leaves, or to `targets` alone.
+
+    Values are arrays, or Tensors when `create_graph`. Lines up to number `since` are not walked.
+    Returns the cotangent of each edge reached.
+    """
+    needed = None if targets is None else needed_lines([e for e, _ in roots], targets, since)
+    waiting: Node | None = None  # a line whose turn will come; in a chain it is the only one
+    heap: list[tuple[int, Node]] = []  # more of them, the newest first
+    pending: dict[Node, list[Any]] = {}  # their cotangents, one per output
+    leaves: dict[Tensor, Any] = {}
+    result: dict[Edge, Any] = {}
+    owned: set[Any] = set()  # sums made here: only they are added to in place
+    chosen: dict[Node, Any] = {}  # masks of the elements something chose; none: all of them
+    modes = MODES.get()
+    watched = not modes.unwatched or modes.anomaly
+    # Rules on Tensors must record; rules on arrays cannot.
+    token = MODES.set(modes.replace(grad=True)) if create_graph else None
+    parents: Sequence[Any] = [parent for (parent, _), _ in roots]
+    slots: Sequence[int] = [slot for (_, slot), _ in roots]
+    grads: Sequence[Any] = [g for _, g in roots]
+    masks: Sequence[Any] | None = None
+    try:
+        while True:
+            for i, g in enumerate(grads):
+                if g is None:
+                    continue
+                parent = parents[i]
+                if type(parent) is not Node:
+                    if type(g) is not ndarray and hasattr(type(values_of(g)), "depth"):
+                        g = ops.settled(g)  # of a vmap
+                    old = leaves.get(parent)
+                    leaves[parent] = g if old is None else _added(owned, parent, old, g)
+                elif parent not in pending:
+                    if parent.many is None:
+                        pending[parent] = [g]
+                    else:
+                        pending[parent] = sums = [None] * len(parent.many)
+                        sums[slots[i]] = g
+                    if waiting is None:
+                        waiting = parent
+                    else:
+                        heappush(heap, (-parent.id, parent))
+                    if masks is not None and masks[i] is not None:
+                        chosen[parent] = masks[i]
+                else:
+                    sums, slot = pending[parent], slots[i]
+                    old = sums[slot]
+                    sums[slot] = g if old is None else _added(owned, (parent, slot), old, g)
+                    if chosen:
+                        _merge(chosen, parent, None if masks is None else masks[i])
+            if heap:
+                first = None if waiting is None else (-waiting.id, waiting)
+                node = (heappop(heap) if first is None else heappushpop(heap, first))[1]
+            elif waiting is not None:
+                node = waiting
+            else:
+                break
+            waiting = None
+            gs = pending.pop(node)
+            grads = ()
+            if create_graph and not since:
+                MODES.set(modes.deriving(node.scope))  # what its rules record says what it is of
+            if node.hooks and node.id > since:
+                gs = [run_hooks(node.hooks.get(i), g, create_graph) for i, g in enumerate(gs)]
+            wanted = node.mask
+            if needed is not None and targets is not None:
+                for i, g in enumerate(gs):
+                    if g is not None and (node, i) in targets:
+                        result[node, i] = g
+                if node not in needed:
+                    continue
+                for i, parent, slot in node.tracked():
+                    if parent not in needed and (parent, slot) not in targets:
+                        wanted &= ~(1 << i)
+            if node.inputs is None or Version.latest > node.id:
+                node.check_saved()
+            op = node.op
+            mask = chosen.pop(node, None) if chosen else None
+            if mask is not None and node.hooks:
+                mask = None  # a hook may have put values anywhere
+            if watched:
+                grads = _watched(modes, node, gs, wanted, create_graph, mask)
+            else:
+                grads = op.pull(node, gs, wanted, create_graph, mask)
+            masks = None
+            if mask is not None or op.chooses:
+                masks = masks_of(node, mask, wanted)
+            parents, slots = node.parents, node.slots
+            if not retain_graph:
+                node.forget()
+    finally:
+        if token is not None:
+            MODES.reset(token)
+    for leaf, g in leaves.items():
+        result[leaf, 0] = g
+    if targets is not None:
+        result = {key: g for key, g in result.items() if key in targets}
+    if not since:  # else this is a part of the gradient; the caller of the whole runs the hooks
+        for (parent, _), g in result.items():
+            if type(parent) is not Node and parent.hooks:
+                result[parent, 0] = run_hooks(parent.hooks, g, create_graph)
+    return result
+
+
+ndarray = np.ndarray
+heappop, heappush, heappushpop = heapq.heappop, heapq.heappush, heapq.heappushpop
+
+
+def _added(owned: set[Any], to: Any, old: Any, g: Any) -> Any:
+    """The sum of the cotangents that have arrived at `to`: its own array from the second on."""
+    if to in owned and type(g) is type(old):
+        old += g
+        return old
+    owned.add(to)
+    return plus(old, g)
+
+
+def _merge(chosen: dict[Node, Any], node: Node, mask: Any) -> None:
+    """Another use of the value of `node`, which chose `mask`; None: all of it."""
+    if mask is None:
+        chosen.pop(node, None)
+    elif node in chosen:
+        chosen[node] = chosen[node] | mask
+
+
+def _watched(
+    modes: Modes, node: Node, gs: list[Any], wanted: int, create_graph: bool, mask: Any
+) -> Any:
+    """`op.pull`, while a recorder, a profiler or anomaly detection looks on."""
+    pull_line = node.op.pull
+    if modes.recorder is not None:
+        modes.recorder.op = f"{node.op.name} backward"
+    elif modes.profiler is not None:
+        pull_line = modes.profiler.backward(node.op)
+    grads = pull_line(node, gs, wanted, create_graph, mask)
+    if modes.anomaly:
+        for data in (values_of(g) for g in grads if g is not None):
+            if bool((data != data).any()):
+                raise AnomalyError(
+                    f"backward of {node.op.name}, called at {show(node.place)}, made the first NaN"
+                )
+    return grads
