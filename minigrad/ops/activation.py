@@ -65,7 +65,7 @@ def leaky_relu(xp: Any, x: Array, /, negative_slope: float = 0.01) -> Array:
 
 
 leaky_relu.defvjp(
-    lambda g, _y, x, *, negative_slope: g * ((x > 0) * (1 - negative_slope) + negative_slope),
+    lambda g, _y, x, *, negative_slope: g * (x > 0) * (1 - negative_slope) + g * negative_slope,
 )
 
 
@@ -79,9 +79,12 @@ def elu(xp: Any, x: Array, /, alpha: float = 1.0) -> Array:
     return y
 
 
-elu.defvjp(
-    lambda g, _y, x, *, alpha: g * (exp(minimum(x, 0)) * alpha + (x > 0) * (1 - alpha)),
-)
+def _delu(g: Any, _y: Any, x: Any, *, alpha: float) -> Any:
+    slope = g * exp(minimum(x, 0))
+    return slope if alpha == 1 else slope * alpha + g * (x > 0) * (1 - alpha)
+
+
+elu.defvjp(_delu)
 
 
 @elementwise
@@ -110,11 +113,18 @@ hardtanh.defvjp(lambda g, _y, x, *, min_val, max_val: g * ((x > min_val) & (x < 
 @op
 def softplus(xp: Any, x: Array, /, beta: float = 1.0) -> Array:
     """log(1 + exp(beta · x)) / beta, without overflow: a smooth relu."""
-    z = x * float(beta)
-    return (xp.maximum(z, 0) + xp.log1p(xp.exp(-xp.abs(z)))) / float(beta)
+    z = x if beta == 1 else x * float(beta)
+    y = softened(xp, z)
+    y += xp.maximum(z, along(xp, z, 0))
+    return y if beta == 1 else y / float(beta)
 
 
-softplus.defvjp(lambda g, _y, x, *, beta: g * sigmoid(x * beta))
+def softened(xp: Any, x: Array) -> Array:
+    """log(1 + exp(-|x|)): what softplus has above its two straight lines."""
+    return xp.log1p(xp.exp(-xp.abs(x)))
+
+
+softplus.defvjp(lambda g, _y, x, *, beta: g * sigmoid(x if beta == 1 else x * beta))
 
 _TANH_SLOPE, _TANH_CUBIC = math.sqrt(2 / math.pi), 0.044715
 

@@ -11,11 +11,11 @@ from typing import Any
 from ..backend import Array, device_of
 from ..engine import Tensor, elementwise, function, op
 from ..errors import ConfigError, ShapeError
-from .activation import hardtanh, leaky_relu, sigmoid, softmax, softplus
-from .elementwise import abs, square, where
+from .activation import along, hardtanh, leaky_relu, sigmoid, softened, softmax
+from .elementwise import abs, minimum, square, where
 from .joining import split
 from .shape import normalize_axis, reshape
-from .transcendental import tanh
+from .transcendental import exp, tanh
 
 __all__ = [
     "celu",
@@ -55,7 +55,10 @@ def hardsigmoid(x: Any, /) -> Any:
 @elementwise
 def hardswish(xp: Any, x: Array) -> Array:
     """x · min(max(x + 3, 0), 6) / 6 (Howard et al. 2019)."""
-    return x * xp.minimum(xp.maximum(x + 3, 0), 6) / 6
+    y = xp.minimum(xp.maximum(x + 3, along(xp, x, 0)), along(xp, x, 6))
+    y *= x
+    y /= 6
+    return y
 
 
 hardswish.defvjp(lambda g, _y, x: g * where(x <= -3, 0, where(x < 3, x / 3 + 0.5, 1)))
@@ -64,13 +67,14 @@ hardswish.defvjp(lambda g, _y, x: g * where(x <= -3, 0, where(x < 3, x / 3 + 0.5
 @op
 def hardshrink(xp: Any, x: Array, /, lambd: float = 0.5) -> Array:
     """x where |x| > lambd, else 0."""
-    return xp.where(xp.abs(x) > lambd, x, 0)
+    return x * (xp.abs(x) > lambd)
 
 
 @op
 def softshrink(xp: Any, x: Array, /, lambd: float = 0.5) -> Array:
     """x moved towards 0 by lambd, and not past it."""
-    return xp.where(x > lambd, x - lambd, xp.where(x < -lambd, x + lambd, 0))
+    limit = along(xp, x, lambd)
+    return x - xp.minimum(xp.maximum(x, -limit), limit)
 
 
 for _shrink in (hardshrink, softshrink):
@@ -96,30 +100,55 @@ def selu(xp: Any, x: Array) -> Array:
 
     Klambauer et al. 2017.
     """
-    return _SCALE * xp.where(x > 0, x, _ALPHA * xp.expm1(xp.minimum(x, 0)))
+    zero = along(xp, x, 0)
+    y = xp.expm1(xp.minimum(x, zero))
+    y *= _ALPHA
+    y += xp.maximum(x, zero)
+    y *= _SCALE
+    return y
 
 
-selu.defvjp(lambda g, y, x: g * where(x > 0, _SCALE, y + _SCALE * _ALPHA))
+selu.defvjp(
+    lambda g, y, _x: (
+        g * (minimum(y, 0) + _SCALE * _ALPHA) + g * (y > 0) * (_SCALE - _SCALE * _ALPHA)
+    )
+)
 
 
 @op
 def celu(xp: Any, x: Array, /, alpha: float = 1.0) -> Array:
     """x for x > 0, else alpha · (exp(x / alpha) - 1): smooth for any alpha (Barron 2017)."""
-    return xp.where(x > 0, x, alpha * xp.expm1(xp.minimum(x, 0) / alpha))
+    zero = along(xp, x, 0)
+    y = xp.expm1(xp.minimum(x, zero) / alpha)
+    y *= alpha
+    y += xp.maximum(x, zero)
+    return y
 
 
-celu.defvjp(lambda g, y, x, *, alpha: where(x > 0, g, g * (y / alpha + 1)))
+celu.defvjp(lambda g, y, _x, *, alpha: g * (minimum(y, 0) / alpha + 1))
 
 
 @elementwise
 def mish(xp: Any, x: Array) -> Array:
     """x · tanh(log(1 + eˣ)) (Misra 2019)."""
-    return x * xp.tanh(xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x))))
+    e = xp.exp(xp.minimum(x, along(xp, x, _saturated(x))))
+    n = e * (e + 2)  # tanh log(1 + e) = (e² + 2e) / (e² + 2e + 2)
+    n /= n + 2
+    n *= x
+    return n
+
+
+def _saturated(x: Any) -> float:
+    """From here on mish(x) is x: e² still fits into the dtype."""
+    return {2: 5.0, 4: 20.0}.get(x.dtype.itemsize, 40.0)
 
 
 def _dmish(g: Any, _y: Any, x: Any) -> Any:
-    t = tanh(softplus(x))
-    return g * (t + x * (1 - t * t) * sigmoid(x))
+    x = minimum(x, _saturated(x))
+    e = exp(x)
+    n = e * (e + 2)
+    share = 1 / (n + 2)
+    return g * (n * share + x * (e * share) * ((e + 1) * share) * 4)
 
 
 mish.defvjp(_dmish)
@@ -128,7 +157,7 @@ mish.defvjp(_dmish)
 @elementwise
 def logsigmoid(xp: Any, x: Array) -> Array:
     """log(sigmoid(x)), without underflow."""
-    return xp.minimum(x, 0) - xp.log1p(xp.exp(-xp.abs(x)))
+    return xp.minimum(x, along(xp, x, 0)) - softened(xp, x)
 
 
 logsigmoid.defvjp(lambda g, _y, x: g * sigmoid(-x))

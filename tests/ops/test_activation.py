@@ -118,3 +118,20 @@ class TestDropout:
         x = mg.ones(4, device="strict")
         assert mg.dropout(x).device == x.device
         assert mg.dropout(mg.ones(4, dtype="float16")).dtype == "float16"
+
+
+@pytest.mark.parametrize("name", ["leaky_relu", "elu", "selu", "celu", "softshrink", "mish"])
+def test_rules_compute_in_the_dtype_of_the_gradient(name):
+    op = getattr(mg, name)
+    x = np.linspace(-3, 3, 7, dtype=np.float32)
+    y = op.forward(np, x, **op.defaults)
+    assert op.rules[0](x, y, x, **op.defaults).dtype == np.float32  # and not NumPy's float64
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_mish_of_large_numbers_is_the_number(dtype):
+    x = mg.tensor(np.array([6e4, 50, 21], dtype), requires_grad=True)
+    y = mg.mish(x)
+    y.sum().backward()
+    np.testing.assert_array_equal(y.numpy(), x.numpy())
+    np.testing.assert_allclose(x.grad.numpy(), 1, rtol=1e-7)
