@@ -7,14 +7,13 @@ from typing import Any, Self
 from .. import ops
 from ..backend import device as find_device
 from ..engine import Tensor
-from ..errors import IndexRangeError, ShapeError
+from ..errors import ShapeError
 from ..ops.bag import by_frequency
-from . import init
-from .embedding_bag import renormalise
+from .embedding_bag import Table
 from .module import Module, Parameter, new_parameter
 
 
-class Embedding(Module):
+class Embedding(Table):
     """y = weight[ids]: one row of a table per id.
 
     Shapes: ids (...) integers → y (..., embedding_dim); weight (num_embeddings, embedding_dim).
@@ -47,7 +46,7 @@ class Embedding(Module):
         super().__init__()
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
-        self.padding_idx = _row(padding_idx, num_embeddings)
+        self.padding_idx = self._row(padding_idx, num_embeddings)
         self.max_norm, self.norm_type = max_norm, norm_type
         self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
         self.weight = new_parameter(num_embeddings, embedding_dim, dtype=dtype, device=device)
@@ -73,38 +72,18 @@ class Embedding(Module):
         layer = cls.__new__(cls)
         Module.__init__(layer)
         layer.num_embeddings, layer.embedding_dim = values.shape
-        layer.padding_idx = _row(padding_idx, values.shape[0])
+        layer.padding_idx = layer._row(padding_idx, values.shape[0])
         layer.max_norm, layer.norm_type = max_norm, norm_type
         layer.scale_grad_by_freq, layer.sparse = scale_grad_by_freq, sparse
         array = find_device(device).asarray(values.numpy()).copy()
         layer.weight = Parameter(array, requires_grad=not freeze)
         return layer
 
-    def reset_parameters(self) -> None:
-        """Draw fresh values."""
-        init.normal_(self.weight)
-        if self.padding_idx is not None:
-            values = self.weight.numpy().copy()
-            values[self.padding_idx] = 0
-            self.weight.assign_(self.weight.device.asarray(values))
-
     def forward(self, ids: Any) -> Tensor:
-        if not isinstance(ids, Tensor):
-            ids = Tensor(self.weight.device.asarray(ids))
-        if self.max_norm is not None:
-            renormalise(self.weight, ids, self.max_norm, self.norm_type)
+        ids = self._prepared(ids)
         y = ops.embedding(self.weight, ids, padding_idx=self.padding_idx, sparse=self.sparse)
         return by_frequency(y, ids, self.num_embeddings) if self.scale_grad_by_freq else y
 
     def extra_repr(self) -> str:
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
         return f"{self.num_embeddings}, {self.embedding_dim}{padding}{', sparse' * self.sparse}"
-
-
-def _row(padding_idx: int | None, count: int) -> int | None:
-    """`padding_idx` counted from the front."""
-    if padding_idx is None:
-        return None
-    if not -count <= padding_idx < count:
-        raise IndexRangeError(f"Embedding: padding_idx {padding_idx} is outside the {count} rows")
-    return padding_idx % count

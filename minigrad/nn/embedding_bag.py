@@ -42,7 +42,39 @@ def renormalise(weight: Tensor, ids: Tensor, max_norm: float, norm_type: float) 
         weight.assign_(ops.where(ops.expand_dims(read > 0, -1), weight * factor, weight))
 
 
-class EmbeddingBag(Module):
+class Table(Module):
+    """What both kinds of embedding do with their rows before they read them."""
+
+    weight: Parameter
+    padding_idx: int | None
+    max_norm: float | None
+    norm_type: float
+
+    def _row(self, padding_idx: int | None, count: int) -> int | None:
+        """`padding_idx` counted from the front."""
+        if padding_idx is not None and not -count <= padding_idx < count:
+            name = type(self).__name__
+            raise IndexRangeError(f"{name}: padding_idx {padding_idx} is outside the {count} rows")
+        return None if padding_idx is None else padding_idx % count
+
+    def reset_parameters(self) -> None:
+        """Draw fresh values."""
+        init.normal_(self.weight)
+        if self.padding_idx is not None:
+            values = self.weight.numpy().copy()
+            values[self.padding_idx] = 0
+            self.weight.assign_(self.weight.device.asarray(values))
+
+    def _prepared(self, ids: Any) -> Tensor:
+        """ids beside the weight, whose rows they name are scaled down to `max_norm`."""
+        if not isinstance(ids, Tensor):
+            ids = Tensor(self.weight.device.asarray(ids))
+        if self.max_norm is not None:
+            renormalise(self.weight, ids, self.max_norm, self.norm_type)
+        return ids
+
+
+class EmbeddingBag(Table):
     """y[b] = the sum, mean or maximum of weight[ids] over the ids of bag b.
 
     Shapes: ids (B, n), or (N,) with offsets (B,), where each bag starts → (B, embedding_dim);
@@ -82,39 +114,20 @@ class EmbeddingBag(Module):
         device: Any = None,
     ) -> None:
         super().__init__()
-        if padding_idx is not None:
-            if not -num_embeddings <= padding_idx < num_embeddings:
-                raise IndexRangeError(
-                    f"EmbeddingBag: padding_idx {padding_idx} is outside the {num_embeddings} rows"
-                )
-            padding_idx %= num_embeddings
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.max_norm, self.norm_type = max_norm, norm_type
         self.scale_grad_by_freq, self.mode, self.sparse = scale_grad_by_freq, mode, sparse
-        self.include_last_offset, self.padding_idx = include_last_offset, padding_idx
-        self.weight: Parameter = new_parameter(
-            num_embeddings, embedding_dim, dtype=dtype, device=device
-        )
+        self.include_last_offset = include_last_offset
+        self.padding_idx = self._row(padding_idx, num_embeddings)
+        self.weight = new_parameter(num_embeddings, embedding_dim, dtype=dtype, device=device)
         self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw fresh values."""
-        init.normal_(self.weight)
-        if self.padding_idx is not None:
-            values = self.weight.numpy().copy()
-            values[self.padding_idx] = 0
-            self.weight.assign_(self.weight.device.asarray(values))
 
     def forward(
         self, ids: Any, offsets: Any = None, per_sample_weights: Tensor | None = None
     ) -> Tensor:
         """One vector per bag."""
-        if not isinstance(ids, Tensor):
-            ids = Tensor(self.weight.device.asarray(ids))
-        if self.max_norm is not None:
-            renormalise(self.weight, ids, self.max_norm, self.norm_type)
         return ops.embedding_bag(
-            ids,
+            self._prepared(ids),
             self.weight,
             offsets,
             mode=self.mode,
