@@ -1,5 +1,6 @@
 import math
 from functools import partial
+from itertools import product
 
 import numpy as np
 import pytest
@@ -113,7 +114,7 @@ def test_a_weight_is_multiplied_in_one_product(monkeypatch):
 def test_float16_is_summed_in_float32_by_blas(monkeypatch):
     dtypes, real = [], np.matmul
     monkeypatch.setattr(np, "matmul", lambda a, b: dtypes.append(a.dtype) or real(a, b))
-    matmul(np.ones((2, 3), np.float16), np.ones((3, 2), np.float16))
+    matmul(np.ones((64, 64), np.float16), np.ones((64, 64), np.float16))
     assert dtypes == [np.float32]
     monkeypatch.undo()
     ones = np.ones((1, 4096), np.float16)
@@ -232,11 +233,23 @@ def test_a_precision_that_is_none():
         pass
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_small_products_are_those_of_matmul_to_the_bit(dtype):
+    """They take a shorter way; a program of `mg.compile` takes the long one."""
+    for m, k, n in product((1, 2, 7, 16, 33), repeat=3):
+        a, b = normal((m, 2 * k), dtype), normal((k, 2 * n), dtype)
+        for x in (a[:, :k].copy(), np.asfortranarray(a[:, :k]), a[:, :k], a[:, ::2]):
+            for y in (b[:, :n].copy(), np.asfortranarray(b[:, :n]), b[:, :n], b[:, ::2]):
+                np.testing.assert_array_equal(
+                    matmul(x, y), np.matmul(x, y, np.empty((m, n), dtype))
+                )
+
+
 @pytest.mark.skipif(blas_threads.library() is None, reason="a BLAS that cannot be asked")
 @pytest.mark.parametrize(
     ("shapes", "threads"),
     [
-        (((4, 8), (8, 2)), 2),  # BLAS does not divide it
+        (((64, 64), (64, 32)), 2),  # BLAS does not divide it
         (((128, 128), (128, 128)), 1),
         (((2, 64, 128), (128, 128)), 1),  # its leading axes flattened
         (((1024, 1024), (1024, 128)), 2),  # large: worth two threads
