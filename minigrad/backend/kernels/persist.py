@@ -1,11 +1,12 @@
 """The LSTM's loop as one launch, with the weights in shared memory; see `persist.cu`.
 
 It can run where the weights of all units fit the shared memory of the multiprocessors at once, each
-with a block of its own. Whether it is faster there than a product and a kernel per step depends on
-the GPU and the sizes, so it is tried: before the first run of a kind (the way, H, the number of
-sequences, the element type and the precision of products), a few steps are done both ways, as
-graphs, on numbers made up for it. What was faster is taken from then on; see `RACES`. Runs of less
-than SHORT steps are not tried; what a GPU refuses, or computes wrongly, is not taken.
+with a block of its own, or of a cluster of eight. Whether it is faster there than a product and a
+kernel per step depends on the GPU and the sizes, so it is tried: before the first run of a kind (way,
+H, the number of sequences, the element type and the precision of products), a few steps are
+done in all ways, as graphs, on numbers made up for it. The fastest is taken from then on; see
+`RACES`. Runs of less than SHORT steps are not tried; what a GPU refuses, or computes wrongly, is
+not taken.
 
 MINIGRAD_PERSISTENT=1 takes it wherever it can run, 0 nowhere.
 """
@@ -15,12 +16,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from minigrad.backend.device import Array, namespace
-from minigrad.backend.gemm import accumulate, matmul
+from minigrad.backend.gemm import accumulate, matmul, operand
 from minigrad.backend.kernels.gates import (
     _lstm_backward,
     _lstm_forward,
@@ -50,10 +52,10 @@ class Limits(NamedTuple):
 LIMITS: dict[type, Callable[[], Limits]] = {}
 """Array type → the limits of the current device; types that are not here have no such kernel."""
 
-Ways = tuple[Callable[[], Array], Callable[[], Array]]
-RACES: dict[type, Callable[[Hashable, Callable[[], Ways]], bool]] = {}
-"""Array type → race(kind, ways): whether the first of two functions that compute the same is right
-and the faster one on the current device. `ways()` makes them when the kind is new."""
+Ways = list[Callable[[], Array]]
+RACES: dict[type, Callable[[Hashable, Callable[[], Ways]], int]] = {}
+"""Array type → race(kind, ways): which of several functions that compute the same is right and the
+fastest on the current device. `ways()` makes them when the kind is new; the last one is right."""
 
 
 def _forward(
@@ -98,39 +100,43 @@ class Plan(NamedTuple):
     cluster: bool
 
 
-def plan(limits: Limits, H: int, n: int, itemsize: int) -> Plan | None:
-    """How to divide H units and n sequences; None where the weights do not fit.
+def plans(limits: Limits, H: int, n: int, itemsize: int) -> list[Plan]:
+    """The ways to divide H units and n sequences in which the weights fit.
 
-    A cluster of eight blocks for 32 sequences each, if it holds all units; else the whole grid.
+    Clusters of eight blocks for 32 sequences each: they meet quickly, but are few multiprocessors.
+    The whole grid for all sequences: the other way round.
     """
+    found = []
     for cluster in [True] * limits.clusters + [False] * limits.cooperative:
         J = UNITS * -(-H // (UNITS * (8 if cluster else limits.multiprocessors)))
         many, warps = min(n, 32) if cluster else n, 8
-        splits = max(1, warps // -(-many // 32))
-        shared = 4 * max(itemsize, 4) * J * (H + splits * many)
-        if shared <= limits.shared:
+        each = 4 * max(itemsize, 4) * J
+        room = (limits.shared // each - H) // many  # for the parts of a sum, beside the weights
+        splits = min(max(1, warps // -(-many // 32)), room)
+        if splits > 0:
             grid = 8 * -(-n // 32) if cluster else -(-H // J)
-            return Plan(J, splits, Launch(grid, 32 * warps, shared), cluster)
-    return None
+            launch = Launch(grid, 32 * warps, each * (H + splits * many))
+            found.append(Plan(J, splits, launch, cluster))
+    return found
 
 
 def _chosen(
-    way: str, x: Array, n: int, steps: int, ways: Callable[[Plan, Array, int], Ways]
+    way: str, x: Array, n: int, steps: int, ways: Callable[[list[Plan], Array, int], Ways]
 ) -> Plan | None:
     """How to run `steps` steps of x (H, n) in one launch; None where another way is better."""
     limits, wanted = LIMITS.get(type(x)), os.environ.get("MINIGRAD_PERSISTENT")
     if limits is None or wanted == "0":
         return None
-    found = plan(limits(), x.shape[0], n, x.itemsize)
-    if found is not None and in_branch() and not found.cluster:
-        return None  # two grids, each half on the GPU, would wait for each other
-    if found is None or wanted == "1":
-        return found
+    found = plans(limits(), x.shape[0], n, x.itemsize)
+    if in_branch():  # two grids, each half on the GPU, would wait for each other
+        found = [each for each in found if each.cluster]
+    if wanted == "1" or not found:
+        return found[0] if found else None
     race = RACES.get(type(x))
     if race is None or steps < SHORT:
         return None
-    kind = way, x.shape[0], n, x.dtype.name
-    return found if race(kind, lambda: ways(found, x, n)) else None
+    kind = way, x.shape[0], n, x.dtype.name, len(found)
+    return dict(enumerate(found)).get(race(kind, lambda: ways(found, x, n)))
 
 
 def _stride(starts: Sequence[int]) -> int:
@@ -177,30 +183,30 @@ def _run_forward(
     h[...] = state[len(starts) % 2]
 
 
-def _forward_ways(chosen: Plan, like: Array, n: int) -> Ways:
-    """Both ways of a few steps on arrays of their own; each gives all outputs."""
+def _forward_ways(found: list[Plan], like: Array, n: int) -> Ways:
+    """All ways of a few steps on arrays of their own; each gives all outputs, at its first call."""
     H, xp, dtype = like.shape[0], namespace(like), like.dtype
     U, h = _wave(like, (4 * H, H), H**-0.5), xp.empty((H, n), dtype=dtype)
     projected = _wave(like, (4 * H, TRIED * n), 1.0)
-    given, blocks = xp.empty_like(projected), xp.zeros((TRIED + 1, 6, H, n), dtype=dtype)
-    outs = xp.zeros((2, TRIED * n, H), dtype=dtype)
-    starts = range(0, TRIED * n, n)
+    given, blocks = projected.copy(), xp.zeros((TRIED + 1, 6, H, n), dtype=dtype)
+    weight, starts = operand(U), range(0, TRIED * n, n)
 
-    def at_once() -> Array:
+    def at_once(chosen: Plan) -> Array:
+        out = xp.empty((TRIED * n, H), dtype=dtype)
         h.fill(0)
-        _run_forward(chosen, projected, U, h, blocks, outs[0], n, starts)
-        return outs[0]
+        _run_forward(chosen, projected, U, h, blocks, out, n, starts)
+        return out
 
     def by_step() -> Array:
-        given[...] = projected  # products are added to it
+        out = xp.empty((TRIED * n, H), dtype=dtype)
         h.fill(0)
         for step, start in enumerate(starts):
             rows = slice(start, start + n)
-            gates = accumulate(U, h, given[:, rows])
-            lstm_forward(gates, blocks[step], blocks[step + 1, 1], h, outs[1][rows])
-        return outs[1]
+            gates = accumulate(weight, h, given[:, rows])
+            lstm_forward(gates, blocks[step], blocks[step + 1, 1], h, out[rows])
+        return out
 
-    return at_once, by_step
+    return [*(partial(at_once, each) for each in found), by_step]
 
 
 def _wave(like: Array, shape: tuple[int, ...], height: float) -> Array:
@@ -247,31 +253,33 @@ def _run_backward(
     dh[...] = dstate[len(starts) % 2]
 
 
-def _backward_ways(chosen: Plan, like: Array, n: int) -> Ways:
-    """Both ways of a few steps back on arrays of their own; each gives all gradients."""
+def _backward_ways(found: list[Plan], like: Array, n: int) -> Ways:
+    """All ways of a few steps back on arrays of their own; each gives all gradients."""
     H, xp, dtype = like.shape[0], namespace(like), like.dtype
     V, blocks = _wave(like, (4 * H, H), H**-0.5), _wave(like, (TRIED + 1, 6, H, n), 0.9)
     dy, (dh, carry) = _wave(like, (TRIED * n, H), 1.0), xp.empty((2, H, n), dtype=dtype)
-    d = xp.zeros((2, 4, H, TRIED * n), dtype=dtype)
-    starts = range(0, TRIED * n, n)
+    weight, starts = operand(V.T), range(0, TRIED * n, n)
 
-    def at_once() -> Array:
+    def begin() -> Array:
         dh.fill(0)
         carry.fill(0)
-        _run_backward(chosen, V, blocks, dy, dh, carry, d[0], n, starts)
-        return d[0]
+        return xp.empty((4, H, TRIED * n), dtype=dtype)
+
+    def at_once(chosen: Plan) -> Array:
+        d = begin()
+        _run_backward(chosen, V, blocks, dy, dh, carry, d, n, starts)
+        return d
 
     def by_step() -> Array:
-        dh.fill(0)
-        carry.fill(0)
+        d = begin()
         for step, start in reversed(list(enumerate(starts))):
             rows = slice(start, start + n)
-            columns = d[1][:, :, rows]
+            columns = d[:, :, rows]
             lstm_backward(dh, dy[rows], blocks[step], carry, columns)
-            matmul(V.T, columns.reshape(4 * H, n), dh)
-        return d[1]
+            matmul(weight, columns.reshape(4 * H, n), dh)
+        return d
 
-    return at_once, by_step
+    return [*(partial(at_once, each) for each in found), by_step]
 
 
 __all__: list[str] = [
@@ -280,5 +288,5 @@ __all__: list[str] = [
     "Limits",
     "lstm_persistent",
     "lstm_persistent_backward",
-    "plan",
+    "plans",
 ]

@@ -272,11 +272,17 @@ def test_an_empty_launch_is_none(monkeypatch):
 
 def test_a_run_that_does_not_fit_is_left_alone(monkeypatch):
     assert not persist.lstm_persistent(print, *[np.zeros((4, 1))] * 4, 1, (0,))
-    assert persist.plan(persist.Limits(132, 227 * 1024), 1024, 32, 4) is not None
-    assert persist.plan(persist.Limits(132, 227 * 1024), 4096, 32, 4) is None
+    assert len(persist.plans(persist.Limits(132, 227 * 1024), 1024, 32, 4)) == 1
+    assert persist.plans(persist.Limits(132, 227 * 1024), 4096, 32, 4) == []
+    assert persist.plans(persist.Limits(132, 227 * 1024, cooperative=False), 64, 32, 4) == []
     hopper = persist.Limits(132, 227 * 1024, clusters=True)
-    assert persist.plan(hopper, 192, 64, 4).launch.grid == 16  # two clusters of eight blocks
-    assert [persist.plan(hopper, H, 64, 4).cluster for H in (192, 1024)] == [True, False]
+    both = persist.plans(hopper, 192, 64, 4)
+    assert [(each.cluster, each.launch.grid) for each in both] == [(True, 16), (False, 48)]
+    for H, n in ((192, 64), (256, 32), (1024, 64), (700, 7)):
+        for each in persist.plans(hopper, H, n, 4):
+            assert each.launch.shared <= hopper.shared
+            assert each.splits >= 1
+    assert [len(persist.plans(hopper, H, 32, 4)) for H in (192, 256, 1024)] == [2, 2, 1]
 
 
 def test_the_names_are_there():
