@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .. import backend
 from ..backend import Array, device_of
 from ..engine import Tensor, elementwise, function, fused, op
 from ..errors import ConfigError
@@ -137,6 +138,9 @@ def gelu(xp: Any, x: Array, /, approximate: str = "none", *, keep: bool) -> Any:
     """
     if approximate not in ("none", "tanh"):
         raise ConfigError(f"gelu: approximate is {approximate!r}; give 'none' or 'tanh'")
+    fast = backend.fused(xp, "gelu", x.dtype)
+    if fast is not None:
+        return fast(x, approximate=approximate, keep=keep)
     square = x * x
     if approximate == "tanh":
         share = square * (_TANH_SLOPE * _TANH_CUBIC)

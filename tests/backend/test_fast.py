@@ -38,6 +38,8 @@ CASES = {
     "softmax": (mg.softmax, [draw(7, 33)], None),
     "softmax, large scores": (lambda x: mg.softmax(100 * x), [draw(7, 33)], None),
     "log_softmax": (mg.log_softmax, [draw(2, 7, 33)], None),
+    "gelu": (lambda x: mg.gelu(4 * x), [draw(7, 33)], None),
+    "gelu, tanh": (lambda x: mg.gelu(4 * x, "tanh"), [draw(7, 33)], None),
     "layer_norm": (
         lambda x, w, b: mg.layer_norm(x, 33, w, b), [draw(7, 33), draw(33), draw(33)], None
     ),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from .numerics import SAFE, exp, exponentials, exponentials_over, maximum, tanh
+from .numerics import SAFE, erf, exp, exponentials, exponentials_over, maximum, tanh
 
 compiled = njit(fastmath=SAFE, nogil=True, cache=True, error_model="numpy")
 _ONE, _HALF = np.float32(1), np.float32(0.5)
@@ -96,6 +96,37 @@ def gru_backward(dh: Any, block: Any, d: Any) -> None:
         w[1, j] = dn * r * b[2, j] * (_ONE - r)
         w[2, j] = through * b[3, j] * (_ONE - z)
         w[3, j] = dn * r
+
+
+# -- elementwise: ops/activation.py ------------------------------------------------------------
+
+_ROOT_HALF, _PHI0 = np.float32(0.5**0.5), np.float32((2 * np.pi) ** -0.5)
+_SLOPE = np.float32(2 * (2 / np.pi) ** 0.5)
+_CUBIC = np.float32(0.044715 * 2 * (2 / np.pi) ** 0.5)
+
+
+@compiled
+def gelu(x: Any, y: Any, slope: Any, keep: Any) -> None:
+    """y: x Φ(x); slope, if `keep`: Φ(x) + x φ(x)."""
+    for j in range(x.shape[0]):
+        z = x[j]
+        share = _HALF + _HALF * erf(z * _ROOT_HALF)
+        y[j] = z * share
+        if keep:
+            slope[j] = share + z * (_PHI0 * exp(-_HALF * z * z))
+
+
+@compiled
+def gelu_tanh(x: Any, y: Any, slope: Any, keep: Any) -> None:
+    """The same with Φ(x) ≈ σ(2 √(2/π) · (x + 0.044715 x³)), which is GPT-2's with tanh."""
+    for j in range(x.shape[0]):
+        z = x[j]
+        e = exp(-abs(z * (_SLOPE + _CUBIC * (z * z))))
+        part = _ONE / (_ONE + e)
+        share = part if z > 0 else e * part
+        y[j] = z * share
+        if keep:  # σ' = e / (1 + e)²
+            slope[j] = share + z * (_SLOPE + np.float32(3) * _CUBIC * (z * z)) * (e * part * part)
 
 
 # -- along rows: ops/rows.py, ops/classification.py, ops/normalization.py ----------------------

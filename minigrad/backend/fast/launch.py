@@ -44,6 +44,18 @@ def gru_backward(xp: Any, run: Any, dh: Array, dy: None, block: Array, columns: 
     run(kernels.gru_backward, dh, block, columns, writes=(0, 2))
 
 
+def gelu(
+    xp: Any, run: Any, x: Array, *, approximate: str, keep: bool
+) -> tuple[Array, Array | None]:
+    """(y, its derivative or None) of x."""
+    kernel = kernels.gelu_tanh if approximate == "tanh" else kernels.gelu
+    flat = xp.ascontiguousarray(x).reshape(x.size)
+    y = xp.empty(x.size, dtype=x.dtype)
+    slope = xp.empty(x.size if keep else 0, dtype=x.dtype)
+    run(kernel, flat, y, slope, keep, writes=(1, 2))
+    return y.reshape(x.shape), slope.reshape(x.shape) if keep else None
+
+
 def cross_entropy(
     xp: Any, run: Any, x: Array, ids: Array, scale: Array, divisor: Array, *, keep: bool
 ) -> tuple[Array, Array, Array | None]:

@@ -52,6 +52,24 @@ _U0, _U2, _U4, _U6 = (
     )
 )  # Eigen, a rational approximation
 
+_FOUR = np.float32(4)
+_P6, _P5, _P4, _P3, _P2, _P1, _P0 = (
+    np.float32(c)
+    for c in (-2.72614225801306e-10, 2.77068142495902e-08, -2.10102402082508e-06,
+              -5.69250639462346e-05, -7.34990630326855e-04, -2.95459980854025e-03,
+              -1.60960333262415e-02)
+)  # fmt: skip
+_Q4, _Q3, _Q2, _Q1, _Q0 = (
+    np.float32(c)
+    for c in (
+        -1.45660718464996e-05,
+        -2.13374055278905e-04,
+        -1.68282697438203e-03,
+        -7.37332916720468e-03,
+        -1.42647390514189e-02,
+    )
+)  # fmt: skip  Eigen, as in ops/special.py
+
 
 @intrinsic
 def _float_of_bits(context: Any, bits: Any) -> Any:
@@ -84,6 +102,16 @@ def tanh(x: Any) -> Any:
     y = z * z
     p = ((((((_T13 * y + _T11) * y + _T9) * y + _T7) * y + _T5) * y + _T3) * y + _T1) * z
     return p / (((_U6 * y + _U4) * y + _U2) * y + _U0)
+
+
+@njit(fastmath=SAFE, inline="always")
+def erf(x: Any) -> Any:
+    """The error function."""
+    z = _FOUR if x > _FOUR else x  # noqa: FURB136  the same
+    z = -_FOUR if z < -_FOUR else z  # noqa: FURB136  the same
+    y = z * z
+    p = ((((((_P6 * y + _P5) * y + _P4) * y + _P3) * y + _P2) * y + _P1) * y + _P0) * z
+    return p / ((((_Q4 * y + _Q3) * y + _Q2) * y + _Q1) * y + _Q0)
 
 
 @intrinsic
