@@ -61,6 +61,14 @@ def test_one_matrix_for_a_whole_stack():
     np.testing.assert_allclose(out, x @ w)
 
 
+def test_a_stack_that_is_read_backwards_is_copied():
+    x = normal(4, 6, 5)
+    assert cublas.side(x[::-1]) is None
+    assert cublas.side(x[1:2][::-1]) is not None  # of one
+    with pytest.raises(ValueError, match="contiguous"):
+        handle().gemm(x[::-1], normal(4, 5, 2), np.empty((4, 6, 2)))
+
+
 def test_half_precision_into_float32():
     a, b, out = normal(3, 4, dtype="float16"), normal(4, 2, dtype="float16"), np.zeros((3, 2), "f4")
     fake = FakeCublas()

@@ -70,9 +70,14 @@ class Side(NamedTuple):
 
 
 def side(x: Any) -> Side | None:
-    """The last two axes of x, (M, K) or a stack (S, M, K); None if neither axis is contiguous."""
+    """The last two axes of x, (M, K) or a stack (S, M, K); None if neither axis is contiguous.
+
+    Nor is a stack that is read backwards: of negative strides cuBLAS says nothing.
+    """
     (r, c), (by_row, by_column) = x.shape[-2:], (s // x.itemsize for s in x.strides[-2:])
     stride = x.strides[0] // x.itemsize if x.ndim == 3 and x.shape[0] > 1 else 0
+    if stride < 0:
+        return None
     if (by_column == 1 or c == 1) and (by_row >= c or r == 1):
         return Side(0, max(by_row if r > 1 else c, c), stride)
     if (by_row == 1 or r == 1) and (by_column >= r or c == 1):
