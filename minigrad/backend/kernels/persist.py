@@ -2,7 +2,7 @@
 
 It can run where the weights of all units fit the shared memory of the multiprocessors at once, each
 with a block of its own, or of a cluster of eight. Whether it is faster there than a product and a
-kernel per step depends on the GPU and the sizes, so it is tried: before the first run of a kind (its
+kernel per step depends on the GPU and the sizes, so it is tried: before the first of a kind (its
 way, H, the number of sequences, the element type and the precision of products), a few steps are
 done in all ways, as graphs, on numbers made up for it. The fastest is taken from then on; see
 `RACES`. Runs of less than SHORT steps are not tried; what a GPU refuses, or computes wrongly, is
