@@ -52,12 +52,15 @@ def weigh(xp: Any, scores: Array, mask: Array | None, axis: int = -1) -> Array:
 
 
 def _weigh(xp: Any, scores: Array, mask: Array | None, axis: int) -> None:
-    if mask is None and axis in (-1, scores.ndim - 1) and on_cpu(xp) and scores.size:
-        compiled = backend.fast.lookup("softmax_over", scores.dtype)
-        if compiled is not None and scores.flags.c_contiguous:
-            compiled(scores.reshape(-1, scores.shape[-1]))
+    boolean = mask is None or mask.dtype == np.bool_
+    if boolean and on_cpu(xp) and axis in (-1, scores.ndim - 1) and scores.flags.c_contiguous:
+        name = "softmax_over" if mask is None else "masked_softmax_over"
+        compiled = backend.fast.lookup(name, scores.dtype)
+        if compiled is not None and scores.size:
+            allowed = () if mask is None else (np.broadcast_to(mask, scores.shape),)
+            compiled(*(a.reshape(-1, scores.shape[-1]) for a in (scores, *allowed)))
             return
-    if (mask is None or mask.dtype == np.bool_) and rows.tame(xp, scores):
+    if boolean and rows.tame(xp, scores):
         e = xp.exp(scores, out=scores)
         if mask is not None:
             e *= mask

@@ -53,6 +53,14 @@ CASES = {
         lambda q, k, v: mg.scaled_dot_product_attention(q, k, v)[0],
         [draw(2, 5, 4), draw(2, 6, 4), draw(2, 6, 3)], None,
     ),
+    "attention, causal": (
+        lambda q, k, v: mg.scaled_dot_product_attention(q, k, v, is_causal=True)[0],
+        [draw(2, 5, 4), draw(2, 6, 4), draw(2, 6, 3)], None,
+    ),
+    "attention, one sees nothing": (
+        lambda q, k, v: mg.scaled_dot_product_attention(q, k, v, np.arange(5)[:, None] > 0)[0],
+        [draw(2, 5, 4), draw(2, 6, 4), draw(2, 6, 3)], None,
+    ),
     "additive_attention": (
         lambda *x: mg.additive_attention(*x)[0],
         [draw(3, 8), draw(3, 5, 8), draw(3, 5, 6), draw(8)], None,

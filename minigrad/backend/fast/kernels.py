@@ -146,6 +146,16 @@ def softmax_over(x: Any) -> None:
 
 
 @compiled
+def masked_softmax_over(x: Any, allowed: Any) -> None:
+    """The same over the positions that are allowed; zeros at the others."""
+    for i in range(x.shape[0]):
+        row, mask = x[i], allowed[i]
+        for j in range(row.shape[0]):
+            row[j] = row[j] if mask[j] else np.float32(-np.inf)
+    softmax_over(x)
+
+
+@compiled
 def softmax(x: Any, out: Any) -> None:
     """exp(x) / Σ exp(x), x (N, D)."""
     for i in range(x.shape[0]):
