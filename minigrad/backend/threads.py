@@ -166,11 +166,9 @@ def run(branches: Sequence[Branch]) -> list[Any]:
     with blas_threads(1), _QUICK, branching():
         futures = [_POOL.submit(branch) for branch in branches[1:]]
         results = [_attempt(branches[0])]
-        for branch, future in zip(branches[1:], futures, strict=True):
-            if future.cancel():  # nobody has begun it
-                results.append(_attempt(branch))
-            else:
-                results.append(_attempt(future.result))
+        for branch, future in zip(reversed(branches), reversed(futures), strict=False):
+            # Threads begin at the front: from the back, this one takes what nobody has begun.
+            results.insert(1, _attempt(branch if future.cancel() else future.result))
     errors = [error for _, error in results if error is not None]
     if errors:
         for other in errors[1:]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -73,13 +74,17 @@ def test_as_in_one_part(kind, small, monkeypatch):
 def test_a_part_is_multiplied_while_the_next_is_written(kind, monkeypatch):
     meetings = []
 
-    def fork_and_meet(*branches):
-        if len(branches) != 2:  # the last part's products
-            return fork(*branches)
+    def fork_and_meet(step, *products):
+        if not isinstance(step.args[0], Iterator):  # the last part has its products alone
+            return fork(step, *products)
         both = threading.Barrier(2)
-        meetings.append(branches)
-        # breaks unless both have begun
-        return fork(*(lambda branch=branch: (both.wait(20), branch())[1] for branch in branches))
+        meetings.append(len(products))
+
+        def meet(branch):
+            both.wait(20)  # breaks unless both have begun
+            return branch()
+
+        return fork(lambda: meet(step), lambda: meet(products[0]), *products[1:])
 
     monkeypatch.setattr(_gradients, "fork", fork_and_meet)
     gradients(kind, arguments(kind))
@@ -90,7 +95,7 @@ def test_an_error_of_a_product_is_raised_in_the_caller(monkeypatch):
     def fail(*args):
         raise MemoryError("no room")
 
-    monkeypatch.setattr(_gradients.GateGradients, "_multiply", fail)
+    monkeypatch.setattr(_gradients.GateGradients, "_products", lambda self, part: [fail])
     with pytest.raises(MemoryError, match="no room"):
         gradients("lstm", arguments("lstm"))
 

@@ -47,7 +47,8 @@ class GateGradients:
         shape = gates * hidden, self.width + 16  # rows end off 1 KB borders
         rooms = 2 if self.beside and self.width < self.size else 1
         self.rooms = [xp.empty(shape, dtype=dtype) for _ in range(rooms)]
-        self.gates = gates, hidden, self.width
+        by_gate = gates, hidden, self.width
+        self.views = [room[:, : self.width].reshape(by_gate) for room in self.rooms]
         self.ascending = batch.reverse  # backward reads against the forward pass
         self.low = self.high = self.origin = 0
         self.waiting: Part | None = None
@@ -89,8 +90,8 @@ class GateGradients:
             low, high = start, start + n
             self.origin = low if self.ascending else high - self.width
         self.low, self.high = low, high
-        room = self.rooms[0][:, : self.width].reshape(self.gates)
-        return room[:, :, start - self.origin : start - self.origin + n]
+        at = start - self.origin
+        return self.views[0][:, :, at : at + n]
 
     def take(self, steps: Iterator[None]) -> None:
         """Take the steps of the loop, which yields when a part is waiting; and multiply all."""
@@ -99,7 +100,7 @@ class GateGradients:
         while ended is None:
             part, self.waiting = self.waiting, None
             if part is not None and self.beside:
-                ended, _ = fork(advance, partial(self._multiply, part))
+                ended, *_ = fork(advance, *self._products(part))
             else:
                 if part is not None:
                     self._multiply(part)
@@ -122,12 +123,22 @@ class GateGradients:
         low, high = self.low, self.high
         if low == high:
             return
-        room = self.rooms.pop(0)
-        self.rooms.append(room)
-        self.waiting = Part(room[:, low - self.origin : high - self.origin], low, high)
+        d = self.rooms[0][:, low - self.origin : high - self.origin]
+        self.waiting = Part(d, low, high)
+        self.rooms.reverse()  # of one or two
+        self.views.reverse()
         self.low = self.high
 
     def _multiply(self, part: Part) -> None:
+        products = self._products(part)
+        if self.beside:
+            fork(*products)
+        else:
+            for each in products:
+                each()
+
+    def _products(self, part: Part) -> list[Callable[[], None]]:
+        """What is to be done with a part: functions that may run side by side."""
         d, low, high = part
         first, self.started = not self.started, True
 
@@ -143,9 +154,4 @@ class GateGradients:
             for gates, weight, out in self.inputs:
                 product(self.xp, d[gates].T, weight, out[low:high])()
 
-        jobs: list[Callable[[], None]] = [partial(weight, *each) for each in self.weights]
-        if self.beside:
-            fork(*jobs, rest)
-        else:
-            for job in (*jobs, rest):
-                job()
+        return [*(partial(weight, *each) for each in self.weights), rest]

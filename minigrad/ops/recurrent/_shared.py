@@ -11,6 +11,7 @@ from ._schedule import Schedule
 
 COLUMNS = 32  # narrower steps are projected several at a time
 FOLDED = 512  # input and state features up to which one product takes both
+NARROW = 2  # sequences up to which it does not: what reads a weight once for many steps is quicker
 
 
 def arrange(
@@ -98,7 +99,8 @@ class Preactivations:
             self.steps, self.weights = Preactivations._single, (w_hh, w_ih, bias)
             return
         w_ih, w_hh = arrange(xp, w_ih, gates, bias), arrange(xp, w_hh, gates)
-        if on_cpu(xp) and w_hh.shape[1] + rows.shape[1] <= FOLDED:
+        folds = w_hh.shape[1] + rows.shape[1] <= FOLDED and batch.B > NARROW
+        if on_cpu(xp) and folds:
             self.steps, self.weights = (
                 Preactivations._folded,
                 (xp.concatenate((w_hh, w_ih), axis=1),),
@@ -133,8 +135,9 @@ class Preactivations:
     ) -> Iterator[tuple[int, Array]]:
         n, first, rows, copyto = out.shape[1], self.features, self.rows, self.xp.copyto
         inputs = operand[first : first + rows.shape[1]]  # a row of ones may follow
+        turned = inputs.T
         for start in starts:
-            copyto(inputs, rows[start : start + n].T)
+            copyto(turned, rows[start : start + n])
             multiply()
             yield start, out
 
