@@ -57,7 +57,7 @@ def _weigh(xp: Any, scores: Array, mask: Array | None, axis: int) -> None:
         name = "softmax_over" if mask is None else "masked_softmax_over"
         compiled = backend.fast.lookup(name, scores.dtype)
         if compiled is not None and scores.size:
-            allowed = () if mask is None else (np.broadcast_to(mask, scores.shape),)
+            allowed = () if mask is None else (xp.broadcast_to(mask, scores.shape),)
             compiled(*(a.reshape(-1, scores.shape[-1]) for a in (scores, *allowed)))
             return
     if boolean and rows.tame(xp, scores):
