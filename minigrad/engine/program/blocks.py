@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,12 @@ from .memory import Memory, Ref, leaves
 from .recorder import Line
 
 BLOCK = 1 << 15  # elements of a chain that are worked on together
+
+
+def worked_on(lines: list[Line]) -> Iterator[Line]:
+    """The lines as they are worked on: chains in blocks."""
+    for chain in chains(lines):
+        yield from blocks(chain)
 
 
 def chains(lines: list[Line]) -> list[list[Line]]:

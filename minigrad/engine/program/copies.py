@@ -8,7 +8,7 @@ import numpy as np
 
 from .calls import write
 from .memory import Ref, mapped
-from .recorder import Line
+from .recorder import Line, once
 from .walk import Homes, Touches, each_list, homes_of
 
 _COPIES = {write, np.copyto, np.concatenate}
@@ -59,11 +59,11 @@ class _Uniter:
         before = self.touches.before(out.memory, j)
         if a[:5] != out[:5] or b.memory is out.memory or before is None:
             return
-        zero = self.lines[before.at]
+        zero = self.lines[before]
         if zero.function is write and zero.args[0][:5] == out[:5] and _is_zero(*zero.args[1:]):
-            self.dropped.add(before.at)
-            self.touches.remove(out.memory, before.at)
-            line.function, line.args, line.reads = write, (out, ..., b), {b.memory}
+            self.dropped.add(before)
+            self.touches.remove(out.memory, before)
+            line.function, line.args, line.reads = write, (out, ..., b), (b.memory,)
 
     def _free(self, ref: Ref) -> bool:
         """Whether these lines alone touch its memory, which may be anywhere."""
@@ -76,10 +76,10 @@ class _Uniter:
             return False
         uses = self.touches.of[source.memory]
         return (
-            uses[0].at < j
-            and not any(use.writes and use.at > j for use in uses)
-            and not self.touches.any(to, uses[0].at, j)
-            and not self.touches.any(to, j + 1, uses[-1].at + 1, writes=True)
+            uses[0] < j
+            and not any(source.memory in self.lines[i].writes for i in uses if i > j)
+            and not self.touches.any(to, uses[0], j)
+            and not self.touches.any(to, j + 1, uses[-1] + 1, writes=True)
             and self._move(source, to, j)
         )
 
@@ -88,19 +88,18 @@ class _Uniter:
         if not self._free(to):
             return False
         uses = self.touches.of[to.memory]
-        last = self.touches.of[source.memory][-1].at
-        held = last < uses[-1].at and source.memory.owner is None
+        held = source.memory.owner is None and self.touches.of[source.memory][-1] < uses[-1]
         return (
-            uses[0].at == j
-            and not any(use.writes for use in uses[1:])
-            and not self.touches.any(source, j + 1, uses[-1].at + 1, writes=True)
+            uses[0] == j
+            and not any(to.memory in self.lines[i].writes for i in uses[1:])
+            and not self.touches.any(source, j + 1, uses[-1] + 1, writes=True)
             and not (held and source.memory.nbytes > 2 * to.nbytes)  # a large block, for longer
             and self._move(to, source, j)
         )
 
     def _move(self, old: Ref, new: Ref, j: int) -> bool:
         """Let all lines find `old` at `new`; line j, which copies one to the other, goes."""
-        users = [use.at for use in self.touches.of[old.memory] if use.at != j]
+        users = [i for i in self.touches.of[old.memory] if i != j]
         moved = [_moved(self.lines[i], old, new, len(users) == 1) for i in users]
         if None in moved:
             return False
@@ -108,9 +107,9 @@ class _Uniter:
         for i, args in zip(users, moved, strict=True):
             line = self.lines[i]
             line.args, line.kwargs = args  # type: ignore[misc]
-            line.reads = {new.memory if m is old.memory else m for m in line.reads}
-            line.writes = {new.memory if m is old.memory else m for m in line.writes}
-            self.touches.again(i, line, new.memory)
+            line.reads = once(new.memory if m is old.memory else m for m in line.reads)
+            line.writes = once(new.memory if m is old.memory else m for m in line.writes)
+            self.touches.again(i, new.memory)
         del self.touches.of[old.memory]
         return True
 

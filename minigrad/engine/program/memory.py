@@ -19,12 +19,14 @@ class Memory:
         owner: the array that owns it, if it was there before the program; else the plan finds room.
         kept: what stands in it at the end of a replay is read later.
         constant: nothing writes into it.
+        at: where the plan has put it, in the program's memory.
     """
 
-    __slots__ = ("constant", "kept", "nbytes", "owner")
+    __slots__ = ("at", "constant", "kept", "nbytes", "owner")
 
     def __init__(self, nbytes: int, owner: Host | None = None) -> None:
         self.nbytes, self.owner, self.kept, self.constant = nbytes, owner, False, False
+        self.at = 0
 
 
 class Ref(NamedTuple):

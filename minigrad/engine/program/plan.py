@@ -31,7 +31,7 @@ def prune(lines: list[Line], needed: set[Memory]) -> list[Line]:
             if any(line.branches):
                 kept.append(line)
         elif line.effect or any(m in needed or m.owner is not None for m in line.writes):
-            needed |= line.reads
+            needed.update(line.reads)
             kept.append(line)
     kept.reverse()
     return kept
@@ -50,7 +50,7 @@ def constants(lines: list[Line]) -> list[Line]:
         ):
             continue
         if all(m in same or m in line.writes or m.constant for m in line.reads):
-            same |= line.writes
+            same.update(line.writes)
             found.append(line)
     return found
 
@@ -146,7 +146,7 @@ class Plan:
 def _only(line: Line, memories: set[Memory]) -> Line:
     """The line, as far as it touches `memories`."""
     branches = [[_only(each, memories) for each in branch] for branch in line.branches]
-    reads, writes = line.reads & memories, line.writes & memories
+    reads, writes = ([m for m in ms if m in memories] for ms in (line.reads, line.writes))
     return Line(
         line.function, line.args, line.kwargs, reads, writes, line.op, line.at, branches=branches
     )

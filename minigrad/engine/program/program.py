@@ -12,7 +12,7 @@ import numpy as np
 from ...backend import threads
 from ...backend.gemm import steady
 from ..modes import show
-from .blocks import blocks, chains
+from .blocks import worked_on
 from .calls import resolved, store, whole, write
 from .copies import united
 from .memory import Host, Memory, Ref, leaves
@@ -45,15 +45,16 @@ class Program:
                 memory.kept = True
         once = set(map(id, self.constants))
         self.lines = [line for line in lines if id(line) not in once]
-        self.plan = Plan([*self.constants, *self.lines], kept)
-        self.nbytes = self.plan.size
+        plan = Plan([*self.constants, *self.lines], kept)
+        for memory, at in plan.at.items():
+            memory.at = at
+        self.nbytes = plan.size
         self.refreshers = recorder.refreshers
         self.lock = threading.Lock()
         room = np.empty(self.nbytes + ALIGN, np.uint8)
         start = -room.__array_interface__["data"][0] % ALIGN
         self._memory = room[start : start + self.nbytes]
         self._views: dict[tuple[Any, ...], Host] = {}
-        self._origin: dict[int, Line] = {}  # id of a step → the line it is of, or a part of
         _replay(self._steps(self.constants))
         self.steps = self._steps(self.lines)
         self._views.clear()
@@ -63,25 +64,25 @@ class Program:
         for refresh in self.refreshers:
             refresh()
         if profiler is not None:
-            self._measured(profiler, self.steps)
+            self._measured(profiler, self.steps, self.lines)
             return
         for function, args in self.steps:
             function(*args)
 
-    def _measured(self, profiler: Any, steps: list[Step]) -> None:
-        for step in steps:
-            function, args = step
+    def _measured(self, profiler: Any, steps: list[Step], lines: list[Line]) -> None:
+        for (function, args), line in zip(steps, worked_on(lines), strict=True):
             if function is threads.run:
                 parts = [part.args[0] for part in args[0]]
-                threads.run([partial(self._measured, profiler, part) for part in parts])
+                pairs = zip(parts, line.branches, strict=True)
+                threads.run([partial(self._measured, profiler, *pair) for pair in pairs])
             else:
-                profiler.line(self._origin[id(step)], function, args)
+                profiler.line(line, function, args)
 
     def view(self, ref: Ref) -> Host:
         """The array at a place."""
         if ref.array is not None:
             return ref.array
-        at = self.plan.at[ref.memory] + ref.offset
+        at = ref.memory.at + ref.offset
         key = at, ref.shape, ref.strides, ref.dtype
         found = self._views.get(key)
         if found is None:
@@ -92,25 +93,22 @@ class Program:
     def _steps(self, lines: list[Line], *, beside: bool = False) -> list[Step]:
         """The calls of lines; `beside`: others run at the same time, BLAS has one thread."""
         steps: list[Step] = []
-        for group in chains(lines):
-            for line in blocks(group):
-                if line.branches:
-                    branches = [self._steps(branch, beside=True) for branch in line.branches]
-                    parts = [partial(_replay, branch) for branch in branches]
-                    steps.append((threads.run, (parts,)))
-                    continue
-                args = resolved(line.args, self.view)
-                kwargs = resolved(line.kwargs, self.view)
-                if isinstance(line.function, np.ufunc) and line.function.signature is None:
-                    args = _quick(args)
-                if line.function in (np.maximum, np.minimum):  # their third argument has a name
-                    args, kwargs = args[:2], {**kwargs, "out": args[2]}
-                function = np.dot if _is_plain_product(line) else line.function
-                if function in (np.dot, np.matmul) and not beside:
-                    function = steady(function, *args[:2])
-                step = (partial(function, **kwargs) if kwargs else function), args
-                self._origin[id(step)] = line
-                steps.append(step)
+        for line in worked_on(lines):
+            if line.branches:
+                branches = [self._steps(branch, beside=True) for branch in line.branches]
+                parts = [partial(_replay, branch) for branch in branches]
+                steps.append((threads.run, (parts,)))
+                continue
+            args = resolved(line.args, self.view)
+            kwargs = resolved(line.kwargs, self.view)
+            if isinstance(line.function, np.ufunc) and line.function.signature is None:
+                args = _quick(args)
+            if line.function in (np.maximum, np.minimum):  # their third argument has a name
+                args, kwargs = args[:2], {**kwargs, "out": args[2]}
+            function = np.dot if _is_plain_product(line) else line.function
+            if function in (np.dot, np.matmul) and not beside:
+                function = steady(function, *args[:2])
+            steps.append(((partial(function, **kwargs) if kwargs else function), args))
         return steps
 
     # -- reading it --------------------------------------------------------------------------

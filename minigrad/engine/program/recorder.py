@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
 from types import CodeType
 from typing import Any
@@ -25,6 +25,15 @@ from .conditions import Conditions
 from .memory import Cell, Host, Memory, Ref, leaves, mapped, place_in, root
 from .standin import StandIn, Untraceable
 from .whole import call_whole, refs, values
+
+# Programs have many lines: what is empty or equal is there once.
+_NO_KWARGS: dict[str, Any] = {}
+_NO_BRANCHES: list[list[Line]] = []
+
+
+def once(memories: Iterable[Memory]) -> tuple[Memory, ...]:
+    """Each memory once, in less room than a set."""
+    return tuple(dict.fromkeys(memories))
 
 
 class Line:
@@ -50,16 +59,16 @@ class Line:
         function: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        reads: set[Memory],
-        writes: set[Memory],
+        reads: Iterable[Memory],
+        writes: Iterable[Memory],
         op: str,
         at: tuple[CodeType, int] | None,
         effect: bool = False,
         branches: list[list[Line]] | None = None,
     ) -> None:
-        self.function, self.args, self.kwargs = function, args, kwargs
-        self.reads, self.writes, self.op, self.at = reads, writes, op, at
-        self.effect, self.branches, self.times = effect, branches or [], 1
+        self.function, self.args, self.kwargs = function, args, kwargs or _NO_KWARGS
+        self.reads, self.writes, self.op, self.at = once(reads), once(writes), op, at
+        self.effect, self.branches, self.times = effect, branches or _NO_BRANCHES, 1
 
     @property
     def place(self) -> Place | None:
@@ -86,7 +95,8 @@ class Recorder:
         self.at: tuple[CodeType, int] | None = None
         self._given: dict[int, Memory] = {}
         self._made: dict[int, tuple[weakref.ref[Host], Memory]] = {}
-        self._standins: list[weakref.ref[StandIn]] = []
+        self._standins: weakref.WeakValueDictionary[int, StandIn] = weakref.WeakValueDictionary()
+        self._tuples: dict[Any, Any] = {}  # shapes and strides, and places in the user's code
 
     # -- Tensors and arrays ------------------------------------------------------------------
 
@@ -128,8 +138,10 @@ class Recorder:
 
     def standin(self, array: Host, memory: Memory) -> StandIn:
         """A stand-in of an array in known memory."""
-        new = StandIn(self, array, place_in(memory, array))
-        self._standins.append(weakref.ref(new))
+        ref, known = place_in(memory, array), self._tuples.setdefault
+        shape, strides = known(ref.shape, ref.shape), known(ref.strides, ref.strides)
+        new = StandIn(self, array, ref._replace(shape=shape, strides=strides))
+        self._standins[id(new)] = new
         return new
 
     def last_place(self) -> Place | None:
@@ -138,7 +150,7 @@ class Recorder:
 
     def alive(self) -> list[StandIn]:
         """The stand-ins that somebody still holds."""
-        return [s for s in (ref() for ref in self._standins) if s is not None]
+        return list(self._standins.values())
 
     # -- recording ---------------------------------------------------------------------------
 
@@ -223,9 +235,11 @@ class Recorder:
         effect: bool = False,
     ) -> None:
         """Write a line."""
-        touched = {ref.memory for ref in leaves((args, kwargs)) if type(ref) is Ref}
-        writes = {s.ref.memory for s in written}
+        touched = [ref.memory for ref in leaves((args, kwargs)) if type(ref) is Ref]
+        writes = [s.ref.memory for s in written]
         self.at = user_frame(3)
+        if self.at is not None:
+            self.at = self._tuples.setdefault((id(self.at[0]), self.at[1]), self.at)
         self.lines.append(Line(function, args, kwargs, touched, writes, self.op, self.at, effect))
 
     def assign(self, target: StandIn, index: Any, value: Any) -> None:
@@ -336,8 +350,8 @@ class Recorder:
                 parts.append(self.lines)
         finally:
             self.lines = outer
-        reads = {m for part in parts for each in part for m in each.reads}
-        writes = {m for part in parts for each in part for m in each.writes}
+        reads = [m for part in parts for each in part for m in each.reads]
+        writes = [m for part in parts for each in part for m in each.writes]
         at = user_frame(3)
         self.lines.append(Line(_fork, (), {}, reads, writes, "fork", at, branches=parts))
         return results

@@ -98,8 +98,8 @@ class _Rewriter:
     def _product(self, term: Term) -> Product | None:
         if not self._alone(term.ref, 2):
             return None
-        made = self.touches.of[term.ref.memory][0].at
-        if self.lines[made].writes != {term.ref.memory}:
+        made = self.touches.of[term.ref.memory][0]
+        if self.lines[made].writes != (term.ref.memory,):
             return None
         operands = operands_of(self.lines[made])
         return operands and Product(term, made, *operands)
@@ -107,7 +107,7 @@ class _Rewriter:
     def _slice(self, term: Term, total: Ref) -> Slice | None:
         if not self._alone(term.ref, 3):
             return None
-        zeros, made, _ = (touch.at for touch in self.touches.of[term.ref.memory])
+        zeros, made, _ = self.touches.of[term.ref.memory]
         if any(self.lines[i].function is not write for i in (zeros, made)):
             return None
         whole, _, zero = self.lines[zeros].args
@@ -164,8 +164,8 @@ class _Rewriter:
         at = part.term.at
         if first:
             self._emit(at, write, (total, ..., 0), total)
-        for touch in self.touches.of[part.term.ref.memory][:2]:
-            self.instead[touch.at] = []
+        for i in self.touches.of[part.term.ref.memory][:2]:
+            self.instead[i] = []
         self._emit(at, np.add, (part.place, part.value, part.place), total)
 
     def _together(self, group: list[Product], total: Ref, first: bool) -> None:
@@ -221,8 +221,10 @@ class _Rewriter:
         """How many lines have written into a memory before line `at`."""
         versions = self.versions.get(memory)
         if versions is None:
-            written = [touch.at for touch in self.touches.of[memory] if touch.writes]
-            versions = self.versions[memory] = written
+            touches = self.touches.of[memory]
+            versions = self.versions[memory] = [
+                i for i in touches if memory in self.lines[i].writes
+            ]
         return bisect_left(versions, at)
 
     def _emit(
@@ -230,7 +232,7 @@ class _Rewriter:
     ) -> Line:
         """Put a line where line `at` stood."""
         old = self.lines[at if like is None else like]
-        reads = {a.memory for a in args if type(a) is Ref}
-        new = Line(function, args, {}, reads, {to.memory}, old.op, old.at)
+        reads = [a.memory for a in args if type(a) is Ref]
+        new = Line(function, args, {}, reads, (to.memory,), old.op, old.at)
         self.instead[at].append(new)
         return new

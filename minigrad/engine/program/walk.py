@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from math import inf
-from typing import NamedTuple
 
 from .memory import Memory, Ref, leaves
-from .recorder import Line
+from .recorder import Line, once
 
 Homes = dict[Memory, list[Line] | None]
 
@@ -19,8 +18,9 @@ def each_list(lines: list[Line], change: Callable[[list[Line]], list[Line]]) -> 
     for line in lines:
         if line.branches:
             line.branches = [each_list(branch, change) for branch in line.branches]
-            line.reads = {m for branch in line.branches for each in branch for m in each.reads}
-            line.writes = {m for branch in line.branches for each in branch for m in each.writes}
+            parts = [each for branch in line.branches for each in branch]
+            line.reads = once(m for each in parts for m in each.reads)
+            line.writes = once(m for each in parts for m in each.writes)
     return change(lines)
 
 
@@ -44,69 +44,58 @@ def homes_of(lines: list[Line]) -> Homes:
 
 def touched(line: Line) -> set[Memory]:
     """All memory that a line reads or writes."""
-    return line.reads | line.writes
-
-
-class Touch(NamedTuple):
-    """That line `at` touches bytes `low` to `high` of a memory."""
-
-    at: int
-    low: float
-    high: float
-    writes: bool
+    return {*line.reads, *line.writes}
 
 
 class Touches:
-    """Which lines of a list touch a memory, and where: `of[memory]`, in order."""
+    """Which lines of a list touch a memory: `of[memory]`, in order; and who touches what of it."""
 
     def __init__(self, lines: list[Line]) -> None:
-        self.of: dict[Memory, list[Touch]] = defaultdict(list)
+        self.lines = lines
+        self.of: dict[Memory, list[int]] = defaultdict(list)
+        self._spans: dict[tuple[int, Memory], tuple[float, float]] = {}  # those asked for
         for i, line in enumerate(lines):
-            for memory, touch in _touches(i, line):
-                self.of[memory].append(touch)
+            for memory in touched(line):
+                self.of[memory].append(i)
 
-    def again(self, at: int, line: Line, memory: Memory) -> None:
-        """Note what a line does to a memory now, in the place of what was noted."""
-        self.remove(memory, at)
-        insort(self.of[memory], dict(_touches(at, line))[memory])
+    def again(self, at: int, memory: Memory) -> None:
+        """Line `at` has changed, and touches a memory now."""
+        known = self.of[memory]
+        i = bisect_left(known, at)
+        if known[i : i + 1] != [at]:
+            known.insert(i, at)
+        self._spans.pop((at, memory), None)
 
     def remove(self, memory: Memory, at: int) -> None:
-        """Forget a line that is gone."""
+        """Line `at` is gone."""
         known = self.of[memory]
-        i = bisect_left(known, (at,))
-        if i < len(known) and known[i].at == at:
-            del known[i]
+        del known[bisect_left(known, at)]
 
-    def before(self, memory: Memory, at: int) -> Touch | None:
-        """The last touch before line `at`."""
+    def before(self, memory: Memory, at: int) -> int | None:
+        """The last line before line `at` that touches a memory."""
         known = self.of[memory]
-        i = bisect_left(known, (at,))
+        i = bisect_left(known, at)
         return known[i - 1] if i else None
-
-    def within(self, memory: Memory, start: int, stop: int) -> list[Touch]:
-        """What lines from `start` to before `stop` touch."""
-        known = self.of[memory]
-        return known[bisect_left(known, (start,)) : bisect_left(known, (stop,))]
 
     def any(self, place: Ref, start: int, stop: int, *, writes: bool = False) -> bool:
         """Whether a line from `start` to before `stop` touches `place`, or `writes` there."""
-        low, high = place.extent
-        for touch in self.within(place.memory, start, stop):
-            if touch.low < high and low < touch.high and (touch.writes or not writes):
-                return True
+        memory = place.memory
+        known, (low, high) = self.of[memory], place.extent
+        for at in known[bisect_left(known, start) : bisect_left(known, stop)]:
+            if not writes or memory in self.lines[at].writes:
+                first, end = self._span(at, memory)
+                if first < high and low < end:
+                    return True
         return False
 
-
-def _touches(at: int, line: Line) -> Iterator[tuple[Memory, Touch]]:
-    """What a line does to each memory."""
-    spans: dict[Memory, tuple[float, float]] = {}
-    for leaf in leaves((line.args, line.kwargs)):
-        if type(leaf) is Ref:
-            span: tuple[float, float] = leaf.extent
-            if leaf.memory in spans:
-                low, high = spans[leaf.memory]
-                span = min(span[0], low), max(span[1], high)
-            spans[leaf.memory] = span
-    for memory in touched(line):
-        low, high = spans.get(memory, (-inf, inf))
-        yield memory, Touch(at, low, high, memory in line.writes)
+    def _span(self, at: int, memory: Memory) -> tuple[float, float]:
+        """The bytes of a memory that a line touches."""
+        found = self._spans.get((at, memory))
+        if found is None:
+            line = self.lines[at]
+            refs = [a for a in leaves((line.args, line.kwargs)) if type(a) is Ref]
+            spans: list[tuple[float, float]] = [r.extent for r in refs if r.memory is memory]
+            spans = spans or [(-inf, inf)]
+            found = min(low for low, _ in spans), max(high for _, high in spans)
+            self._spans[at, memory] = found
+        return found

@@ -86,9 +86,7 @@ def test_memory_that_lives_at_one_time_does_not_overlap():
     for i, line in enumerate(program.lines):
         heirs = {m for m in live if last[m] == i and not m.kept}  # may hand on their place
         live |= {m for m in touched(line) if m.owner is None}
-        spans = sorted(
-            (program.plan.at[m], program.plan.at[m] + m.nbytes) for m in live - heirs if m.nbytes
-        )
+        spans = sorted((m.at, m.at + m.nbytes) for m in live - heirs if m.nbytes)
         assert all(a[1] <= b[0] for a, b in itertools.pairwise(spans))
         live = {m for m in live if m.kept or last[m] > i}
 
