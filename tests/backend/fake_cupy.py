@@ -259,6 +259,7 @@ def make(*, driver=13000, runtime=13020, count=2, nvrtc=True):
         set_allocator=ALLOCATORS.append,
         memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
         nvtx=types.SimpleNamespace(
+            available=True,
             RangePush=RANGES.append,
             RangePop=lambda: RANGES.append("end"),
         ),

@@ -181,9 +181,13 @@ def test_out_of_memory_says_what_was_asked_and_what_was_free(machine, monkeypatc
 
 def test_ranges_for_profilers(machine, monkeypatch):
     monkeypatch.setattr(fake_cupy, "RANGES", [])
-    machine()
+    cupy = machine()
     with pytest.raises(KeyError), cuda.nvtx("step"):
         raise KeyError
+    assert fake_cupy.RANGES == ["step", "end"]
+    cupy.cuda.nvtx.available = False
+    with cuda.nvtx("step"):
+        pass
     assert fake_cupy.RANGES == ["step", "end"]
 
 
