@@ -1,13 +1,17 @@
-"""What recurrent layers leave behind."""
+"""What recurrent layers allocate, and leave behind."""
 
 from __future__ import annotations
 
 import gc
+import tracemalloc
 
+import numpy as np
 import pytest
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.backend import fast
+from minigrad.ops.recurrent import _both, _gradients
 
 
 @pytest.mark.parametrize("layer", [nn.RNN, nn.LSTM, nn.GRU])
@@ -27,3 +31,61 @@ def test_nothing_is_left_to_the_garbage_collector(layer, lengths):
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+MAKERS = ("empty", "empty_like", "zeros", "zeros_like", "ones", "full", "array", "concatenate")
+
+
+@pytest.mark.parametrize("layer", [nn.RNN, nn.LSTM, nn.GRU])
+def test_no_step_makes_an_array(layer, monkeypatch):
+    """Scratch is made once for all steps with the same number of sequences."""
+    model, made = layer(4, 6), []
+
+    def arrays_made(steps):
+        x = mg.randn(steps, 3, 4)
+        made.clear()
+        y, _ = model(x)
+        (y * y).sum().backward()
+        return list(made)
+
+    arrays_made(5)  # what is made once
+    for name in MAKERS:
+        make = getattr(np, name)
+        monkeypatch.setattr(
+            np, name, lambda *args, make=make, **kw: made.append(make) or make(*args, **kw)
+        )
+    with fast.switched(False):
+        few, many = arrays_made(5), arrays_made(50)
+    assert len(few) > 10
+    # Inputs of one or two sequences would be projected in chunks; here, three are folded in.
+    assert [f.__name__ for f in many] == [f.__name__ for f in few]
+
+
+@pytest.mark.parametrize("layer", [nn.RNN, nn.LSTM, nn.GRU])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_memory_does_not_grow(layer, threads, monkeypatch):
+    for module, name in ((_both, "WORTH"), (_gradients, "BESIDE")):
+        monkeypatch.setattr(module, name, 0)
+    monkeypatch.setattr(_gradients, "CACHED", 8)
+    before = mg.get_num_threads()
+    mg.set_num_threads(threads)
+    model, x = layer(16, 32, bidirectional=True), mg.randn(20, 4, 16)
+    rng = np.random.default_rng(0)
+    batches = [rng.integers(0, 21, 4).tolist() for _ in range(4)]
+
+    def epoch():
+        for lengths in batches:
+            model.zero_grad()
+            y, _ = model(x, lengths=lengths)
+            (y * y).sum().backward()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        epoch()
+        first, *_, last = [epoch() for _ in range(4)]
+    finally:
+        tracemalloc.stop()
+        mg.set_num_threads(before)
+    assert last - first < 4 * 20 * 4 * 32  # less than one array of outputs
