@@ -84,8 +84,9 @@ def test_memory_does_not_grow(layer, threads, monkeypatch):
     tracemalloc.start()
     try:
         epoch()
-        first, *_, last = [epoch() for _ in range(4)]
+        first, *_, last = [epoch() for _ in range(10)]
     finally:
         tracemalloc.stop()
         mg.set_num_threads(before)
-    assert last - first < 4 * 20 * 4 * 32  # less than one array of outputs
+    outputs = 4 * 20 * 4 * 32  # bytes; a thread may still hold what it did last
+    assert last - first < 9 * len(batches) * outputs / 2
