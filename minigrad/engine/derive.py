@@ -92,10 +92,11 @@ def _each(op: Op, g: Any, y: Any, inputs: Any, params: dict[str, Any], wanted: i
             rules[0](g, y, *inputs, i=i, **params) if wanted >> i & 1 else None
             for i in range(len(inputs))
         ]
-    return [
-        rule(g, y, *inputs, **params) if wanted >> i & 1 and rule else None
-        for i, rule in enumerate(rules)
-    ]
+    grads: list[Any] = [None] * len(inputs)
+    for i, rule in enumerate(rules):
+        if wanted >> i & 1 and rule:
+            grads[i] = rule(g, y, *inputs, **params) if params else rule(g, y, *inputs)
+    return grads
 
 
 def saved_inputs(node: Node) -> list[Any]:

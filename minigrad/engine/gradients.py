@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -20,7 +19,6 @@ from .walk import pull
 
 # What wants to look on while `backward` walks the tape of a Tensor: a context manager around it.
 WATCH: ContextVar[Any] = ContextVar("minigrad.watch", default=None)
-NOTHING = nullcontext()
 
 
 def cotangent(t: Tensor, g: Any, create_graph: bool, *, what: str) -> Any:
@@ -73,8 +71,12 @@ def backward(
     g = cotangent(t, gradient, create_graph, what="backward")
     retain_graph = retain_graph or create_graph
     watch = WATCH.get()
-    with NOTHING if watch is None else watch(t):
-        found = pull([(edge(t), g)], retain_graph=retain_graph, create_graph=create_graph)
+    roots = [(edge(t), g)]
+    if watch is None:
+        found = pull(roots, retain_graph=retain_graph, create_graph=create_graph)
+    else:
+        with watch(t):
+            found = pull(roots, retain_graph=retain_graph, create_graph=create_graph)
     for (leaf, _), g in found.items():
         accumulate(leaf, g, create_graph)
 

@@ -63,9 +63,13 @@ def pull(
     watched = not modes.unwatched or modes.anomaly
     # Rules on Tensors must record; rules on arrays cannot.
     token = MODES.set(modes.replace(grad=True)) if create_graph else None
-    parents: Sequence[Any] = [parent for (parent, _), _ in roots]
-    slots: Sequence[int] = [slot for (_, slot), _ in roots]
-    grads: Sequence[Any] = [g for _, g in roots]
+    parents: Any = []
+    slots: Any = []
+    grads: Any = []  # what arrives at these parents
+    for (parent, slot), g in roots:
+        parents.append(parent)
+        slots.append(slot)
+        grads.append(g)
     masks: Sequence[Any] | None = None
     try:
         while True:

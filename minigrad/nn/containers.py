@@ -27,7 +27,7 @@ class Sequential(Module):
             setattr(self, str(i), module)
 
     def forward(self, x: Any) -> Any:
-        for module in vars(self).values():
+        for module in list(vars(self).values()):
             if isinstance(module, Module):
                 x = module(x)
         return x

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..backend import Array, fast, matmul, on_cpu
 from ..engine import primitive
 
 TAME = 60.0  # scores in ±60 need no shift: neither exp(x) nor its sum overflows or underflows
+SMALL = 1 << 12  # elements that are summed in less time than it takes to ask how
 BLOCK = 1 << 17  # elements of a block of rows
 
 
@@ -36,7 +38,14 @@ def row_sums(xp: Any, x: Array, axis: int = -1) -> Array:
 
 def column_sums(xp: Any, x: Array) -> Array:
     """Σ x over the rows of x (N, D)."""
+    if xp is np and x.size < SMALL and x.dtype.char in "fd" and x.flags.forc:
+        return _ones(len(x), x.dtype.char).dot(x)  # the same to the bit, by a shorter way
     return matmul(xp.ones(x.shape[0], dtype=x.dtype), x)
+
+
+@lru_cache
+def _ones(n: int, dtype: str) -> Array:
+    return np.ones(n, dtype)
 
 
 def tame(xp: Any, x: Array) -> bool:
