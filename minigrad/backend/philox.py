@@ -73,6 +73,12 @@ class DeviceStream(Stream):
             draws.flip(*self._take(out.size), out, p)
         return out
 
+    def mask(self, keep: float, shape: Any = (), dtype: Any = "float32") -> Any:
+        with self.device.activate():
+            out = self.device.xp.empty(shape, dtype)
+            draws.flip(*self._take(out.size), out, keep, 1 / keep if keep else 0.0)
+        return out
+
     def normal(
         self, mean: float = 0.0, std: float = 1.0, shape: Any = (), dtype: Any = "float32"
     ) -> Any:

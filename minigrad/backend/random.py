@@ -59,6 +59,13 @@ class Stream:
         """1 with probability `p`, else 0."""
         raise NotImplementedError
 
+    def mask(self, keep: float, shape: Any = (), dtype: Any = "float32") -> Any:
+        """1 / keep with probability `keep`, else 0: what dropout multiplies by."""
+        found = self.bernoulli(keep, shape, dtype)
+        if keep:
+            found *= 1 / keep
+        return found
+
     def get_state(self) -> State:
         """Where the stream stands, as a dict that JSON can hold."""
         raise NotImplementedError

@@ -319,5 +319,4 @@ def dropout_mask(like: Tensor, shape: tuple[int, ...], p: float) -> Any:
         raise ConfigError(f"dropout: p is {p}, expected a probability between 0 and 1")
     if p == 0:
         return None
-    mask = like.device.rng.bernoulli(1 - p, shape, like.dtype)
-    return mask * (1 / (1 - p)) if p < 1 else mask
+    return like.device.rng.mask(1 - p, shape, like.dtype)

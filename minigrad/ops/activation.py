@@ -268,7 +268,4 @@ def dropout(x: Any, p: float = 0.5, training: bool = True) -> Any:
     if not training or p == 0:
         return x
     device = x.device if isinstance(x, Tensor) else device_of(x)
-    mask = device.rng.bernoulli(1 - p, x.shape, x.dtype)
-    if p < 1:
-        mask *= 1 / (1 - p)
-    return multiply(x, mask)
+    return multiply(x, device.rng.mask(1 - p, x.shape, x.dtype))

@@ -15,12 +15,12 @@ __device__ __forceinline__ void mg_philox(u64 key0, u64 key1, u64 block, u64* c)
 
 __device__ __forceinline__ T mg_draw(unsigned bits, double low, double width, i64 coin) {
   float unit = (float)(bits >> 8) * 5.9604644775390625e-08f;  // 24 bits: [0, 1)
-  if (coin) return T(A(unit < (float)low));
+  if (coin) return T(A(unit < (float)low ? width : 0.0));
   return T(__fadd_rn(__fmul_rn(unit, (float)width), (float)low));  // as NumPy rounds: no fused step
 }
 
 // 32-bit draws number skip, skip + 1, … of `at`. A thread per block of four words, eight numbers.
-// A coin is 1 with probability `low`.
+// A coin is `width` with probability `low`, else 0.
 extern "C" __global__ void draws(
     const u64* at, i64 skip, T* out, double low, double width, i64 coin, i64 count) {
   u64 first = at[2] / 4;

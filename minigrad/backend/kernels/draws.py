@@ -79,7 +79,10 @@ def _draws(
     at: Words, skip: int, out: Array, low: float, width: float, coin: int, count: int
 ) -> None:
     unit = generator_at(skipped(_at(at), skip)).random(count, dtype=np.float32)
-    flat = unit < np.float32(low) if coin else unit * np.float32(width) + np.float32(low)
+    if coin:
+        flat = np.where(unit < np.float32(low), width, 0.0)
+    else:
+        flat = unit * np.float32(width) + np.float32(low)
     out[...] = flat.reshape(out.shape)
 
 
@@ -106,9 +109,9 @@ def fill(at: Array, skip: int, out: Array, low: float, width: float) -> None:
     DRAWS(over(-(-out.size // 8) + 1), at, skip, out, low, width, 0, out.size)
 
 
-def flip(at: Array, skip: int, out: Array, p: float) -> None:
-    """Write 1 with probability p, else 0."""
-    DRAWS(over(-(-out.size // 8) + 1), at, skip, out, p, 0.0, 1, out.size)
+def flip(at: Array, skip: int, out: Array, p: float, value: float = 1.0) -> None:
+    """Write `value` with probability p, else 0."""
+    DRAWS(over(-(-out.size // 8) + 1), at, skip, out, p, value, 1, out.size)
 
 
 def fill_double(at: Array, out: Array, low: float, width: float) -> None:

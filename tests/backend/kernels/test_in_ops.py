@@ -5,6 +5,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.backend.kernels import kernels, persist
+from minigrad.backend.philox import Steps, steps
 from minigrad.engine import RowSparse
 from minigrad.ops import recurrent
 from minigrad.testing import cuda_host, strict
@@ -127,6 +128,14 @@ def test_an_update_is_one_launch(make, name, monkeypatch):
     launched.clear()
     optimizer.step()
     assert launched == [name]
+
+
+def test_a_mask_is_one_launch():
+    """Of dropout, drawn and scaled."""
+    x = mg.ones((5, 7), device="strict")
+    with steps(Steps(x.device.rng)), strict.capturing() as graph:
+        mg.dropout(x, 0.3)
+    assert len(graph) == 3  # room for the mask, the mask, the product
 
 
 @pytest.mark.parametrize("name", ["lstm", "lstm, lengths", "lstm, projected"])

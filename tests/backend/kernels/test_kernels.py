@@ -152,7 +152,7 @@ def random(dtype):
     at = draws.position(np.random.Generator(np.random.Philox(3))).words()
     filled, flipped = np.zeros((7, 5), dtype), np.zeros(21, dtype)
     draws.fill(at, 3, filled, -1.0, 3.0)
-    draws.flip(at, 0, flipped, 0.4)
+    draws.flip(at, 0, flipped, 0.4, 1 / 0.3)
     draws.put(at, draws.Position((1, 2), 3, 1, 4))
     return filled, flipped, at
 
