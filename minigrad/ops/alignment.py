@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .. import backend
 from ..backend import Array, namespace
 from ..engine import Tensor, fused
@@ -105,8 +103,7 @@ def _additive_backward(
     dquery = dkeys = dvalues = dv = dmask = None
     if g is not None:
         if needs[2]:
-            by_step = weights.swapaxes(-1, -2)  # (B, S, T); NumPy is slow at products over T = 1
-            dvalues = by_step * g if xp is np and g.shape[1] == 1 else backend.matmul(by_step, g)
+            dvalues = backend.matmul(weights.swapaxes(-1, -2), g)
         by_weights = backend.matmul(g, values.swapaxes(-1, -2))
         d = by_weights if d is None else by_weights + d
     d = rows.rowwise(xp, rows.softmax_grad, (d, weights), -1)  # by the scores (B, T, S)
