@@ -27,10 +27,10 @@ def product(xp: Any, a: Array, b: Array, out: Array) -> Callable[[], Any]:
         return partial(matmul, operand(a), b, out)
     m, k = cut(M, K, n)
     if (m, k) == (M, K):
-        compact = type(out) is np.ndarray and out.flags.c_contiguous
-        call = (
-            np.dot if compact else np.matmul
-        )  # xp: allow - NumPy's arrays: dot is the quicker call
+        compact = (
+            type(out) is np.ndarray and a.flags.forc and b.flags.forc and out.flags.c_contiguous
+        )
+        call = np.dot if compact else np.matmul  # xp: allow - NumPy's; dot is quicker, but copies
         return partial(call, a, b, out)
     if k == K:
         blocks = _blocks(a, m, k)[0]
