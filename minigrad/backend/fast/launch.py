@@ -85,8 +85,10 @@ def layer_norm_forward(
 def layer_norm_backward(
     xp: Any, run: Any, g: Array, normal: Array, scale: Array, weight: Array
 ) -> tuple[Array, Array]:
-    """(dx, g ∘ normal), both (N, D)."""
-    dx, product = xp.empty(g.shape, dtype=g.dtype), xp.empty(g.shape, dtype=g.dtype)
+    """dx (N, D), and rows (…, D) that add up to the gradient of the weight."""
+    parts = -(-len(g) // kernels.PART)
+    dx = xp.empty(g.shape, dtype=g.dtype)
+    product = xp.zeros((parts, g.shape[1]), dtype=g.dtype)
     g, weight = xp.ascontiguousarray(g), xp.ascontiguousarray(weight)
     run(kernels.layer_norm_backward, g, normal, scale, weight, dx, product, writes=(4, 5))
     return dx, product
