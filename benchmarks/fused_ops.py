@@ -4,7 +4,7 @@
     python -m benchmarks.fused_ops lstm softmax --rounds 60      # those whose name has one of these
 
 A round runs a step of each library, one after the other, so that what else the machine does meets
-both; times are the processor's, without those in which others had it. A step is forward and backward
+both; times are the processor's, without those that others had it for. A step is forward and back,
 with all gradients. Before a time counts, the gradients of both are compared. Printed: medians in
 milliseconds, and the median and quartiles of the rounds' ratios (below 1: faster than PyTorch).
 Needs PyTorch: pip install torch
