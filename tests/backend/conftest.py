@@ -11,6 +11,8 @@ from minigrad.backend.kernels.kernel import LAUNCHERS
 from tests.backend import fake_cupy
 from tests.backend.fake_cublas import FakeCublas
 
+collect_ignore = ["stand_in"]  # for processes of its own: it takes CuPy's name
+
 
 @pytest.fixture
 def machine(monkeypatch):

@@ -171,16 +171,17 @@ def pointer(x: Any) -> int:
     return int((x._a if isinstance(x, StrictArray) else x).ctypes.data)
 
 
-array.DTYPES |= {"E"}  # type: ignore[misc]
-fake_cublas.TYPES[14] = ml_dtypes.bfloat16
-StrictArray.device = property(lambda self: types.SimpleNamespace(id=0))  # type: ignore[attr-defined]
-StrictArray.data = property(lambda self: types.SimpleNamespace(ptr=pointer(self)))  # type: ignore[attr-defined]
-plain_set = StrictArray.set
-StrictArray.set = lambda self, host, stream=None: plain_set(self, host)  # type: ignore[method-assign]
-cublas.Handle.gemm = gemm(cublas.Handle.gemm)  # type: ignore[method-assign]
-cublas.load = fake_cublas.FakeCublas
-cuda.launch._pointer = pointer
-sys.modules["cupy"] = module()
-sys.modules["cupy.cuda"] = sys.modules["cupy"].cuda
-sys.modules["cupyx"] = types.ModuleType("cupyx")
-sys.modules["cupyx"].empty_pinned = np.empty  # type: ignore[attr-defined]
+if __name__ == "cupy":  # and not when tests are collected
+    array.DTYPES |= {"E"}  # type: ignore[misc]
+    fake_cublas.TYPES[14] = ml_dtypes.bfloat16
+    StrictArray.device = property(lambda self: types.SimpleNamespace(id=0))  # type: ignore[attr-defined]
+    StrictArray.data = property(lambda self: types.SimpleNamespace(ptr=pointer(self)))  # type: ignore[attr-defined]
+    plain_set = StrictArray.set
+    StrictArray.set = lambda self, host, stream=None: plain_set(self, host)  # type: ignore[method-assign]
+    cublas.Handle.gemm = gemm(cublas.Handle.gemm)  # type: ignore[method-assign]
+    cublas.load = fake_cublas.FakeCublas
+    cuda.launch._pointer = pointer
+    sys.modules["cupy"] = module()
+    sys.modules["cupy.cuda"] = sys.modules["cupy"].cuda
+    sys.modules["cupyx"] = types.ModuleType("cupyx")
+    sys.modules["cupyx"].empty_pinned = np.empty  # type: ignore[attr-defined]
