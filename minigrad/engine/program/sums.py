@@ -19,7 +19,7 @@ from .terms import Part, Product, Slice, Term, adds, inner, operands_of, place_o
 from .walk import Homes, Touches, each_list, homes_of
 
 FEWEST = 4  # products that are worth being put together
-ENOUGH = 1024  # and the one that is long enough: operands that wait for their product take room
+ENOUGH = 256  # and the one that is long enough: operands that wait for their product take room
 
 
 def sums(lines: list[Line]) -> list[Line]:
@@ -138,7 +138,7 @@ class _Rewriter:
                 parts.append(self._slice(term, total) or term)
                 continue
             group = growing.get(product.kind)
-            if group is None or sum(p.a.shape[2] for p in group) >= ENOUGH:
+            if group is None or _is_enough(group):
                 group = growing[product.kind] = []
                 together.append(group)
             group.append(product)
@@ -236,3 +236,8 @@ class _Rewriter:
         new = Line(function, args, {}, reads, (to.memory,), old.op, old.at)
         self.instead[at].append(new)
         return new
+
+
+def _is_enough(group: list[Product]) -> bool:
+    """Whether a product of the group is as quick as one of more."""
+    return len(group) >= FEWEST and sum(p.a.shape[2] for p in group) >= ENOUGH
