@@ -141,22 +141,19 @@ def maximum(row: Any) -> Any:
 
 
 @njit(fastmath=SAFE)
-def exponentials(row: Any, top: Any, out: Any) -> Any:
-    """out ← exp(row - top), and its sum."""
-    total = np.float32(0)
-    for j in range(row.shape[0]):
-        e = exp(row[j] - top)
-        out[j] = e
-        total += e
-    return total
-
-
-@njit(fastmath=SAFE)
 def exponentials_over(row: Any, top: Any) -> Any:
-    """row ← exp(row - top), and its sum. One array: two that overlap would not vectorise."""
+    """row ← exp(row - top), and its sum. One array: two that may overlap may not vectorise."""
     total = np.float32(0)
     for j in range(row.shape[0]):
         e = exp(row[j] - top)
         row[j] = e
         total += e
     return total
+
+
+@njit(fastmath=SAFE)
+def exponentials(row: Any, top: Any, out: Any) -> Any:
+    """out ← exp(row - top), and its sum: in the same order wherever the two lie in memory."""
+    for j in range(row.shape[0]):
+        out[j] = row[j]
+    return exponentials_over(out, top)
