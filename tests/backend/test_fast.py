@@ -180,17 +180,17 @@ def test_nan_and_infinity_keep_their_meaning():
 
 def test_only_float32_and_only_when_on():
     assert fast.lookup("softmax", np.float64) is None
-    assert fast.fused(np, "lstm_forward", np.float64) is None
+    assert fast.fused(np, "lstm_sequence", np.float64) is None
     with fast.switched(False):
         assert fast.lookup("softmax") is None
-        assert fast.fused(np, "lstm_forward", np.float32) is None
+        assert fast.fused(np, "lstm_sequence", np.float32) is None
 
 
 @compiled
 def test_what_has_no_kernel_here_is_none():
     with fast.switched(True):
         assert fast.fused(np, "lstm_persistent", np.float32) is None
-        assert fast.fused(object(), "lstm_forward", np.float32) is None
+        assert fast.fused(object(), "lstm_sequence", np.float32) is None
 
 
 @compiled

@@ -20,30 +20,6 @@ if sgemm() is not None:  # else recurrent layers go on with NumPy
     from .sequences import gru_sequence, lstm_sequence, rnn_sequence  # noqa: F401
 
 
-def lstm_forward(
-    xp: Any, run: Any, gates: Array, cell: Array, hidden: Array, out: Array, factors: Array
-) -> None:
-    """A step: gates (4H, n) → the cell and h (H, n), out (n, H), and the factors (6, H, n)."""
-    run(kernels.lstm_forward, gates, cell, hidden, out, factors, writes=(1, 2, 3, 4))
-
-
-def lstm_backward(xp: Any, run: Any, dm: Array, work: Array, factors: Array) -> None:
-    """A step back: `work` (6, H, n) has dcₜ, then dcₜ₋₁ and the gradients of i f g o."""
-    run(kernels.lstm_backward, dm, work, factors, writes=(1,))
-
-
-def gru_forward(
-    xp: Any, run: Any, gates: Array, projected: Array, block: Array, hidden: Array, out: Array
-) -> None:
-    """A step: gates and projected (3H, n) → `block`, h (H, n) in place, out (n, H)."""
-    run(kernels.gru_forward, gates, projected, block, hidden, out, writes=(2, 3, 4))
-
-
-def gru_backward(xp: Any, run: Any, dh: Array, dy: None, block: Array, columns: Array) -> None:
-    """A step back: columns (4, H, n), contiguous; dh ← dh ∘ z."""
-    run(kernels.gru_backward, dh, block, columns, writes=(0, 2))
-
-
 def gelu(
     xp: Any, run: Any, x: Array, *, approximate: str, keep: bool
 ) -> tuple[Array, Array | None]:

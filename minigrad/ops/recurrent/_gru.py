@@ -7,7 +7,7 @@ from itertools import cycle, repeat
 from typing import Any
 
 from ... import backend
-from ...backend import Array, on_cpu
+from ...backend import Array
 from ...engine import Tensor, fused, ops
 from ._gradients import GateGradients
 from ._products import product
@@ -155,7 +155,6 @@ def _(
     db_hh = sums.for_bias(rz_n) if needs[5] else None
     add, copyto = xp.add, xp.copyto
     launch: Any = backend.fused(xp, "gru_backward", dtype)
-    launched = launch is not None and not on_cpu(xp)
     weight = backend.operand(w_hh.T)
 
     def steps_back() -> Iterator[None]:
@@ -167,8 +166,7 @@ def _(
             recur = product(xp, weight, d[1:].reshape(3 * H, n), back)
             dh[...] = dhidden[:, :n]
             dys = repeat(None) if dy is None else batch.steps(run, dy)[::-1]
-            step = None if launched else step_back(xp, dh, work, blocks[::-1], launch)
-            through = work[4] if launch is None else dh
+            step = step_back(xp, dh, work, blocks[::-1]) if launch is None else None
 
             for start, upstream, block in zip(reversed(starts), dys, blocks[::-1], strict=False):
                 columns = sums.columns(start, n)
@@ -183,7 +181,7 @@ def _(
                 step()
                 copyto(columns, d)
                 recur()
-                add(back, through, dh)
+                add(back, work[4], dh)
             dhidden[:, :n] = dh
 
     sums.take(steps_back())
@@ -191,14 +189,8 @@ def _(
     return dx, batch.states(xp, dhidden), dw_ih, dw_hh, db_ih, db_hh
 
 
-def step_back(xp: Any, dh: Array, work: Array, blocks: Array, launch: Any) -> Callable[[], None]:
-    """A function that takes the next step back: from dh to `work`, by the blocks in that order.
-
-    A compiled kernel leaves dh ∘ z in dh.
-    """
-    if launch is not None:
-        turn, d = iter(blocks), work[:4]
-        return lambda: launch(dh, None, next(turn), d)
+def step_back(xp: Any, dh: Array, work: Array, blocks: Array) -> Callable[[], None]:
+    """A function that takes the next step back: from dh to `work`, by the blocks in that order."""
     multiply, subtract = xp.multiply, xp.subtract
     dn, dhn, through, drz, dhn_through = work[0], work[3], work[4], work[1:3], work[3:]
     u, w = v = xp.empty_like(drz)

@@ -7,7 +7,7 @@ from itertools import cycle, repeat
 from typing import Any, NamedTuple
 
 from ... import backend
-from ...backend import Array, on_cpu
+from ...backend import Array
 from ...engine import Tensor, fused, ops
 from ._gradients import GateGradients
 from ._products import product
@@ -62,8 +62,7 @@ def lstm(
         return whole(batch, x, h0, c0, w_ih, w_hh, total(b_ih, b_hh), w_hr, keep)
     rows = batch.pack(xp, x)
     launch = backend.fused(xp, "lstm_forward", dtype)
-    begin = numpy_steps if launch is None else compiled_steps if on_cpu(xp) else launched_steps
-    order = G_O_F_I if begin is launched_steps else G_F_O_I
+    order, begin = (G_F_O_I, numpy_steps) if launch is None else (G_O_F_I, launched_steps)
     preactivations = Preactivations(xp, order, w_ih, w_hh, total(b_ih, b_hh), rows, batch)
     out, previous = batch.outputs(xp, h0)
     hidden, cell = batch.columns(xp, h0), batch.columns(xp, c0)
@@ -146,18 +145,6 @@ def numpy_steps(xp: Any, m: Array, count: int, keep: bool, _launch: Any) -> Step
     return Steps(c, c, step, saved)
 
 
-def compiled_steps(xp: Any, m: Array, count: int, keep: bool, launch: Any) -> Steps:
-    """The same by a compiled kernel of the CPU."""
-    c = xp.empty_like(m)
-    saved = xp.empty((count if keep else 1, 6, *m.shape), dtype=m.dtype)
-    advance = iter(saved).__next__ if keep else lambda: saved[0]
-
-    def step(gates: Array, rows: Array) -> None:
-        launch(gates, c, m, rows, advance())
-
-    return Steps(c, c, step, saved)
-
-
 def launched_steps(xp: Any, m: Array, count: int, keep: bool, launch: Any) -> Steps:
     """Steps of a GPU, which save tanh cₜ, cₜ₋₁, g, o, f, i, as little as they can compute from."""
     blocks = xp.empty((count + 1 if keep else 2, 6, *m.shape), dtype=m.dtype)
@@ -204,7 +191,6 @@ def _(
         dw_hr = projection_sums.for_weight(every, unprojected)
     add, copyto = xp.add, xp.copyto
     launch: Any = backend.fused(xp, "lstm_backward", dtype)
-    launched = launch is not None and not on_cpu(xp)
     back = backend.operand(w_hh.T)
     all_backward = backend.fused(xp, "lstm_persistent_backward", dtype) if w_hr is None else None
 
@@ -225,9 +211,9 @@ def _(
                 continue
             dys = repeat(None) if dy is None else batch.steps(run, dy)[::-1]
             turned = blocks[len(starts) - 1 :: -1]
-            step = None if launched else step_back(xp, dm, work, turned, launch)
+            step = step_back(xp, dm, work, turned) if launch is None else None
             for start, upstream, block in zip(reversed(starts), dys, turned, strict=False):
-                if upstream is not None and (project is not None or not launched):
+                if upstream is not None and (project is not None or launch is None):
                     add(dh, upstream.T, dh)
                     upstream = None
                 if project is not None:
@@ -254,14 +240,11 @@ def _(
     return dx, batch.states(xp, dhidden), batch.states(xp, dcell), dw_ih, dw_hh, db, db, dw_hr
 
 
-def step_back(xp: Any, dm: Array, work: Array, blocks: Array, launch: Any) -> Callable[[], None]:
+def step_back(xp: Any, dm: Array, work: Array, blocks: Array) -> Callable[[], None]:
     """A function that takes the next step back: from dm and dcₜ in work[0] to the rest of `work`.
 
     `blocks` are the steps' factors as the way forward saved them, in the order of the steps back.
     """
-    if launch is not None:
-        advance = iter(blocks).__next__
-        return lambda: launch(dm, work, advance())
     add, multiply = xp.add, xp.multiply
     carry, di, df, dg, do, through = work
     dc = xp.empty_like(dm)
