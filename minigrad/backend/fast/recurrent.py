@@ -40,19 +40,17 @@ def tanhs(x: Any) -> None:
 
 
 @helper
-def project(gemm: Any, rows: Any, weight: Any, turned: bool, bias: Any, out: Any) -> None:
-    """out ← W x + b for each row x."""
-    for j in range(out.shape[0]):
-        out[j] = bias
-    product(gemm, rows, False, weight, not turned, out, True)
+def add(values: Any, x: Any) -> None:
+    """x += values."""
+    for k in range(x.shape[0]):
+        x[k] += values[k]
 
 
 @helper
 def add_rows(rows: Any, out: Any) -> None:
     """out += rows, if there are any."""
     for j in range(rows.shape[0]):
-        for k in range(out.shape[1]):
-            out[j, k] += rows[j, k]
+        add(rows[j], out[j])
 
 
 @helper
@@ -69,10 +67,8 @@ def add_up(
     product(gemm, d_x, True, rows, False, dw_ih, True)
     product(gemm, d_h, True, before, False, dw_hh, True)
     for j in range(d_x.shape[0]):
-        for k in range(db_ih.shape[0]):
-            db_ih[k] += d_x[j, k]
-        for k in range(db_hh.shape[0]):
-            db_hh[k] += d_h[j, k]
+        add(d_x[j], db_ih)
+        add(d_h[j], db_hh)
 
 
 # -- LSTM --------------------------------------------------------------------------------------
@@ -89,14 +85,15 @@ def lstm_forward(
         start, n, low, high = steps[s, :4]
         at = start if keep else 0
         if keep:
-            project(gemm, rows[low:high], w_ih, turned, bias, gates[low:high])
+            product(gemm, rows[low:high], False, w_ih, not turned, gates[low:high], False)
             before[at : at + n] = h[:n]
         else:
-            project(gemm, rows[start : start + n], w_ih, turned, bias, gates[:n])
+            product(gemm, rows[start : start + n], False, w_ih, not turned, gates[:n], False)
         product(gemm, h[:n], False, w_hh, not turned, gates[at : at + n], True)
         for j in range(n):
             gate, cell, was, tanh_c = gates[at + j], c[j], cells[at + j, 0], cells[at + j, 1]
             m = inner[at + j] if projected else h[j]
+            add(bias, gate)
             sigmoids(gate[: 2 * H])
             tanhs(gate[2 * H : 3 * H])
             sigmoids(gate[3 * H :])
@@ -176,15 +173,16 @@ def gru_forward(
         start, n, low, high = steps[s, :4]
         at = start if keep else 0
         if keep:
-            project(gemm, rows[low:high], w_ih, turned, b_ih, gates[low:high])
+            product(gemm, rows[low:high], False, w_ih, not turned, gates[low:high], False)
         else:
-            project(gemm, rows[start : start + n], w_ih, turned, b_ih, gates[:n])
-        project(gemm, h[:n], w_hh, turned, b_hh, scratch[:n])
+            product(gemm, rows[start : start + n], False, w_ih, not turned, gates[:n], False)
+        product(gemm, h[:n], False, w_hh, not turned, scratch[:n], False)
         for j in range(n):
             gate, hidden, u = gates[at + j], h[j], scratch[j]
             was, inside = before[at + j], inner[at + j]
-            for k in range(2 * H):
-                gate[k] += u[k]
+            add(b_ih, gate)
+            add(b_hh, u)
+            add(u[: 2 * H], gate[: 2 * H])
             sigmoids(gate[: 2 * H])
             for k in range(H):
                 inside[k] = u[2 * H + k]
@@ -251,13 +249,14 @@ def rnn_forward(
         start, n, low, high = steps[s, :4]
         at = start if keep else 0
         if keep:
-            project(gemm, rows[low:high], w_ih, turned, bias, gates[low:high])
+            product(gemm, rows[low:high], False, w_ih, not turned, gates[low:high], False)
             before[at : at + n] = h[:n]
         else:
-            project(gemm, rows[start : start + n], w_ih, turned, bias, gates[:n])
+            product(gemm, rows[start : start + n], False, w_ih, not turned, gates[:n], False)
         product(gemm, h[:n], False, w_hh, not turned, gates[at : at + n], True)
         for j in range(n):
             gate = gates[at + j]
+            add(bias, gate)
             if relu:
                 for k in range(gate.shape[0]):
                     gate[k] = np.float32(0) if gate[k] < 0 else gate[k]  # NaN stays NaN
