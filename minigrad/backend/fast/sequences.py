@@ -31,7 +31,7 @@ class Loop:
     """What the layers share: packed rows, the steps, and arrays for what is kept or passing."""
 
     def __init__(self, xp: Any, run: Any, batch: Any, x: Array, hidden: int, keep: bool) -> None:
-        self.xp, self.run, self.batch, self.keep, self.dtype = xp, run, batch, keep, x.dtype
+        self.xp, self.run, self.batch, self.dtype = xp, run, batch, x.dtype
         self.rows = xp.ascontiguousarray(batch.pack(xp, x))
         self.turned = batch.T >= TURNED
         self.height = batch.size if keep else batch.B

@@ -97,11 +97,6 @@ class Ref(NamedTuple):
                 low += (n - 1) * stride
         return low, high + self.dtype.itemsize
 
-    def overlaps(self, other: Ref) -> bool:
-        """Whether both may touch the same bytes."""
-        (a, b), (c, d) = self.extent, other.extent
-        return self.memory is other.memory and a < d and c < b
-
     def through(self, of: Ref, to: Ref) -> Ref | None:
         """What these elements of `of` are in `to`, of the same shape; None if no array is."""
         if self[1:5] == of[1:5]:
