@@ -59,6 +59,7 @@ from .engine import (
     vjp,
     vmap,
 )
+from .engine.calls import NAMES as _NAMES
 from .ops import *  # the functions: each module of ops says in its __all__ what it brings
 
 if TYPE_CHECKING:
@@ -428,7 +429,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(".profiler", __name__).profile
     if name == "cuda":
         return importlib.import_module(".backend.cuda", __name__)
-    raise AttributeError(f"module 'minigrad' has no attribute {name!r}")
+    hint = f"; write {_NAMES[name]}" if name in _NAMES else ""
+    raise AttributeError(f"module 'minigrad' has no attribute {name!r}{hint}")
 
 
 def __dir__() -> list[str]:

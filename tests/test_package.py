@@ -10,11 +10,13 @@ import sys
 import textwrap
 import tomllib
 from importlib import metadata
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
 
 import minigrad as mg
+from minigrad.engine.calls import NAMES
 
 ROOT = Path(__file__).parents[1]
 OPTIONAL = [
@@ -105,6 +107,15 @@ def test_packages_export_what_they_list(name):
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match=r"minigrad.*no_such_name"):
         mg.no_such_name  # noqa: B018
+
+
+def test_names_of_pytorch_lead_to_ours():
+    with pytest.raises(AttributeError, match=r"'cat'; write mg\.concat"):
+        mg.cat  # noqa: B018
+    for name, hint in NAMES.items():
+        assert not hasattr(mg, name)
+        for ours in re.findall(r"mg\.([\w.]+)", hint):
+            assert attrgetter(ours)(mg)
 
 
 def test_version_and_types():

@@ -29,6 +29,40 @@ TORCH = {
     "reduce": ("reduction",),
     "p": ("ord",),
 }
+# PyTorch's and NumPy's name of a function → what to write here
+NAMES = {
+    "absolute": "mg.abs(x)",
+    "array": "mg.tensor(x) or mg.asarray(x)",
+    "bmm": "x @ y",
+    "cat": "mg.concat",
+    "clamp": "mg.clip",
+    "concatenate": "mg.concat",
+    "cumprod": "mg.cumulative_prod",
+    "cumsum": "mg.cumulative_sum",
+    "div": "x / y",
+    "dot": "x @ y",
+    "eq": "x == y",
+    "ge": "x >= y",
+    "gt": "x > y",
+    "index_select": "mg.take(x, indices, axis=…)",
+    "le": "x <= y",
+    "load": "mg.io.load_safetensors or mg.io.load_checkpoint",
+    "lt": "x < y",
+    "masked_select": "x[mask]",
+    "mm": "x @ y",
+    "mul": "x * y",
+    "ne": "x != y",
+    "neg": "-x",
+    "permute": "mg.permute_dims",
+    "power": "mg.pow",
+    "repeat_interleave": "mg.repeat",
+    "save": "mg.io.save_safetensors or mg.io.save_checkpoint",
+    "sub": "x - y",
+    "swapaxes": "mg.permute_dims, or x.mT for the last two",
+    "transpose": "mg.permute_dims, or x.mT for the last two axes",
+    "unsqueeze": "mg.expand_dims",
+    "view": "mg.reshape",
+}
 _FIRST = {"input": 0, "self": 0, "tensor": 0, "tensors": 0, "other": 1, "input1": 0, "input2": 1}
 
 

@@ -81,7 +81,7 @@ def explain(op: Op, error: Exception, values: list[Any], params: dict[str, Any])
     given = [f"{v.dtype}{v.shape}" if hasattr(v, "dtype") else repr(v) for v in values[:8]]
     given += ["…"] * (len(values) > 8)
     given += [f"{k}={v!r}" for k, v in params.items()]
-    text = f"{op.name}({', '.join(given)}): {error}"
+    text = f"{op.name}({', '.join(given)}): {str(error).strip()}"
     if isinstance(error, TypeError):
         return DTypeError(text)
     if isinstance(error, ValueError):  # NumPy's error of an axis is an IndexError as well

@@ -57,6 +57,8 @@ def grad(
     >>> mg.grad(g, x).item()
     18.0
     """
+    if callable(outputs):
+        raise GradError("grad: got a function, expected results; value_and_grad(f)(x) takes one")
     outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     single = isinstance(inputs, Tensor)
     ins: list[Tensor] = [inputs] if isinstance(inputs, Tensor) else list(inputs)

@@ -47,6 +47,11 @@ def save_safetensors(
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
+    if not isinstance(tensors, Mapping):
+        raise DTypeError(
+            f"save_safetensors: expected a path, then arrays by name, such as model.state_dict(); "
+            f"got {type(path).__name__}, {type(tensors).__name__}"
+        )
     arrays = {
         _name(name): host_array(value, f"tensors[{name!r}]") for name, value in tensors.items()
     }

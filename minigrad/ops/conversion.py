@@ -114,7 +114,9 @@ def _array_of(obj: Any, dtype: Any, device: Spec, what: str) -> Array:
         try:
             made = np.asarray(obj)
         except ValueError as error:
-            raise ShapeError(f"{what}: {error}") from error
+            raise ShapeError(
+                f"{what}: {error} minigrad.data.pad makes one array of sequences of unequal length"
+            ) from error
         if dtype is None and made.dtype == np.float64 and _is_python(obj):
             dtype = get_default_dtype()
         obj = made

@@ -63,6 +63,11 @@ class Groups:
             return [params]
         if isinstance(params, set | frozenset):
             raise ConfigError(f"{type(self).__name__}: a set has no order; give a list")
+        if not isinstance(params, Iterable):
+            raise ConfigError(
+                f"{type(self).__name__}: expected parameters, such as model.parameters(), got "
+                f"{type(params).__name__}"
+            )
         return list(params)
 
     def _check(self, group: Mapping[str, Any]) -> None:

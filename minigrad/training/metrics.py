@@ -42,7 +42,10 @@ def accuracy(predicted: Any, target: Any, *, ignore_index: int = -100) -> float:
     """
     p, t = np.asarray(predicted), np.asarray(target)
     if p.shape != t.shape:
-        raise ShapeError(f"accuracy: predictions have shape {p.shape}, targets {t.shape}")
+        raise ShapeError(
+            f"accuracy: predictions have shape {p.shape}, targets {t.shape}; give the predicted "
+            "ids, such as scores.argmax(axis=-1)"
+        )
     counts = t != ignore_index
     return float((p == t)[counts].mean()) if counts.any() else float("nan")
 

@@ -20,7 +20,7 @@ from .render import FORMATS, LIMIT, LayoutTimeoutError, find_engine, finish_svg,
 from .style import Theme
 from .tikz import to_tikz
 
-TEXTS = {"dot": "dot", "gv": "dot", "json": "json", "mmd": "mermaid", "mermaid": "mermaid"}
+TEXTS = ("dot", "gv", "json", "mmd", "mermaid", "html")
 LATEX = ("tex", "tikz")
 
 
@@ -95,8 +95,9 @@ class Graph:
     def pipe(self, format: str = "svg", *, dpi: int | None = None, limit: float = LIMIT) -> bytes:
         """The picture as bytes: "svg", "png", "pdf", "ps", "eps", or a text: "dot", "json", "mmd".
 
-        "tex" is a LaTeX document, "tikz" the picture in it. If the layout takes longer than `limit`
-        seconds, a coarser graph is laid out instead, and its title says so.
+        "html" is the page of `to_html()`, "tex" a LaTeX document, "tikz" the picture in it. If the
+        layout takes longer than `limit` seconds, a coarser graph is laid out instead, and its title
+        says so.
 
         Raises:
             MissingExtraError: a picture was asked for and no Graphviz is installed; it names the
@@ -106,7 +107,7 @@ class Graph:
             return self._text(format).encode("utf-8")
         kind = "json" if format in LATEX else format
         if kind not in FORMATS:
-            known = ", ".join((*FORMATS, *TEXTS, *LATEX))
+            known = ", ".join(dict.fromkeys((*FORMATS, *TEXTS, *LATEX)))
             raise ConfigError(f"render: format {format!r} is not one of {known}")
         try:
             data = layout(self.source, kind, engine=self.engine, dpi=dpi, limit=limit)
@@ -153,9 +154,15 @@ class Graph:
         return path
 
     def save(self, path: str | Path) -> Path:
-        """Write the DOT text (or JSON, Mermaid by suffix .json, .mmd); needs no Graphviz."""
+        """Write the DOT text (or JSON, Mermaid, a page: .json, .mmd, .html); needs no Graphviz.
+
+        Raises:
+            ConfigError: the suffix is that of a picture, which `render` draws.
+        """
         path = Path(path)
         kind = path.suffix.lstrip(".").lower()
+        if kind not in TEXTS and kind in (*FORMATS, *LATEX):
+            raise ConfigError(f"save: writes texts; {clean(path.name)} is for render()")
         path.write_text(self._text(kind if kind in TEXTS else "dot"), encoding="utf-8")
         return path
 
@@ -193,9 +200,11 @@ class Graph:
         return text
 
     def _text(self, kind: str) -> str:
-        if TEXTS[kind] == "json":
+        if kind == "html":
+            return self.to_html()
+        if kind == "json":
             return self.to_json()
-        return self.to_mermaid() if TEXTS[kind] == "mermaid" else self.source
+        return self.to_mermaid() if kind in ("mmd", "mermaid") else self.source
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """For Jupyter: the SVG where an engine is installed, else the page; words always."""

@@ -111,6 +111,8 @@ def test_inputs_that_play_no_part():
     assert mg.grad(mg.tensor(1.0), x, allow_unused=True) is None
     with pytest.raises(errors.GradError, match="input 0 does not require grad"):
         mg.grad((x * 2).sum(), mg.tensor([1.0]))
+    with pytest.raises(errors.GradError, match="value_and_grad"):
+        mg.grad(mg.tanh, x)
 
 
 def test_grad_keeps_the_graph_only_when_asked():

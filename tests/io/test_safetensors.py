@@ -147,6 +147,13 @@ def test_what_cannot_be_stored_leaves_no_file(tensors, path):
         save_safetensors(path, {}, {"epoch": 3})
 
 
+def test_a_module_in_place_of_its_state(path):
+    with pytest.raises(DTypeError, match=r"state_dict\(\); got .*Linear"):
+        save_safetensors(path, mg.nn.Linear(2, 2))
+    with pytest.raises(DTypeError, match=r"a path, then arrays.*got dict, "):
+        save_safetensors({}, path)
+
+
 # -- broken and hostile files ---------------------------------------------------------------------
 
 

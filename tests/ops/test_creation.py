@@ -76,7 +76,7 @@ class TestTensor:
             mg.tensor(obj)
 
     def test_ragged(self):
-        with pytest.raises(ShapeError, match="tensor"):
+        with pytest.raises(ShapeError, match=r"tensor: .*data\.pad"):
             mg.tensor([[1, 2], [3]])
 
     def test_host_data_go_to_the_default_device(self):

@@ -79,6 +79,8 @@ def test_parameters_are_leaves_given_once_in_order():
         optim.SGD([{"params": [w]}, {"params": [w]}])
     with pytest.raises(errors.ConfigError, match="order"):
         optim.SGD({w})
+    with pytest.raises(errors.ConfigError, match=r"model\.parameters\(\), got Linear"):
+        optim.SGD(mg.nn.Linear(2, 2))
     assert optim.SGD(w).param_groups[0]["params"] == [w]
     assert optim.SGD([{"params": w}]).param_groups[0]["params"] == [w]
 

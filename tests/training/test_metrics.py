@@ -31,6 +31,8 @@ def test_accuracy_leaves_out_what_is_ignored():
 def test_accuracy_of_different_shapes():
     with pytest.raises(ShapeError, match=r"\(2,\), targets \(3,\)"):
         accuracy([1, 2], [1, 2, 3])
+    with pytest.raises(ShapeError, match="argmax"):
+        accuracy(mg.zeros((2, 3)), [1, 2])
 
 
 def test_the_report_against_definitions():

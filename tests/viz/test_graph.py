@@ -76,6 +76,10 @@ def test_without_an_engine_texts_work(graph, no_engine, tmp_path):
     assert graph.save(tmp_path / "g.dot").read_text(encoding="utf-8") == graph.source
     assert graph.render(tmp_path / "g.mmd").read_text(encoding="utf-8").startswith("flowchart")
     assert graph.save(tmp_path / "g.json").read_text(encoding="utf-8") == graph.to_json()
+    for write in (graph.save, graph.render):
+        assert write(tmp_path / "g.html").read_text(encoding="utf-8") == graph.to_html()
+    with pytest.raises(ConfigError, match=r"g\.svg is for render"):
+        graph.save(tmp_path / "g.svg")
     bundle = graph._repr_mimebundle_()
     assert "image/svg+xml" not in bundle
     assert "8 tape lines" in bundle["text/plain"]
