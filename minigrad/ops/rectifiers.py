@@ -48,7 +48,10 @@ def relu6(x: Any, /) -> Any:
 
 @function
 def hardsigmoid(x: Any, /) -> Any:
-    """min(max(x + 3, 0), 6) / 6: a sigmoid of straight lines (Courbariaux et al. 2015)."""
+    """min(max(x + 3, 0), 6) / 6: a sigmoid of straight lines (Courbariaux et al. 2015).
+
+    Its slope is 1/6 in the dtype of x; PyTorch's is float32's 1/6 also in float64.
+    """
     return hardtanh(x + 3, 0.0, 6.0) / 6
 
 
@@ -117,7 +120,10 @@ selu.defvjp(
 
 @op
 def celu(xp: Any, x: Array, /, alpha: float = 1.0) -> Array:
-    """x for x > 0, else alpha · (exp(x / alpha) - 1): smooth for any alpha (Barron 2017)."""
+    """x for x > 0, else alpha · (exp(x / alpha) - 1): smooth for any alpha (Barron 2017).
+
+    The gradient has 1/alpha in the dtype of x, where PyTorch has float32's also in float64.
+    """
     zero = along(xp, x, 0)
     y = xp.expm1(xp.minimum(x, zero) / alpha)
     y *= alpha

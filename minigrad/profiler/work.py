@@ -30,16 +30,18 @@ def _contract(ins: Sequence[Shape], outs: Sequence[Shape], params: dict[str, Any
     return 2.0 * math.prod(lengths.values())
 
 
-def _recurrent(ins: Sequence[Shape], outs: Sequence[Shape], params: dict[str, Any]) -> float:
+def _recurrent(gates: int, directions: int = 1) -> Formula:
     """The weights are multiplied with each step of each sequence; ten operations per gate unit."""
-    T, B, _ = ins[0]
-    lengths = params.get("lengths")
-    steps = T * B
-    if isinstance(lengths, tuple | list):
-        steps = int(sum(lengths))
-    weights = sum(math.prod(shape) for shape in ins[1:] if len(shape) == 2 and shape[0] != B)
-    gates = max((shape[0] for shape in ins[1:] if len(shape) == 1), default=0)
-    return steps * (2.0 * weights + 10.0 * gates)
+
+    def formula(ins: Sequence[Shape], outs: Sequence[Shape], params: dict[str, Any]) -> float:
+        T, B, _ = ins[0]
+        lengths = params.get("lengths")
+        steps = T * B if lengths is None else int(np.sum(lengths))
+        matrices = sum(math.prod(shape) for shape in ins[1:] if len(shape) == 2)
+        weights = matrices - sum(map(math.prod, outs[1:]))  # first states have the shapes of last
+        return steps * (2.0 * weights + 10.0 * gates * directions * outs[-1][-1])
+
+    return formula
 
 
 def _attention(ins: Sequence[Shape], outs: Sequence[Shape], params: dict[str, Any]) -> float:
@@ -67,7 +69,12 @@ FORMULAS: dict[str, Formula] = {
     "matmul": _matmul,
     "linear": _matmul,
     "contract": _contract,
-    **dict.fromkeys(("rnn", "gru", "lstm", "birnn", "bigru", "bilstm"), _recurrent),
+    "rnn": _recurrent(1),
+    "gru": _recurrent(3),
+    "lstm": _recurrent(4),
+    "birnn": _recurrent(1, directions=2),
+    "bigru": _recurrent(3, directions=2),
+    "bilstm": _recurrent(4, directions=2),
     "scaled_dot_product_attention": _attention,
     "additive_attention": _additive,
     **dict.fromkeys(("softmax", "log_softmax", "logsumexp", "cross_entropy"), _per_element(5.0)),

@@ -114,15 +114,41 @@ def test_products_are_counted_as_multiplications_and_additions(op, expected):
     assert backward == [2 * expected]
 
 
-def test_a_recurrent_layer_multiplies_its_weights_once_per_step():
-    T, B, I, H = 7, 3, 5, 6
-    layer = nn.LSTM(I, H)
+@pytest.mark.parametrize(("layer", "gates"), [(nn.RNN, 1), (nn.GRU, 3), (nn.LSTM, 4)])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("lengths", [None, "host", "tuple"])
+def test_a_recurrent_layer_multiplies_its_weights_once_per_step(
+    layer, gates, bidirectional, bias, lengths, monkeypatch
+):
+    monkeypatch.setattr("minigrad.ops.recurrent._both.WORTH", 0)  # both directions as one op
+    T, I, H = 7, 5, 6
+    B = gates * H  # as many sequences as rows of a weight
+    if lengths is not None:
+        lengths = np.arange(B) % (T + 1) if lengths == "host" else (T,) * (B - 1) + (2,)
+    steps = T * B if lengths is None else sum(lengths)
+    net = layer(I, H, bidirectional=bidirectional, bias=bias)
+    threads = mg.get_num_threads()
+    mg.set_num_threads(2)
+    try:
+        with mg.profile() as p:
+            net(mg.ones((T, B, I)), lengths=lengths)[0].sum().backward()
+    finally:
+        mg.set_num_threads(threads)
+    events = [e for e in p.events if e.name.endswith(("rnn", "gru", "lstm"))]
+    forward, backward = (
+        [e.flops for e in events if e.kind == kind] for kind in ("forward", "backward")
+    )
+    assert len(forward) == len(backward) == 1
+    assert forward == [(1 + bidirectional) * steps * gates * H * (2 * (I + H) + 10)]
+    assert backward == [2 * forward[0]]
+
+
+def test_a_projection_is_one_of_the_weights():
     with mg.profile() as p:
-        layer(mg.ones((T, B, I)))[0].sum().backward()
-    (event,) = (e for e in p.events if e.name == "lstm" and e.kind == "forward")
-    assert event.flops == T * B * (2 * 4 * H * (I + H) + 10 * 4 * H * 2 / 2)
-    (back,) = (e for e in p.events if e.name == "lstm" and e.kind == "backward")
-    assert back.flops == 2 * event.flops
+        nn.LSTM(5, 6, proj_size=2)(mg.ones((7, 3, 5)))
+    (event,) = (e for e in p.events if e.name == "lstm")
+    assert event.flops == 7 * 3 * (2 * (24 * (5 + 2) + 2 * 6) + 10 * 24)
 
 
 def test_elements_are_counted_where_no_formula_says_more():
