@@ -79,8 +79,8 @@ def scatter(
     "sum", "mean", "prod", "amax" and "amin" reduce what meets at a place: what was there and, with
     repeated indices, several elements of source. The gradient of an extreme is shared evenly among
     those that attain it.
-    include_self: False leaves out what was there, where anything comes to a place; it is no tie then
-    (PyTorch divides the gradient of an extreme by it all the same).
+    include_self: False leaves out what was there, where anything comes to a place. It is no tie
+    then (PyTorch divides the gradient of an extreme by it all the same).
 
     Raises: ShapeError for shapes that do not fit; ConfigError for another `reduce`; IndexRangeError
     for an index outside the axis, where one can look: not on a GPU.
