@@ -14,7 +14,7 @@ device('cpu')
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from minigrad.backend import fast
@@ -41,6 +41,15 @@ from minigrad.backend.threads import get_num_threads, set_num_threads
 keep_freed()
 
 
+def chain(
+    name: str, formula: Callable[..., Any], arrays: int, numbers: Sequence[str], scratch: int
+) -> Any:
+    """A GPU's kernel of a formula of elementwise calls, or None; see `kernels.chain`."""
+    from minigrad.backend.kernels.chain import chain
+
+    return chain(name, formula, arrays, numbers, scratch)
+
+
 def fused(xp: Any, name: str, dtype: Any) -> Callable[..., Any] | None:
     """The compiled kernel `name` for arrays of `dtype`; None where there is none.
 
@@ -64,6 +73,7 @@ __all__ = [
     "Instead",
     "Stream",
     "accumulate",
+    "chain",
     "device",
     "device_of",
     "from_dlpack",

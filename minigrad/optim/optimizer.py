@@ -50,6 +50,7 @@ class Optimizer(Groups, Rule):
         self.state: dict[Tensor, dict[str, Any]] = {}
         self._ledgers: list[Ledger] = []
         self._scratch: dict[Any, Array] = {}
+        self._chains = {}
         self._lay_out()
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
@@ -91,7 +92,7 @@ class Optimizer(Groups, Rule):
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies: their parameters lie elsewhere."""
-        return {**self.__dict__, "_ledgers": [], "_scratch": {}}
+        return {**self.__dict__, "_ledgers": [], "_scratch": {}, "_chains": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -1,15 +1,16 @@
 """`Rule`: an update rule, written once, on arrays.
 
 A rule makes `out=` calls over scratch buffers: an update allocates nothing. The same text updates a
-block of an arena, some rows of a matrix, or a whole matrix.
+block of an arena, some rows of a matrix, or a whole matrix, and a GPU's kernel is made of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
-from ..backend import Array, namespace
+from ..backend import Array, chain, namespace, on_cpu
 from ..engine import RowSparse
 from ..engine.sparse import dense
 from .blocks import Block
@@ -33,6 +34,7 @@ class Rule:
     whole: ClassVar[bool] = False  # the rule needs all of a parameter at once, not blocks or rows
 
     grad_scale: float
+    _chains: dict[Any, Any]
 
     # -- what a rule says ----------------------------------------------------------------------
 
@@ -73,6 +75,28 @@ class Rule:
 
     # -- on arrays -----------------------------------------------------------------------------
 
+    def _formula(
+        self, xp: Any, arrays: Arrays, n: Numbers, room: Arrays, *, group: Group, scaled: bool
+    ) -> None:
+        """`_update` of p, g and the state, with g scaled as it is read."""
+        p, g, *state = arrays
+        *scratch, last = room
+        if scaled:
+            g = xp.multiply(g, n["gradient"], out=last)
+        self._update(xp, p, g, state, n, scratch, group)
+
+    def _chain(self, xp: Any, n: Numbers, cohort: Cohort) -> Any:
+        """On a GPU, the kernel of `_formula`, if it can be one."""
+        if on_cpu(xp):
+            return None
+        key = repr(self._structure(cohort.group)), cohort.names, *n
+        if key not in self._chains:
+            formula = partial(self._formula, group=cohort.group, scaled=cohort.scaled)
+            arrays = 2 + len(cohort.names or ())
+            name, room = type(self).__name__, self.buffers + 1
+            self._chains[key] = chain(name, formula, arrays, tuple(n), room)
+        return self._chains[key]
+
     def _sweep(
         self,
         data: Array,
@@ -87,8 +111,8 @@ class Rule:
         blocks: tuple[Block, ...],
     ) -> None:
         """The update of some blocks of an arena; small gradients are copied side by side first."""
-        xp, group = namespace(data), cohort.group
-        last, flat, scaled = -1, grad, cohort.scaled
+        xp, group, scaled = namespace(data), cohort.group, cohort.scaled
+        last, flat, fast = -1, grad, self._chain(xp, n, cohort)
         for start, stop, copies, source, offset, _ in blocks:
             for i in copies:
                 g, place = given[i], places[i]
@@ -100,11 +124,10 @@ class Rule:
                 if source != last:
                     last, flat = source, given[source].reshape(-1)
                 g = flat[start - offset : stop - offset]
-            if scaled:
-                g = xp.multiply(g, n["gradient"], out=room[-1][: stop - start])
-            scratch = [row[: stop - start] for row in room[:-1]]
-            state = [a[start:stop] for a in flats]
-            self._update(xp, data[start:stop], g, state, n, scratch, group)
+            arrays = [data[start:stop], g, *[a[start:stop] for a in flats]]
+            if fast is None or not fast.run(arrays, n.values()):
+                scratch = [row[: stop - start] for row in room]
+                self._formula(xp, arrays, n, scratch, group=group, scaled=scaled)
 
     def _each(
         self,
@@ -116,11 +139,11 @@ class Rule:
         *,
         cohort: Cohort,
     ) -> None:
-        xp, g = namespace(p), dense(g)
-        *scratch, last = [row[: p.size].reshape(p.shape) for row in room]
-        if cohort.scaled:
-            g = xp.multiply(g, n["gradient"], out=last)
-        self._update(xp, p, g, state, n, scratch, cohort.group)
+        xp, arrays = namespace(p), [p, dense(g), *state]
+        fast = None if self.whole else self._chain(xp, n, cohort)
+        if fast is None or not fast.run(arrays, n.values()):
+            scratch = [row[: p.size].reshape(p.shape) for row in room]
+            self._formula(xp, arrays, n, scratch, group=cohort.group, scaled=cohort.scaled)
 
     def _rows(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..backend import Array, fused
+from ..backend import Array
 from ..errors import ConfigError
 from .formulas import average, decay, decayed, descend
 from .optimizer import Optimizer
@@ -60,9 +60,6 @@ class SGD(Optimizer):
     def _update(
         self, xp: Any, p: Array, g: Array, state: Arrays, n: Numbers, scratch: Arrays, group: Group
     ) -> None:
-        fast = fused(xp, "sgd", p.dtype)
-        if fast is not None and fast(p, g, state, n, group):
-            return
         t, u = scratch
         g = decayed(xp, p, g, n, group, t)
         if group["momentum"]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,11 @@ def compiler() -> str | None:
     return shutil.which("g++")
 
 
-def library(file: str, kernels: Iterable[Kernel], dtype: str, folder: Path) -> ctypes.CDLL:
-    """The kernels of `file` for arrays of `dtype`, compiled in `folder`."""
-    path = folder / f"{Path(file).stem}_{dtype}.so"
+def library(kernels: Sequence[Kernel], dtype: str, folder: Path) -> ctypes.CDLL:
+    """The kernels of a file for arrays of `dtype`, compiled in `folder`."""
+    path = folder / f"{Path(kernels[0].file).stem}{len(kernels)}_{dtype}.so"
     if not path.exists():
-        text = _text(file, dtype) + "".join(map(_entry, kernels))
+        text = _text(kernels, dtype) + "".join(map(_entry, kernels))
         _compile(text, path, ["-O1", "-shared", "-fPIC"])
     return ctypes.CDLL(str(path))
 
@@ -58,9 +58,10 @@ def launcher(folder: Path) -> Callable[[Kernel, Launch, tuple[Any, ...]], None]:
 def library_of(kernel: Kernel, dtype: str, folder: Path) -> Any:
     """The entry point of one kernel."""
     from minigrad.backend.kernels import kernels
+    from minigrad.backend.kernels.chain import MADE
 
-    of_file = [each for each in kernels() if each.file == kernel.file]
-    return getattr(library(kernel.file, of_file, dtype, folder), f"run_{kernel.name}")
+    beside = [each for each in (*kernels(), *MADE.values()) if each.file == kernel.file]
+    return getattr(library(beside, dtype, folder), f"run_{kernel.name}")
 
 
 def sanitize(
@@ -80,7 +81,7 @@ def sanitize(
             make.append(f"std::vector<{parameter.type}> a{i}({flat.size}, {parameter.type}(0.1f));")
     dtype = kernel.dtype(args)
     call = _run(kernel, f"{shape.grid}, {shape.block}", str(shape.shared), ", ".join(names))
-    text = _text(kernel.file, dtype) + f"int main() {{ {' '.join(make)} {call} }}\n"
+    text = _text([kernel], dtype) + f"int main() {{ {' '.join(make)} {call} }}\n"
     path = folder / f"tsan_{kernel.name}"
     _compile(text, path, ["-O1", "-g", "-fsanitize=thread", *flags])
     ran = subprocess.run(
@@ -90,12 +91,12 @@ def sanitize(
     return ran.stderr if ran.returncode or "WARNING" in ran.stderr else ""
 
 
-def _text(file: str, dtype: str) -> str:
+def _text(kernels: Sequence[Kernel], dtype: str) -> str:
     defined = "".join(
         f"#define {name} {value}\n"
         for name, value in (each.removeprefix("-D").split("=") for each in options(dtype))
     )
-    return f'#include "{HEADER}"\n{defined}{source(file)}\n'
+    return f'#include "{HEADER}"\n{defined}{source(*kernels)}\n'
 
 
 def _declared(p: Parameter) -> str:

@@ -96,7 +96,7 @@ class Launcher:
 
     def _compile(self, kernel: Kernel, dtype: str, index: int, large: bool) -> Any:
         raw = self.cupy.RawKernel(
-            source(kernel.file),
+            source(kernel),
             kernel.name,
             options=("-std=c++17", *options(dtype)),
             enable_cooperative_groups=kernel.cooperative,

@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend.kernels import attention, gates, optimizer, persist, rows, segments
+from minigrad.backend.kernels import attention, gates, persist, rows, segments
 from minigrad.backend.kernels.kernel import TYPES, Kernel
 
 __all__ = ["FUSED", "Kernel", "fused", "kernels"]
 
 FUSED: dict[str, Callable[..., Any]] = {
-    "adam": optimizer.adam,
     "additive_backward": attention.additive_backward,
     "additive_scores": attention.additive_scores,
     "cross_entropy": rows.cross_entropy,
@@ -32,7 +31,6 @@ FUSED: dict[str, Callable[..., Any]] = {
     "lstm_persistent_backward": persist.lstm_persistent_backward,
     "rnn_backward": gates.rnn_backward,
     "rnn_forward": gates.rnn_forward,
-    "sgd": optimizer.sgd,
     "sum_rows": segments.sum_rows,
 }
 """Name → the function that launches the kernel."""
@@ -47,6 +45,6 @@ def kernels() -> list[Kernel]:
     """All kernels, for tests that compile each."""
     from minigrad.backend.kernels import draws
 
-    modules = (attention, draws, gates, optimizer, persist, rows, segments)
+    modules = (attention, draws, gates, persist, rows, segments)
     found = {id(k): k for m in modules for k in vars(m).values() if isinstance(k, Kernel)}
     return sorted(found.values(), key=lambda kernel: (kernel.file, kernel.name))

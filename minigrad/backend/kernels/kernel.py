@@ -34,9 +34,14 @@ class Parameter(NamedTuple):
 
 
 @cache
-def source(file: str) -> str:
-    """The CUDA text of a file of this folder, with the prelude before it."""
-    return "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in ("prelude.cuh", file))
+def read(file: str) -> str:
+    """The CUDA text of a file of this folder."""
+    return (FOLDER / file).read_text(encoding="utf-8")
+
+
+def source(*kernels: Kernel) -> str:
+    """What kernels are compiled from: the prelude, and the texts in which they are."""
+    return "\n".join((read("prelude.cuh"), *dict.fromkeys(each.text for each in kernels)))
 
 
 def options(dtype: str) -> tuple[str, ...]:
@@ -75,9 +80,14 @@ class Kernel:
         return f"<kernel {self.name} of {self.file}>"
 
     @cached_property
+    def text(self) -> str:
+        """The CUDA text in which it is."""
+        return read(self.file)
+
+    @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """Read from the source."""
-        found = re.search(_SIGNATURE.format(self.name), source(self.file))
+        found = re.search(_SIGNATURE.format(self.name), self.text)
         if found is None:
             raise LookupError(f"{self.file} has no kernel {self.name}")
         return tuple(map(_parameter, found[1].split(",")))
@@ -85,10 +95,10 @@ class Kernel:
     @property
     def barriers(self) -> bool:
         """Whether the threads of a block wait for each other."""
-        text = source(self.file)
-        begin = text.index(f" {self.name}(")
-        end = text.find('extern "C"', begin)
-        return re.search("sync|mg_block_|mg_forward|mg_backward", text[begin:end]) is not None
+        begin = self.text.index(f" {self.name}(")
+        end = self.text.find('extern "C"', begin)
+        body = self.text[begin:end]
+        return re.search("sync|mg_block_|mg_forward|mg_backward", body) is not None
 
     def dtype(self, args: tuple[Any, ...]) -> str:
         """The element type of the arrays that are T."""

@@ -115,21 +115,6 @@ def test_a_step_is_one_product_and_one_kernel(kind, launches, monkeypatch):
     assert counted["products"] <= 2 * T + 6
 
 
-@pytest.mark.parametrize(("make", "name"), [(mg.optim.AdamW, "adam"), (mg.optim.SGD, "sgd")])
-def test_an_update_is_one_launch(make, name, monkeypatch):
-    launched = []
-    for kernel in kernels():
-        monkeypatch.setitem(
-            gpu.INSTEAD, kernel.name, lambda k, s, a: (launched.append(k.name), k.reference(*a))
-        )
-    model = mg.nn.LSTM(70, 300).to("strict")  # more elements than a block on the CPU
-    optimizer = make(model.parameters(), lr=0.1)
-    model(mg.ones((2, 1, 70), device="strict"))[0].sum().backward()
-    launched.clear()
-    optimizer.step()
-    assert launched == [name]
-
-
 def test_a_mask_is_one_launch():
     """Of dropout, drawn and scaled."""
     x = mg.ones((5, 7), device="strict")

@@ -9,7 +9,6 @@ from minigrad.backend.kernels import (
     draws,
     gates,
     kernels,
-    optimizer,
     persist,
     rows,
     segments,
@@ -128,26 +127,6 @@ def cluster(dtype, H=10, n=5):
         return persistent(dtype, H, n)
 
 
-def update(dtype):
-    numbers = np.dtype("float64" if dtype == "float64" else "float32")
-    names = ("keep1", "take1", "keep2", "take2", "eps", "rate", "decay", "momentum", "take")
-    n = {name: np.asarray(0.1 * (k + 1), numbers) for k, name in enumerate(names)}
-    found = []
-    for amsgrad, decay, decoupled in ((False, 0.0, False), (True, 0.1, False), (False, 0.1, True)):
-        state = [abs(values(2, 150, dtype=dtype, seed=k)) for k in range(3)]
-        p, group = values(2, 150, dtype=dtype, seed=4), {"weight_decay": decay, "amsgrad": amsgrad}
-        assert optimizer.adam(p, values(2, 150, dtype=dtype), state, n, group, decoupled)
-        found += [p, *state]
-    for momentum, nesterov, decay in ((0.0, False, 0.0), (0.9, False, 0.1), (0.9, True, 0.0)):
-        group = {"momentum": momentum, "nesterov": nesterov, "weight_decay": decay}
-        p, state = values(2, 150, dtype=dtype), [values(2, 150, dtype=dtype)] * bool(momentum)
-        assert optimizer.sgd(p, values(2, 150, dtype=dtype, seed=1), state, n, group)
-        found += [p, *state]
-    assert not optimizer.sgd(p.T, p.T, (), n, group)
-    assert not optimizer.adam(p.T, p.T, (p.T, p.T), n, group, False)
-    return found
-
-
 def random(dtype):
     at = draws.position(np.random.Generator(np.random.Philox(3))).words()
     filled, flipped = np.zeros((7, 5), dtype), np.zeros(21, dtype)
@@ -159,7 +138,7 @@ def random(dtype):
 
 CASES = [
     lstm_forward, lstm_backward, gru_forward, gru_backward, rnn, cross_entropy, layer_norm,
-    additive, sum_rows, persistent, cluster, random, update,
+    additive, sum_rows, persistent, cluster, random,
 ]  # fmt: skip
 
 

@@ -106,8 +106,9 @@ def test_nvrtc_takes_them(file, arch):
         cupy.cuda.nvrtc.getVersion()
     except Exception as error:  # noqa: BLE001  each missing library has its own
         pytest.skip(f"needs nvrtc: {error}")
+    text = source(*(kernel for kernel in kernels() if kernel.file == file))
     for dtype in ("float16", "bfloat16", "float32", "float64"):
-        program = compiler._NVRTCProgram(source(file), file, (), (), method="cubin")
+        program = compiler._NVRTCProgram(text, file, (), (), method="cubin")
         flags = (f"-arch=sm_{arch}", "-std=c++17", "-ftz=true", *options(dtype))
         cubin, _ = program.compile(flags, None)
         assert cubin[:4] == b"\x7fELF"
