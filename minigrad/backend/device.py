@@ -256,6 +256,11 @@ def _open(spec: str) -> Device:
         return _DEVICES.setdefault(found.name, found)
 
 
+def in_use(kind: str) -> bool:
+    """Whether a device of this kind, "cuda" say, has been asked for in this process."""
+    return any(found.kind == kind for found in list(_DEVICES.values()))
+
+
 _DEFAULT: ContextVar[Device | None] = ContextVar("minigrad_default_device", default=None)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..backend import Array, device, get_rng_state, set_rng_state
+from ..backend import Array, device, device_of, get_rng_state, set_rng_state
 from ..backend.random import Streams, streams_apart
 from ..engine import Tensor, before_replay, kernel, recording
 from ..engine.arena import Arena
@@ -130,7 +130,7 @@ class Group:
 
     def ready(self, flat: Array) -> Array:
         """An array that can be communicated; a stand-in says here that it cannot be followed."""
-        return np.asarray(flat)
+        return np.asarray(flat) if device_of(flat).kind == "cpu" else flat
 
     def _arenas(self, params: Params) -> list[Arena]:
         if hasattr(params, "arenas"):
@@ -177,6 +177,18 @@ class Group:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(rank {self.rank} of {self.size})"
+
+
+@contextmanager
+def on_host(what: str, array: Array) -> Iterator[Array]:
+    """The numbers of a contiguous array, flat, as NumPy's; what is written there is the array's."""
+    place = device_of(array)
+    host = place.to_host(array)
+    if not host.flags.c_contiguous:
+        raise ConfigError(f"{what}: the array must be contiguous")
+    yield host.reshape(-1)
+    if host is not array:
+        array[...] = place.asarray(host)
 
 
 def start(kind: str | None = None, **options: Any) -> Group:

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array, device_of, get_num_threads, set_num_threads
+from ..backend import Array, get_num_threads, set_num_threads
 from ..errors import ConfigError, ParallelError, missing_extra
-from .group import Group
+from .group import Group, on_host
 
 SPIN = 2e-4  # seconds of waiting before a process lets others compute
 
@@ -77,23 +77,16 @@ class MPI(Group):
         if self._hook is not None:
             sys.excepthook, self._hook = self._hook, None
 
-    def ready(self, flat: Array) -> Array:
-        return flat if device_of(flat).kind == "cuda" else np.asarray(flat)
-
     def _in_place(self, what: str, array: Array, begin: Callable[[Any], Any]) -> None:
         """Communicate the bytes of `array`; from a GPU through a copy on the host."""
         if self.size == 1:
             return
-        place = device_of(array)
-        host = place.to_host(array)
-        if not host.flags.c_contiguous:
-            raise ConfigError(f"MPI: {what}: the array must be contiguous")
-        whole = host if host.dtype.char in "fdilqBbhH?" else host.astype(np.float32)  # 16-bit sums
-        self._wait(begin(whole), what)
-        if whole is not host:
-            host[...] = whole
-        if host is not array:
-            array[...] = place.asarray(host)
+        with on_host(f"MPI: {what}", array) as host:
+            known = host.dtype.char in "fdilqBbhH?"
+            whole = host if known else host.astype(np.float32)  # 16-bit sums
+            self._wait(begin(whole), what)
+            if whole is not host:
+                host[...] = whole
 
     def _wait(self, request: Any, what: str) -> None:
         """Until `request` is done; like MPI itself in a loop, but with an end."""

@@ -1,4 +1,4 @@
-"""What the processes of the MPI tests run: `mpiexec -n 2 python -m tests.parallel.ranks CASE DIR`.
+"""What the processes of the tests run: `mpiexec -n 2 python -m tests.parallel.ranks CASE DIR`.
 
 Results are written to DIR/<case>-<size>.npz by rank 0, and to DIR/rank<r>.txt by each.
 """
