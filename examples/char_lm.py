@@ -4,7 +4,8 @@
     python -m examples.char_lm --preset shakespeare  # Tiny Shakespeare, downloaded once
     python -m examples.char_lm --compile             # the step is recorded once, and replayed
     python -m examples.char_lm --workers 2           # a batch is divided over two threads
-    mpiexec -n 2 python -m examples.char_lm --parallel mpi       # … over two processes
+    python -m examples.char_lm --processes 2         # … over two processes: faster on a CPU
+    mpiexec -n 2 python -m examples.char_lm --parallel mpi       # … which may be on two machines
     python -m examples.char_lm --resume              # go on where a run was stopped
     python -m examples.char_lm --resume --prompt "The " --sample 500   # a trained one writes again
 
@@ -52,8 +53,9 @@ class Config:
     device: str = option(cli.DEVICE, "cpu, cuda or cuda:N")
     workers: int = option(1, "threads that divide each batch")
     compile: bool = option(False, "record the training step, and replay it: the same numbers")
+    processes: int = option(1, "processes that divide each batch, forked from this one")
     parallel: str | None = option(
-        None, "processes that divide each batch: mpiexec -n 2 …", choices=("mpi", "nccl")
+        None, "join the processes that mpiexec started, which do the same", choices=("mpi", "nccl")
     )
     out: str = option("runs/char_lm", "folder for the results")
     resume: bool = option(False, "go on with the run in the folder, with its options")

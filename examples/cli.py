@@ -38,18 +38,26 @@ def main(
     train: Callable[[Any, parallel.Group], Figures],
     argv: list[str] | None = None,
 ) -> Figures:
-    """Read the options, join the other processes, train, and end politely when the user stops it.
+    """Read the options, start or join the other processes, train, and end politely when stopped.
 
     All processes train, but only the first speaks, and writes files.
     """
     options = parse(config, description or "", presets, argv)
-    try:
+    if options.parallel and options.processes > 1:
+        raise SystemExit("--processes starts some; with --parallel, mpiexec -n does")
+
+    def work(group: parallel.Group) -> Figures:
         with (
-            parallel.start(options.parallel) as group,
             mg.use_device(getattr(group, "device", options.device)),
             contextlib.redirect_stdout(sys.stdout if group.main else StringIO()),
         ):
             return train(options, group)
+
+    try:
+        if not options.parallel:
+            return parallel.run(work, options.processes)
+        with parallel.start(options.parallel) as group:
+            return work(group)
     except KeyboardInterrupt:
         raise SystemExit(f"stopped; --resume --out {options.out} goes on") from None
 

@@ -48,8 +48,9 @@ class Config:
     seed: int = option(0, "of everything random")
     device: str = option(cli.DEVICE, "cpu, cuda or cuda:N")
     workers: int = option(1, "threads that divide each batch")
+    processes: int = option(1, "processes that divide each batch, forked from this one")
     parallel: str | None = option(
-        None, "processes that divide each batch: mpiexec -n 2 …", choices=("mpi", "nccl")
+        None, "join the processes that mpiexec started, which do the same", choices=("mpi", "nccl")
     )
     out: str = option("runs/seq2seq", "folder for the results")
     resume: bool = option(False, "go on with the run in the folder, with its options")

@@ -224,15 +224,16 @@ def test_a_file_is_left_where_no_graphviz_is_installed(run, monkeypatch):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
-def test_ctrl_c_says_how_to_go_on(tmp_path):
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_ctrl_c_says_how_to_go_on(tmp_path, processes):
     child = subprocess.Popen(
         [sys.executable, "-m", "examples.char_lm", "--preset", "quick", "--epochs", "500",
-         "--out", str(tmp_path)],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+         "--out", str(tmp_path), "--processes", processes],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0,
     )  # fmt: skip
     while "epoch" not in (line := child.stdout.readline()):
         assert line, child.stderr.read()
-    child.send_signal(signal.SIGINT)
+    os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to all that it runs
     _, err = child.communicate(timeout=60)
     assert child.returncode == 1
     assert err.splitlines()[-1] == f"stopped; --resume --out {tmp_path} goes on"
@@ -270,8 +271,9 @@ def test_a_batch_divided_over_threads_learns_the_same(example, run):
 
 
 @each
-def test_processes_that_share_a_batch_learn_the_same(example, run, tmp_path):
-    if MPIEXEC is None or importlib.util.find_spec("mpi4py") is None:
+@pytest.mark.parametrize("kind", ["fork", "mpi"])
+def test_processes_that_share_a_batch_learn_the_same(example, kind, run, tmp_path):
+    if kind == "mpi" and (MPIEXEC is None or importlib.util.find_spec("mpi4py") is None):
         pytest.skip("mpi4py or mpiexec is missing: pip install mpi4py mpich")
     options = [*BRIEF[example], "--epochs", "1"]
     options += [] if example is char_lm else ["--dropout", "0"]
@@ -279,9 +281,11 @@ def test_processes_that_share_a_batch_learn_the_same(example, run, tmp_path):
     options += ["--no-baseline"] if example is seq2seq else []
     _, _, alone = run(example, options=options, out="alone")
     together = tmp_path / "together"
-    command = [MPIEXEC, "-n", "2", sys.executable, "-m", example.__name__, *options]
+    command = [sys.executable, "-m", example.__name__, *options, "--out", str(together)]
     done = subprocess.run(
-        [*command, "--parallel", "mpi", "--out", str(together)],
+        [*command, "--processes", "2"]
+        if kind == "fork"
+        else [MPIEXEC, "-n", "2", *command, "--parallel", "mpi"],
         cwd=ROOT, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
