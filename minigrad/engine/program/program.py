@@ -18,6 +18,7 @@ from .copies import united
 from .memory import Host, Memory, Ref, leaves
 from .plan import ALIGN, Plan, constants, in_use, prune
 from .recorder import Line, Recorder
+from .rows import joined
 from .sums import sums
 
 Step = tuple[Callable[..., Any], tuple[Any, ...]]
@@ -38,7 +39,7 @@ class Program:
         needed = set(kept)
         for memory in kept:
             memory.kept = True
-        lines = united(sums(united(prune(recorder.lines, needed))))
+        lines = joined(united(sums(united(prune(recorder.lines, needed)))))
         self.constants = constants(lines)
         for line in self.constants:
             for memory in line.writes:
