@@ -36,12 +36,12 @@ class Encoder(nn.Module):
         self.embedding = nn.Embedding(vocab_size, size, padding_idx=0)
         self.dropout = nn.Dropout(dropout)
         self.gru = nn.GRU(size, hidden_size, bidirectional=True)
-        self.bridge = nn.Linear(2 * hidden_size, hidden_size)
+        self.bridge = nn.Linear(2 * hidden_size, hidden_size, activation="tanh")
 
     def forward(self, source: np.ndarray, lengths: np.ndarray) -> tuple[mg.Tensor, mg.Tensor]:
         vectors = self.dropout(self.embedding(source))
         states, last = self.gru(vectors, lengths=lengths)
-        first = mg.tanh(self.bridge(mg.concat([last[0], last[1]], axis=-1)))
+        first = self.bridge(mg.concat([last[0], last[1]], axis=-1))
         return mg.permute_dims(states, (1, 0, 2)), first
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from types import SimpleNamespace as Size
 from typing import Any
 
@@ -14,7 +15,7 @@ axes = (0, 0)
 
 def shapes(s: Size) -> dict[str, tuple[int, ...]]:
     """The weights."""
-    return dict([*linear("0", s.I, s.H), *linear("2", s.H, s.H), *linear("4", s.H, s.O)])
+    return dict([*linear("0", s.I, s.H), *linear("1", s.H, s.H), *linear("2", s.H, s.O)])
 
 
 def batch(s: Size, rng: Any) -> Batch:
@@ -22,23 +23,22 @@ def batch(s: Size, rng: Any) -> Batch:
     return tuple(rng.standard_normal((s.B, n), np.float32) for n in (s.I, s.O))
 
 
-def _layers(nn: Any, s: Size) -> Any:
-    inner = (nn.Linear(s.I, s.H), nn.Tanh(), nn.Linear(s.H, s.H), nn.Tanh())
-    return nn.Sequential(*inner, nn.Linear(s.H, s.O))
-
-
 def in_minigrad(s: Size) -> Any:
     """Layer after layer."""
     from minigrad import nn
 
-    return _layers(nn, s), lambda model, x, y: nn.functional.mse_loss(model(x), y)
+    inner = (nn.Linear(s.I, s.H, activation="tanh"), nn.Linear(s.H, s.H, activation="tanh"))
+    model = nn.Sequential(*inner, nn.Linear(s.H, s.O))
+    return model, lambda model, x, y: nn.functional.mse_loss(model(x), y)
 
 
 def in_torch(s: Size) -> Any:
-    """The same text: the names are PyTorch's."""
+    """The same; there an activation is a layer of its own."""
     from torch import nn
 
-    return _layers(nn, s), lambda model, x, y: nn.functional.mse_loss(model(x), y)
+    layers = {"0": nn.Linear(s.I, s.H), "tanh 0": nn.Tanh(), "1": nn.Linear(s.H, s.H)}
+    model = nn.Sequential(OrderedDict(layers | {"tanh 1": nn.Tanh(), "2": nn.Linear(s.H, s.O)}))
+    return model, lambda model, x, y: nn.functional.mse_loss(model(x), y)
 
 
 def in_jax(s: Size) -> Any:
@@ -48,8 +48,8 @@ def in_jax(s: Size) -> Any:
     from benchmarks.frameworks.jax import linear
 
     def loss(p: Any, x: Any, y: Any) -> Any:
-        h = jnp.tanh(linear(p, "2", jnp.tanh(linear(p, "0", x))))
-        return ((linear(p, "4", h) - y) ** 2).mean()
+        h = jnp.tanh(linear(p, "1", jnp.tanh(linear(p, "0", x))))
+        return ((linear(p, "2", h) - y) ** 2).mean()
 
     return loss
 
@@ -58,7 +58,7 @@ def in_plain(F: Any, s: Size) -> Any:
     """The same op by op."""
 
     def loss(p: Any, x: Any, y: Any) -> Any:
-        h = F.tanh(F.linear(p, "2", F.tanh(F.linear(p, "0", F.leaf(x)))))
-        return F.mse(F.linear(p, "4", h), y)
+        h = F.tanh(F.linear(p, "1", F.tanh(F.linear(p, "0", F.leaf(x)))))
+        return F.mse(F.linear(p, "2", h), y)
 
     return loss

@@ -8,6 +8,7 @@ from typing import Any
 from .. import ops
 from ..engine import Tensor
 from ..errors import ShapeError
+from ..ops.dense import check_activation
 from . import init
 from .module import Module, Parameter, new_parameter
 
@@ -23,15 +24,21 @@ class Identity(Module):
 
 
 class Linear(Module):
-    """y = x Wᵀ + b.
+    """y = φ(x Wᵀ + b).
 
     Shapes: x (..., in_features) → y (..., out_features); weight (out_features, in_features).
     Init: weight and bias U(±1/√in_features), as in PyTorch.
-    Raises: ShapeError if x.shape[-1] != in_features.
+    Raises: ShapeError if x.shape[-1] != in_features; ConfigError for another activation.
+
+    Args:
+        activation: φ: "gelu", "relu", "sigmoid", "silu", "tanh", or None for no function at all. It
+            is computed with the product, as one op: less memory and time than a layer after it.
 
     >>> from minigrad import nn
     >>> nn.Linear(3, 2)
     Linear(3, 2)  # 8 parameters
+    >>> nn.Linear(3, 2, activation="tanh")
+    Linear(3, 2, activation='tanh')  # 8 parameters
     """
 
     bias: Parameter | None
@@ -42,10 +49,13 @@ class Linear(Module):
         out_features: int,
         bias: bool = True,
         *,
+        activation: str | None = None,
         dtype: Any = None,
         device: Any = None,
     ) -> None:
         super().__init__()
+        check_activation("Linear", activation)
+        self.activation = activation
         self.in_features = in_features
         self.out_features = out_features
         self.weight = new_parameter(out_features, in_features, dtype=dtype, device=device)
@@ -65,8 +75,10 @@ class Linear(Module):
                 f"Linear: x has shape {x.shape}, expected (..., {self.in_features}): "
                 f"weight is {self.weight.shape}"
             )
-        return ops.linear(x, self.weight, self.bias)
+        return ops.linear(x, self.weight, self.bias, self.activation)
 
     def extra_repr(self) -> str:
-        no_bias = "" if self.bias is not None else ", bias=False"
-        return f"{self.in_features}, {self.out_features}{no_bias}"
+        text = f"{self.in_features}, {self.out_features}"
+        if self.bias is None:
+            text += ", bias=False"
+        return text if self.activation is None else f"{text}, activation={self.activation!r}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .. import ops
 from ..engine import Tensor
 from ..errors import ConfigError, ShapeError
 from .dropout import Dropout
@@ -22,7 +21,7 @@ __all__ = ["TransformerDecoderLayer", "TransformerEncoderLayer"]
 
 Activation = str | Callable[[Any], Any]
 
-_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"relu": ops.relu, "gelu": ops.gelu}
+_ACTIVATIONS = ("relu", "gelu")
 
 
 class _Block(Module):
@@ -42,10 +41,19 @@ class _Block(Module):
                 f"{type(self).__name__}: activation is {activation!r}; give 'relu', 'gelu' or a "
                 "function"
             )
-        self.activation = _ACTIVATIONS[activation] if isinstance(activation, str) else activation
+        self.activation = activation
+
+    def _network(self, inner: int, dropout: float, bias: bool, **place: Any) -> None:
+        known = self.activation if isinstance(self.activation, str) else None
+        self.linear1 = Linear(self.d_model, inner, bias, activation=known, **place)
+        self.dropout = Dropout(dropout)
+        self.linear2 = Linear(inner, self.d_model, bias, **place)
 
     def _feed_forward(self, x: Tensor) -> Tensor:
-        return self.linear2(self.dropout(self.activation(self.linear1(x))))
+        h = self.linear1(x)
+        if callable(self.activation):
+            h = self.activation(h)
+        return self.linear2(self.dropout(h))
 
     def _check(self, name: str, x: Tensor) -> None:
         if x.ndim not in (2, 3) or x.shape[-1] != self.d_model:
@@ -113,9 +121,7 @@ class TransformerEncoderLayer(_Block):
         self.self_attn = MultiheadAttention(
             d_model, nhead, dropout, bias, batch_first=batch_first, **place
         )
-        self.linear1 = Linear(d_model, dim_feedforward, bias, **place)
-        self.dropout = Dropout(dropout)
-        self.linear2 = Linear(dim_feedforward, d_model, bias, **place)
+        self._network(dim_feedforward, dropout, bias, **place)
         self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias, **place)
         self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, **place)
         self.dropout1 = Dropout(dropout)
@@ -192,9 +198,7 @@ class TransformerDecoderLayer(_Block):
         self.multihead_attn = MultiheadAttention(
             d_model, nhead, dropout, bias, batch_first=batch_first, **place
         )
-        self.linear1 = Linear(d_model, dim_feedforward, bias, **place)
-        self.dropout = Dropout(dropout)
-        self.linear2 = Linear(dim_feedforward, d_model, bias, **place)
+        self._network(dim_feedforward, dropout, bias, **place)
         self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias, **place)
         self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, **place)
         self.norm3 = LayerNorm(d_model, layer_norm_eps, bias=bias, **place)

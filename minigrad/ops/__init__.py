@@ -22,6 +22,7 @@ from . import (
     crf,
     ctc,
     decompositions,
+    dense,
     dtypes,
     elementwise,
     fused_sums,
@@ -46,6 +47,7 @@ from . import (
     ranking,
     rectifiers,
     reduction,
+    regression,
     scan,
     scattering,
     shape,
@@ -128,6 +130,7 @@ from .creation import (
 )
 from .crf import crf_log_likelihood, crf_log_partition, viterbi
 from .ctc import ctc_loss
+from .dense import linear
 from .dtypes import (
     bool,
     can_cast,
@@ -193,17 +196,13 @@ from .gathering import masked_fill, nonzero, put, take, take_along_axis
 from .indexing import getitem, setitem
 from .interop import astype, copy, to_device
 from .joining import chunk, concat, split, stack, unstack
-from .linalg import linear, matmul, outer, tensordot, trace, vecdot, vector_norm
+from .linalg import matmul, outer, tensordot, trace, vecdot, vector_norm
 from .lookup import embedding, one_hot
 from .loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
-    huber_loss,
     kl_div,
-    l1_loss,
-    mse_loss,
     nll_loss,
-    smooth_l1_loss,
 )
 from .multilabel import (
     multilabel_margin_loss,
@@ -274,6 +273,7 @@ from .reduction import (
     sum,
     var,
 )
+from .regression import huber_loss, l1_loss, mse_loss, smooth_l1_loss
 from .scan import cumulative_prod, cumulative_sum, diff
 from .scattering import gather, scatter, scatter_add
 from .shape import (
@@ -349,6 +349,7 @@ __all__ += convolution.__all__
 __all__ += creation.__all__
 __all__ += crf.__all__
 __all__ += ctc.__all__
+__all__ += dense.__all__
 __all__ += dtypes.__all__
 __all__ += elementwise.__all__
 __all__ += fused_sums.__all__
@@ -372,6 +373,7 @@ __all__ += random.__all__
 __all__ += ranking.__all__
 __all__ += rectifiers.__all__
 __all__ += reduction.__all__
+__all__ += regression.__all__
 __all__ += scan.__all__
 __all__ += scattering.__all__
 __all__ += shape.__all__

@@ -237,8 +237,10 @@ def cross_entropy(
 
 def as_operand(x: Any, beside: Any) -> Any:
     """Data of the host, also NumPy's, as a tensor on the device of `beside`; all else as it is."""
+    if x is None or (hasattr(x, "dtype") and type(x) is not np.ndarray):
+        return x
     where = beside.device if isinstance(beside, Tensor) else device_of(beside)
-    if x is None or (hasattr(x, "dtype") and (type(x) is not np.ndarray or where.kind == "cpu")):
+    if type(x) is np.ndarray and where.kind == "cpu":
         return x
     return ops.asarray(x, device=where)
 

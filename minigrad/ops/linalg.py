@@ -1,4 +1,4 @@
-"""Products: matmul, linear, einsum and their relatives. Every one of them ends in `backend.matmul`.
+"""Products: matmul and its relatives. Every one of them ends in `backend.matmul`.
 
 A gradient by a weight is one product with the leading axes flattened, not a sum of many.
 """
@@ -10,28 +10,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import backend
-from ..backend import NAMESPACES, Array, on_cpu
+from ..backend import Array
 from ..engine import function, op, ops
 from ..errors import ShapeError
-from . import rows
 from .broadcasting import sum_to
 from .reduction import norm
 from .shape import diagonal, matrix_transpose, normalize_axis, permute_dims, reshape
 
-__all__ = ["linear", "matmul", "outer", "tensordot", "trace", "vecdot", "vector_norm"]
+__all__ = ["matmul", "outer", "tensordot", "trace", "vecdot", "vector_norm"]
 
 
-def _rows(x: Any) -> Any:
+def rows_of(x: Any) -> Any:
     """x with all axes but the last joined into one."""
     return x if x.ndim == 2 else x.reshape((math.prod(x.shape[:-1]), x.shape[-1]))
-
-
-def _column_sums(x: Any) -> Any:
-    """Σ x over the rows of x: on the CPU a product, which is several times as fast."""
-    xp = NAMESPACES.get(type(x))
-    if xp is None or x.dtype.itemsize < 4 or not on_cpu(xp):
-        return x.sum(axis=0)
-    return rows.column_sums(xp, x)
 
 
 def _transposed(x: Any) -> Any:
@@ -66,39 +57,13 @@ def _matmul_by_b(g: Any, _y: Any, a: Any, _b: Any) -> Any:
     if a.ndim == 1:
         return g * a if _b.ndim == 1 else a[:, None] * g[..., None, :]
     if _b.ndim == 1:
-        return matmul(g.reshape((g.size,)), _rows(a))
+        return matmul(g.reshape((g.size,)), rows_of(a))
     if _b.ndim == 2:
-        return matmul(_rows(a).T, _rows(g))
+        return matmul(rows_of(a).T, rows_of(g))
     return sum_to(matmul(_transposed(a), g), _b.shape)
 
 
 matmul.defvjp(_matmul_by_a, _matmul_by_b)
-
-
-@op
-def linear(xp: Any, x: Array, weight: Array, bias: Array | None = None, /) -> Array:
-    """y = x Wᵀ + b.
-
-    Shapes: x (…, I), weight (O, I), bias (O,) → (…, O).
-    """
-    if weight.ndim != 2 or not x.ndim or x.shape[-1] != weight.shape[1]:
-        raise ShapeError(f"linear: x {x.shape} and weight {weight.shape}; expected (…, I), (O, I)")
-    y = backend.matmul(x, weight.T)
-    if bias is None:
-        return y
-    if bias.shape != weight.shape[:1]:
-        raise ShapeError(f"linear: bias {bias.shape} beside weight {weight.shape}; expected (O,)")
-    if y.dtype == bias.dtype:
-        y += bias
-        return y
-    return y + bias
-
-
-linear.defvjp(
-    lambda g, _y, _x, weight, _bias: matmul(g, weight),
-    lambda g, _y, x, _weight, _bias: matmul(_rows(g).T, _rows(x)),
-    lambda g, _y, _x, _weight, _bias: _column_sums(_rows(g)),
-)
 
 
 @function

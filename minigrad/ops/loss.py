@@ -1,5 +1,6 @@
-"""Losses: how far predictions are from targets. Cross entropy is in `classification.py`.
+"""Losses of probabilities, but for cross entropy (`classification.py`).
 
+Those of numbers are in `regression.py`.
 Each takes `reduction`: "mean" (a number), "sum" (a number), "none" (one loss per element).
 Prediction and target must have the same shape: broadcasting them is a mistake far more often than
 a wish.
@@ -11,94 +12,23 @@ from typing import Any
 
 from ..backend import Array
 from ..engine import Tensor, elementwise, function, ops
-from ..errors import ConfigError, DataError, ShapeError
+from ..errors import DataError, ShapeError
 from .classification import (
     as_operand,
     check_classes,
-    check_labels,
     check_reduction,
     host_visible,
 )
-from .elementwise import abs, clip, maximum, square, where
+from .elementwise import maximum, where
+from .regression import pair, reduced
 from .transcendental import exp, log
 
 __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
-    "huber_loss",
     "kl_div",
-    "l1_loss",
-    "mse_loss",
     "nll_loss",
-    "smooth_l1_loss",
 ]
-
-
-def _pair(name: str, x: Any, target: Any, reduction: str) -> Any:
-    """The target, after checking that it fits x and has no NaN."""
-    check_reduction(name, reduction)
-    target = as_operand(target, x)
-    if x.shape != target.shape:
-        raise ShapeError(
-            f"{name}: the input has shape {x.shape}, the target {target.shape}; they must be equal"
-        )
-    check_labels(name, target)
-    return target
-
-
-def _reduce(losses: Any, reduction: str) -> Any:
-    if reduction == "none":
-        return losses
-    return ops.mean(losses) if reduction == "mean" else ops.sum(losses)
-
-
-# -- of numbers --------------------------------------------------------------------------------
-
-
-@function
-def mse_loss(x: Any, target: Any, *, reduction: str = "mean") -> Any:
-    """(x - target)²."""
-    target = _pair("mse_loss", x, target, reduction)
-    return _reduce(square(x - target), reduction)
-
-
-@function
-def l1_loss(x: Any, target: Any, *, reduction: str = "mean") -> Any:
-    """|x - target|."""
-    target = _pair("l1_loss", x, target, reduction)
-    return _reduce(abs(x - target), reduction)
-
-
-@function
-def huber_loss(x: Any, target: Any, *, delta: float = 1.0, reduction: str = "mean") -> Any:
-    """½ (x - target)² where |x - target| ≤ delta, else delta · (|x - target| - ½ delta).
-
-    P. Huber, "Robust estimation of a location parameter" (1964).
-
-    Raises: ConfigError unless delta > 0.
-    """
-    if not delta > 0:
-        raise ConfigError(f"huber_loss: delta is {delta}, expected a number > 0")
-    target = _pair("huber_loss", x, target, reduction)
-    d = x - target
-    near = clip(d, -delta, delta)
-    return _reduce(near * (d - near * 0.5), reduction)
-
-
-@function
-def smooth_l1_loss(x: Any, target: Any, *, beta: float = 1.0, reduction: str = "mean") -> Any:
-    """½ (x - target)² / beta where |x - target| < beta, else |x - target| - ½ beta.
-
-    Raises: ConfigError unless beta ≥ 0 (0: `l1_loss`).
-    """
-    if not beta >= 0:
-        raise ConfigError(f"smooth_l1_loss: beta is {beta}, expected a number >= 0")
-    if beta == 0:
-        return l1_loss(x, target, reduction=reduction)
-    return huber_loss(x, target, delta=beta, reduction=reduction) / beta
-
-
-# -- of probabilities --------------------------------------------------------------------------
 
 
 @function
@@ -150,13 +80,13 @@ def binary_cross_entropy_with_logits(
     `weight` multiplies each loss, `pos_weight` the term of the positive class; both broadcast.
     """
     name = "binary_cross_entropy_with_logits"
-    target = _pair(name, x, target, reduction)
+    target = pair(name, x, target, reduction)
     weight, pos_weight = as_operand(weight, x), as_operand(pos_weight, x)
     if pos_weight is None:
         losses = ops.softplus(x) - x * target
     else:
         losses = (1 - target) * x + (1 + (pos_weight - 1) * target) * ops.softplus(-x)
-    return _reduce(losses if weight is None else losses * weight, reduction)
+    return reduced(losses if weight is None else losses * weight, reduction)
 
 
 @elementwise
@@ -185,7 +115,7 @@ def binary_cross_entropy(
 
     Raises: DataError if a p on the CPU is outside [0, 1].
     """
-    target = _pair("binary_cross_entropy", p, target, reduction)
+    target = pair("binary_cross_entropy", p, target, reduction)
     seen = host_visible(p)
     if seen is not None and seen.size and (seen.min() < 0 or seen.max() > 1):
         raise DataError(
@@ -194,7 +124,7 @@ def binary_cross_entropy(
         )
     losses = _binary_cross_entropy(p, target)
     weight = as_operand(weight, p)
-    return _reduce(losses if weight is None else losses * weight, reduction)
+    return reduced(losses if weight is None else losses * weight, reduction)
 
 
 @function
@@ -205,11 +135,11 @@ def kl_div(x: Any, target: Any, *, reduction: str = "mean", log_target: bool = F
     elements, as in PyTorch; the divergence proper, averaged over the first axis, is "batchmean".
     With `log_target` the target holds log probabilities, too.
     """
-    target = _pair("kl_div", x, target, "sum" if reduction == "batchmean" else reduction)
+    target = pair("kl_div", x, target, "sum" if reduction == "batchmean" else reduction)
     if log_target:
         losses = exp(target) * (target - x)
     else:
         losses = where(target == 0, 0, target * (log(where(target == 0, 1, target)) - x))
     if reduction == "batchmean":
         return losses.sum() / (len(x) or 1)
-    return _reduce(losses, reduction)
+    return reduced(losses, reduction)

@@ -67,7 +67,7 @@ def _cubic(factor: float) -> Formula:
 
 FORMULAS: dict[str, Formula] = {
     "matmul": _matmul,
-    "linear": _matmul,
+    **dict.fromkeys(("linear", "dense"), _matmul),
     "contract": _contract,
     "rnn": _recurrent(1),
     "gru": _recurrent(3),
@@ -88,7 +88,7 @@ FORMULAS: dict[str, Formula] = {
     "svd": _cubic(12.0),
 }
 
-PRODUCTS = {"matmul", "linear", "contract"}
+PRODUCTS = {"matmul", "linear", "dense", "contract"}
 """Their backward pass is a product like the forward one for each argument that gets a gradient."""
 
 MOVES = {

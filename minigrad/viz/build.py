@@ -140,6 +140,8 @@ def _line(node: Node, id: str, at: int, path: tuple[str, ...], cache: dict[Any, 
         item.params = _params_text(node)
         if op == "getitem" and "key" in node.params:
             item.title, item.params = f"[{_value_text(node.params['key']).strip('()')}]", ""
+        elif op == "dense":
+            item.title, item.params = f"linear + {node.params['activation']}", ""
         same = op if op in INDEXING else item.params
         item.token = (*item.token, same)  # type: ignore[misc]
     return item

@@ -101,6 +101,8 @@ class Tape:
                 continue
             wanted = {i for i in range(len(node.specs)) if (node, i) in used}
             found = self._open(node, node.op.plain, wanted)
+            outs = self.opened[node]
+            used.update((outs[i].node, outs[i].index) for i in wanted)  # may be opened in turn
             for new in found:
                 used.update(_read(new))
             queue.extend(n for n in found if expand(n) and n.op is not node.op)

@@ -166,3 +166,14 @@ def test_row_sparse_and_broken_gradients_have_norms():
     loss.backward()
     (item,) = [i for i in viz.draw_graph(loss).ir.items.values() if i.kind == "parameter"]
     assert item.facts["bad"] == "the gradient is not finite"
+
+
+def test_linear_with_an_activation_says_so_and_opens():
+    model = nn.Sequential(nn.Linear(2, 4, activation="gelu"), nn.Linear(4, 1))
+    loss = nn.functional.mse_loss(model(mg.ones((3, 2))), mg.ones((3, 1)))
+    closed = [i.title for i in viz.draw_graph(loss, model=model).ir.items.values()]
+    assert "linear + gelu" in closed
+    for expand, inside in ("dense", {"linear", "gelu"}), (True, {"linear", "erf", "square"}):
+        found = {i.op for i in viz.draw_graph(loss, model=model, expand=expand).ir.items.values()}
+        assert found >= inside
+        assert "dense" not in found

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from ...engine import ops
+from .activation import _gelu, _sigmoid
 from .sample import Sample, ints, real
 
 A, B, W = real(3, 4), real(4, 5), real(5, 4)
@@ -19,6 +22,31 @@ def _linear(x: Any, weight: Any, bias: Any = 0.0) -> Any:
 
 def _torch_linear(torch: Any, *args: Any) -> Any:
     return torch.nn.functional.linear(*args)
+
+
+def _dense(
+    activation: str, *inputs: Any, reference: Callable[[Any], Any], label: str = ""
+) -> Sample:
+    """`linear` with an activation. Bias: an array, or None."""
+    where = "" if activation == "tanh" else "nn.functional."
+
+    def call(x: Any, weight: Any, bias: Any, *, activation: str) -> Any:
+        return ops.linear(x, weight, bias, activation=activation)
+
+    def torch(torch: Any, x: Any, weight: Any, bias: Any) -> Any:
+        y = torch.nn.functional.linear(x, weight, bias)
+        return attrgetter(where + activation)(torch)(y)
+
+    return Sample(
+        "dense",
+        inputs,
+        lambda x, w, b, *, activation: reference(_linear(x, w, 0.0 if b is None else b)),
+        {"activation": activation},
+        call=call,
+        torch=torch,
+        label=" ".join([activation, label]).strip(),
+        tolerance=2e-12,
+    )
 
 
 def _contract(a: Any, b: Any, *, left: str, right: str, out: str) -> Any:
@@ -57,6 +85,15 @@ SAMPLES = [
     Sample("linear", (real(3, 4), W), _linear, torch=_torch_linear, label="no bias"),
     Sample("linear", (real(4), W, real(5)), _linear, torch=_torch_linear, label="vector"),
     Sample("linear", (real(0, 4), W, real(5)), _linear, label="empty"),
+    _dense("gelu", real(2, 3, 4), W, real(5), reference=_gelu),
+    _dense("relu", real(2, 3, 4), W, real(5), reference=lambda z: np.maximum(z, 0)),
+    _dense("relu", real(3, 4), W, None, reference=lambda z: np.maximum(z, 0), label="no bias"),
+    _dense("sigmoid", real(3, 4), W, real(5), reference=_sigmoid),
+    _dense("silu", real(3, 4), W, real(5), reference=lambda z: z * _sigmoid(z)),
+    _dense("silu", real(4), W, real(5), reference=lambda z: z * _sigmoid(z), label="vector"),
+    _dense("tanh", real(3, 4), W, real(5), reference=np.tanh),
+    _dense("tanh", real(3, 4), W, None, reference=np.tanh, label="no bias"),
+    _dense("tanh", real(0, 4), W, real(5), reference=np.tanh, label="empty"),
     Sample(
         "contract",
         (real(2, 3, 4), real(4, 2)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -79,6 +81,32 @@ def _sample(logits: Draw, target: Any, weight: Any = None, **params: Any) -> Sam
     )
 
 
+def _numbers(
+    op: str, losses: Callable[..., Any], orders: tuple[int, ...] = (1, 2), **params: Any
+) -> list[Sample]:
+    """A loss of numbers in each reduction, and of none. Its targets get a gradient, too."""
+
+    def torch(torch: Any, *args: Any, reduction: str) -> Any:
+        return getattr(torch.nn.functional, op)(*args, reduction=reduction, **params)
+
+    def reference(x: Any, target: Any, *, reduction: str, **params: Any) -> Any:
+        each = losses(x - target, **params)
+        return each if reduction == "none" else getattr(np, reduction)(each)
+
+    return [
+        Sample(
+            op,
+            (real(*shape), real(*shape)),
+            reference,
+            {"reduction": reduction, **params},
+            orders,
+            torch=partial(torch, reduction=reduction),
+            label=reduction if shape[0] else "empty",
+        )
+        for shape, reduction in [((3, 4), "mean"), ((3, 4), "sum"), ((3, 4), "none"), ((0,), "sum")]
+    ]
+
+
 ROWS, SOFT, CUBE = real(4, 5), _probabilities(4, 5), real(2, 3, 5)
 IDS = ints(4, low=0, high=5)
 IGNORED = np.array([1, -100, 4, 0])
@@ -105,5 +133,12 @@ SAMPLES = [
         lambda p, t: -(t * np.log(p) + (1 - t) * np.log(1 - p)),
         call=OPS["binary_cross_entropy"],
         torch=lambda torch, p, t: torch.nn.functional.binary_cross_entropy(p, t, reduction="none"),
+    ),
+    *_numbers("mse_loss", np.square),
+    *_numbers("l1_loss", np.abs, (1,)),
+    *_numbers(
+        "huber_loss",
+        lambda d, delta: np.where(abs(d) <= delta, d * d / 2, delta * (abs(d) - delta / 2)),
+        delta=0.7,
     ),
 ]
