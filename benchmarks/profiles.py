@@ -48,7 +48,7 @@ def profile(workloads: Sequence[Workload], names: Sequence[str], config: Config)
             try:
                 with tempfile.NamedTemporaryFile() as file:
                     told = process.hello
-                    if "import_ms" in told:
+                    if "version" in told:
                         process.ask("block", seconds=config.seconds)
                         told = process.ask("profile", path=file.name)
                     body = (

@@ -210,7 +210,7 @@ def plot(result: Entry, path: Path) -> bool:
     figure = plt.Figure(figsize=(9, 0.62 * len(workloads) + 1.7), layout="constrained")
     axes = figure.subplots()
     colours = {"minigrad": "#1f6feb", "torch": "#d1242f", "jax": "#8250df"}
-    markers = iter("oDs^vP" + "oD" + "xosD^")
+    markers = iter("oDds^>vPp" + "oD" + "xosD^")
     for name in IMPLEMENTATIONS:
         marker, framework = next(markers, "o"), IMPLEMENTATIONS[name].framework
         points = []
@@ -222,7 +222,7 @@ def plot(result: Entry, path: Path) -> bool:
         if points:
             x, y = zip(*points, strict=True)
             colour = colours.get(framework, "#6e7781")
-            face = "none" if name in ("torch-1", "eager", "eager-2") else colour
+            face = "none" if name in ("torch-1", "eager", "eager-2", "eager-2p") else colour
             axes.scatter(
                 x, y, marker=marker, label=IMPLEMENTATIONS[name].title, edgecolors=colour,
                 facecolors=face if marker != "x" else colour, zorder=3,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 COLUMNS = {
-    "eager": ("eager", "eager-2"),
-    "compiled": ("compiled", "compiled-2"),
-    "fast": ("fast", "fast-2"),
+    "eager": ("eager", "eager-2", "eager-2p"),
+    "compiled": ("compiled", "compiled-2", "compiled-2p"),
+    "fast": ("fast", "fast-2", "fast-2p"),
 }
 """A column of the table, and the implementations of which the best one counts."""
 

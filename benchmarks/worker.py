@@ -8,7 +8,8 @@ Reads commands as lines of JSON, answers each with a line of JSON:
     {"do": "memory"}                peak resident memory in MB since the check
     {"do": "profile", "path": …}    a cProfile of some steps, for `pstats`
 
-Nothing but the standard library is imported before the framework, whose import is timed.
+Nothing but the standard library is imported before the framework, whose import is timed. Where the
+batch is divided over processes, they all do each command; the first one reads it, and answers.
 """
 
 from __future__ import annotations
@@ -37,6 +38,19 @@ def peak_memory() -> float:
     return int(found[1]) / 1024 if found else float("nan")
 
 
+def counted_twice(main: bool) -> float:
+    """MB of this process that are another one's, too: so that a sum counts them once.
+
+    What a fork left in common and memory for talking are divided (Pss); files, such as libraries,
+    which processes outside share as well, are the first one's.
+    """
+    told = Path("/proc/self/status").read_text(encoding="utf-8")
+    told += Path("/proc/self/smaps_rollup").read_text(encoding="utf-8")
+    kb = {name: int(number) for name, number in re.findall(r"(\w+):\s+(\d+) kB", told)}
+    common = kb["RssAnon"] + kb["RssShmem"] - kb["Pss_Anon"] - kb["Pss_Shmem"]
+    return (common + (0 if main else kb["RssFile"])) / 1024
+
+
 def reset_peak() -> None:
     """The peak is the present use from now on, where the system allows it."""
     with contextlib.suppress(OSError):
@@ -55,13 +69,17 @@ def import_framework(name: str) -> None:
 
 
 class Worker:
-    """Answers commands; the first thing it does is to import the framework."""
+    """Answers commands; the first thing it does is to import the framework.
 
-    def __init__(self, job: dict[str, Any]) -> None:
-        self.job = job
-        begin = perf_counter()
+    `group` are the processes that do the same, each with its part of the batch; None: it is alone.
+    """
+
+    def __init__(self, job: dict[str, Any], group: Any = None) -> None:
+        self.job, self.group, self.told = job, group, {}
+        begin, known = perf_counter(), job["framework"] in sys.modules
         import_framework(job["framework"])
-        self.import_ms = 1e3 * (perf_counter() - begin)
+        if not known:
+            self.told["import_ms"] = 1e3 * (perf_counter() - begin)
         self.build({})
 
     def build(self, sizes: dict[str, int]) -> None:
@@ -72,7 +90,8 @@ class Worker:
         self.workload = Workload(**self.job["workload"]).resized(**sizes)
         module = importlib.import_module(f"benchmarks.frameworks.{self.job['framework']}")
         self.weights = self.workload.weights()
-        self.work = module.Work(self.workload, self.weights, self.job["options"])
+        options = self.job["options"] | ({"group": self.group} if self.group else {})
+        self.work = module.Work(self.workload, self.weights, options)
         self.turn = 0
         if hasattr(self.workload.module, "in_torch"):
             self.batches = [self.work.place(b) for b in self.workload.batches()]
@@ -85,7 +104,11 @@ class Worker:
     def hello(self) -> dict[str, Any]:
         """What the runner learns first."""
         module = sys.modules[self.job["framework"]]
-        return {"import_ms": self.import_ms, "version": getattr(module, "__version__", "")}
+        return {**self.told, "version": getattr(module, "__version__", "")}
+
+    def decide(self, what: bool) -> bool:
+        """The first process's decision, for all."""
+        return what if self.group is None else bool(self.group.share(what))
 
     def step(self) -> float:
         """One training step on the next batch."""
@@ -114,7 +137,8 @@ class Worker:
                 self.work.last = self.batches[0]
                 found = self.work.gradients()
                 loss = self.work.step(*self.batches[0])
-        np.savez(path, **found)
+        if self.group is None or self.group.main:
+            np.savez(path, **found)
         del found
         self.weights = {}
         reset_peak()
@@ -150,16 +174,18 @@ class Worker:
         times = {}
         for name, (run, count, _) in self.parts.items():
             found = [timed(run)]
-            if found[0] < seconds / len(self.parts):
+            if self.decide(found[0] < seconds / len(self.parts)):
                 end = perf_counter() + seconds / len(self.parts)
                 found = [timed(run)]
-                while perf_counter() < end and len(found) < most:
+                while self.decide(perf_counter() < end and len(found) < most):
                     found.append(timed(run))
             times[name] = [1e3 * each / count for each in found]
         return {"times": times}
 
     def memory(self) -> dict[str, Any]:
-        return {"peak_mb": peak_memory()}
+        if self.group is None:
+            return {"peak_mb": peak_memory()}
+        return {"peak_mb": self.group.sums(peak_memory() - counted_twice(self.group.main))[0]}
 
     def device_memory(self) -> dict[str, Any]:
         return {"device_mb": self.work.memory()}
@@ -205,11 +231,12 @@ class Worker:
 
         profiler = cProfile.Profile()
         count, stop = 0, perf_counter() + seconds
-        while perf_counter() < stop:
+        while self.decide(perf_counter() < stop):
             for run, _, _ in self.parts.values():
                 profiler.runcall(run)
             count += 1
-        profiler.dump_stats(path)
+        if self.group is None or self.group.main:
+            profiler.dump_stats(path)
         return {"steps": count}
 
 
@@ -218,7 +245,9 @@ def name_of(job: dict[str, Any]) -> str:
     return "plain" if job["framework"] in ("chainer", "dezero", "mygrad") else job["framework"]
 
 
-def answer(worker: Worker | None, command: dict[str, Any]) -> tuple[Worker | None, dict[str, Any]]:
+def answer(
+    worker: Worker | None, command: dict[str, Any], group: Any = None
+) -> tuple[Worker | None, dict[str, Any]]:
     """Do one command. An error is an answer, too."""
     what = command.pop("do")
     try:
@@ -226,26 +255,43 @@ def answer(worker: Worker | None, command: dict[str, Any]) -> tuple[Worker | Non
             if worker is not None and "free" in dir(getattr(worker, "work", None)):
                 worker.work.free()
                 worker.parts, worker.batches = {}, []
-            worker = Worker(command)
+            worker = Worker(command, group)
             return worker, worker.hello()
         return worker, getattr(worker, what)(**command)
-    except Exception as error:  # noqa: BLE001 (reported to the runner)
+    except Exception as error:
         if type(error).__name__ == "SkipError":
             return worker, {"skip": str(error)}
         if isinstance(error, ModuleNotFoundError) and error.name == command.get("framework"):
             return worker, {"skip": f"{error.name} is not installed"}
+        if group is not None and not group.main:
+            raise  # and so the first one learns of it
         traceback.print_exc()
         return worker, {"error": f"{type(error).__name__}: {error}"}
 
 
+def serve(line: str, out: Any, group: Any = None) -> None:
+    """Answer, from `line` on, until the other end closes."""
+    worker = None
+    while line:
+        worker, reply = answer(worker, json.loads(line), group)
+        if group is None or group.main:
+            print(json.dumps(reply), file=out, flush=True)
+            line = sys.stdin.readline()
+        if group is not None:
+            line = group.share(line)
+
+
 def main() -> None:
-    """Serve until the other end closes."""
+    """Serve, in as many processes as the first command asks for."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a library prints is no answer
-    worker = None
-    for line in sys.stdin:
-        worker, reply = answer(worker, json.loads(line))
-        print(json.dumps(reply), file=out, flush=True)
+    first = sys.stdin.readline()
+    processes = json.loads(first)["options"].get("processes") if first else None
+    if not processes:
+        return serve(first, out)
+    from minigrad import parallel
+
+    return parallel.run(lambda group: serve(first, out, group), processes, timeout=float("inf"))
 
 
 if __name__ == "__main__":

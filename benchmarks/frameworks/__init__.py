@@ -43,11 +43,16 @@ IMPLEMENTATIONS = {
     for i in (
         _minigrad("eager", "minigrad"),
         _minigrad("eager-2", "minigrad, batch over 2 threads", workers=2),
+        _minigrad("eager-2p", "minigrad, batch over 2 processes", processes=2),
         _minigrad("compiled", "mg.compile", compiled=True),
         _minigrad("compiled-2", "mg.compile, batch over 2 threads", compiled=True, workers=2),
+        _minigrad("compiled-2p", "mg.compile, batch over 2 processes", compiled=True, processes=2),
         _minigrad("fast", "mg.compile, fast extra", compiled=True, fast=True),
         _minigrad(
             "fast-2", "mg.compile, fast extra, 2 threads", compiled=True, workers=2, fast=True
+        ),
+        _minigrad(
+            "fast-2p", "mg.compile, fast extra, 2 processes", compiled=True, processes=2, fast=True
         ),
         Implementation("torch-1", "torch", "PyTorch, 1 thread"),
         Implementation("torch-2", "torch", "PyTorch, 2 threads", threads=2),

@@ -1,4 +1,4 @@
-"""minigrad: eager or compiled, the batch in one piece or split over threads."""
+"""minigrad: eager or compiled, the batch in one piece or split over threads or processes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from benchmarks.workloads import Batch, Weights, Workload
 from minigrad import optim
 from minigrad.backend import device_of
 from minigrad.engine import RowSparse
+from minigrad.parallel import Group
+from minigrad.parallel.pieces import batch_size, bounds, cut
 
 from . import RATE, SkipError, names
 
@@ -35,6 +37,7 @@ class Work:
     def __init__(self, workload: Workload, weights: Weights, options: dict[str, Any]) -> None:
         need(options)
         self.workload, self.options = workload, options
+        self.group = options.get("group") or Group()
         if not hasattr(workload.module, "in_minigrad"):
             return
         self.model, self.loss = workload.module.in_minigrad(workload.s)
@@ -48,10 +51,22 @@ class Work:
         self.model.load_state_dict(weights)
 
     def place(self, batch: Batch) -> Batch:
+        kinds = names(self.workload, batch)
+        if self.group.size > 1:
+            batch, kinds = self.mine(batch), [*kinds, "share"]
         return tuple(
-            self.lengths(array) if name == "lengths" else mg.asarray(array)
-            for name, array in zip(names(self.workload, batch), batch, strict=True)
+            self.lengths(array) if kind == "lengths" else mg.asarray(array)
+            for kind, array in zip(kinds, batch, strict=True)
         )
+
+    def mine(self, batch: Batch) -> Batch:
+        """This process's piece of the batch, and which part of the mean loss it counts."""
+        module = self.workload.module
+        size = batch_size("", batch, module.axes)
+        pieces = [cut("", batch, module.axes, *each) for each in bounds(size, self.group.size)]
+        counts = [module.shares(*p) if hasattr(module, "shares") else p[-1].size for p in pieces]
+        share = np.float32(counts[self.group.rank] / sum(counts))
+        return (*map(np.ascontiguousarray, pieces[self.group.rank]), share)
 
     def lengths(self, array: Any) -> Any:
         """They decide on the host what is computed: a part of what a graph is captured for."""
@@ -69,6 +84,11 @@ class Work:
                 workers=workers,
                 weights=getattr(self.workload.module, "shares", None),
             )
+        elif self.group.size > 1:
+            *piece, share = batch
+            loss = self.loss(self.model, *piece) * share
+            loss.backward()
+            self.group.average(self.optimizer, part=1.0)  # the parts are in the losses
         else:
             with mg.amp.autocast("bfloat16", enabled=self.options.get("bits") == 16):
                 loss = self.loss(self.model, *batch)
@@ -77,7 +97,8 @@ class Work:
         return loss
 
     def step(self, *batch: Any) -> float:
-        return float(self.run(*batch).item())
+        """The loss; of several processes the sum, so it ends when all have the updated weights."""
+        return self.group.sums(self.run(*batch).item())[0]
 
     def gradients(self) -> Weights:
         grads = {}
@@ -100,6 +121,6 @@ class Work:
             mg.cuda.empty_cache()
 
     def parts(self) -> Any:
-        if self.options.get("workers"):
+        if self.options.get("workers") or self.options.get("processes"):
             raise SkipError("there is no batch to split")
         return self.workload.module.minigrad_parts(self.workload.s, self.options)

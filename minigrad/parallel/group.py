@@ -122,10 +122,10 @@ class Group:
 
     def _mean(self, flat: Array, factor: float) -> None:
         flat = self.ready(flat)
-        if factor:
-            flat *= factor
-        else:
+        if not factor:
             flat[...] = 0  # a stand-in's gradient does not count, whatever it is
+        elif factor != 1:
+            flat *= factor
         self.all_reduce(flat)
 
     def ready(self, flat: Array) -> Array:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import cProfile
 import json
+import os
+import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -120,6 +123,37 @@ def test_a_real_process_is_checked_and_timed():
         process.child.wait()
         with pytest.raises(runner.DiedError):
             process.ask("memory")
+    finally:
+        process.close()
+
+
+def test_real_processes_work_as_one(tmp_path):
+    config = runner.Config(seconds=0.001)
+    one, two = (runner.Process(IMPLEMENTATIONS[n], TINY, config) for n in ("eager", "eager-2p"))
+    try:
+        assert "import_ms" not in two.hello
+        paths = [tmp_path / "one.npz", tmp_path / "two.npz"]
+        told = [each.ask("check", path=str(p)) for each, p in zip((one, two), paths, strict=True)]
+        assert told[0]["loss"] == pytest.approx(told[1]["loss"], rel=1e-5)
+        assert runner.compare(*map(np.load, paths))[0] < 1e-5
+        assert len(two.ask("block", seconds=0.05)["times"][""]) >= 2
+        alone, together = one.ask("memory")["peak_mb"], two.ask("memory")["peak_mb"]
+        assert alone < together < 2 * alone
+        assert "error" in two.ask("nonsense")
+    finally:
+        one.close()
+        two.close()
+
+
+def test_the_death_of_one_process_is_that_of_all():
+    config = runner.Config()
+    process = runner.Process(IMPLEMENTATIONS["eager-2p"], TINY, config)
+    try:
+        process.ask("check", path="/dev/null")
+        with Path(f"/proc/{process.child.pid}/task/{process.child.pid}/children").open() as file:
+            os.kill(int(file.read()), signal.SIGKILL)
+        with pytest.raises(runner.DiedError, match="rank 1 failed: killed by SIGKILL"):
+            process.ask("block", seconds=1)
     finally:
         process.close()
 

@@ -13,6 +13,7 @@ from benchmarks.frameworks.plain import Adam
 from benchmarks.runner import GRADIENT_TOLERANCE, compare
 from benchmarks.worker import import_framework
 from benchmarks.workloads import WORKLOADS
+from minigrad import parallel
 
 TINY = {
     "W1": {"V": 7, "E": 5, "H": 6, "B": 4, "T": 3},
@@ -82,6 +83,24 @@ def test_a_batch_over_threads_has_the_same_gradients(name):
     halves = step(work("minigrad", SMALL[name], workers=2), SMALL[name])
     assert halves[0] == pytest.approx(whole[0], rel=1e-5)
     assert compare(halves[1], whole[1])[0] < GRADIENT_TOLERANCE
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("name", ["W1", "W3"])
+def test_a_batch_over_processes_has_the_same_gradients(name, compiled):
+    """Sizes, and numbers of words, differ from process to process."""
+    workload = SMALL[name].resized(B=5)
+    whole = step(work("minigrad", workload), workload)
+
+    def main(group):
+        made = work("minigrad", workload, group=group, compiled=compiled)
+        step(made, workload)
+        made.load(workload.weights())
+        return group.gather(step(made, workload))
+
+    for part in parallel.run(main, processes=2):
+        assert part[0] == pytest.approx(whole[0], rel=1e-5)
+        assert compare(part[1], whole[1])[0] < GRADIENT_TOLERANCE
 
 
 @pytest.mark.parametrize("name", ["W6"])
