@@ -61,6 +61,7 @@ class Op:
         self.plain: Callable[..., Any] | None = None  # the composite
         self.choices: tuple[Callable[..., Any] | None, ...] | None = None
         self.chooses = False
+        self.adds: Callable[..., None] | None = None
         self._reads: list[tuple[bool, ...]] = []  # per rule: does it read y, and each argument?
         self._keeps: dict[int, tuple[bool, tuple[bool, ...]]] = {}
         self.short = short(self)
@@ -105,6 +106,15 @@ class Op:
         did. An op that only rearranges says `begins=False`: its rules run for masks that come in.
         """
         self.choices, self.chooses = rules, begins
+
+    def defadd(self, rule: Callable[..., None]) -> Callable[..., None]:
+        """Decorator: `rule(total, g, **params)` adds the argument's gradient to the array `total`.
+
+        For an op of one argument whose gradient is zeros but for a part: a sum of T of them writes
+        T parts, not T wholes.
+        """
+        self.adds = rule
+        return rule
 
     def multiplies(self, i: int) -> bool:
         """Whether the rule of argument i reads values, so that it may make 0 · ∞."""

@@ -132,7 +132,12 @@ def pull(
                 mask = None  # a hook may have put values anywhere
             if watched:
                 grads = _watched(modes, node, gs, wanted, create_graph, mask)
-            else:
+            elif (
+                op.adds is None
+                or create_graph
+                or chosen
+                or not _put(node, gs[0], pending, leaves, owned)
+            ):
                 grads = op.pull(node, gs, wanted, create_graph, mask)
             masks = None
             if mask is not None or op.chooses:
@@ -165,6 +170,26 @@ def _added(owned: set[Any], to: Any, old: Any, g: Any) -> Any:
         return old
     owned.add(to)
     return plus(old, g)
+
+
+def _put(
+    node: Node,
+    g: Any,
+    pending: dict[Node, list[Any]],
+    leaves: dict[Tensor, Any],
+    owned: set[Any],
+) -> bool:
+    """Let the op add its gradient to the sum that it belongs to, if that is there and owned."""
+    parent, slot = node.parents[0], node.slots[0]
+    if type(parent) is Node:
+        to: Any = (parent, slot)
+        total = pending[parent][slot] if parent in pending else None
+    else:
+        to, total = parent, leaves.get(parent)
+    if to not in owned or type(total) is not type(g) or hasattr(type(g), "depth"):
+        return False
+    node.op.adds(total, g, **node.params)  # type: ignore[misc]
+    return True
 
 
 def _merge(chosen: dict[Node, Any], node: Node, mask: Any) -> None:

@@ -62,8 +62,10 @@ def _weigh(xp: Any, scores: Array, mask: Array | None, axis: int) -> None:
             return
     if boolean and rows.tame(xp, scores):
         e = xp.exp(scores, out=scores)
-        if mask is not None:
-            e *= mask
+        if mask is None:
+            e /= rows.row_sums(xp, e, axis)  # which are positive
+            return
+        e *= mask
     else:
         e, _ = rows.shifted_exp(xp, masked_scores(xp, scores, mask), axis, scores)
     total = rows.row_sums(xp, e, axis)

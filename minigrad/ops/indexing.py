@@ -48,6 +48,13 @@ def _place(xp: Any, x: Array, /, *, key: Key, shape: tuple[int, ...]) -> Array:
 
 
 _getitem.defvjp(lambda g, _y, _x, *, key: _place(g, key=key, shape=_x.shape))
+
+
+@_getitem.defadd
+def _(total: Array, g: Array, *, key: Key) -> None:
+    total[key] += g
+
+
 _place.defvjp(lambda g, _y, _x, *, key, shape: g[key])
 
 

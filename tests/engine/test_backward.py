@@ -7,6 +7,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import errors
+from minigrad.engine import OPS
 
 
 def leaf(values, dtype="float64"):
@@ -45,6 +46,41 @@ def test_many_uses_of_one_value_are_added_without_writing_into_any_of_them():
     mg.stack(parts).sum().backward()
     assert x.grad.tolist() == [15, 15, 15]
     assert [g.tolist() for g in kept] == [[1, 1, 1]] * 5
+
+
+@pytest.mark.parametrize("interior", [False, True])
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_parts_of_one_value_are_added_to_one_sum(interior, create_graph):
+    """x[t] in a loop, with repeated, overlapping and other uses, a hook, and a masked branch."""
+    x = leaf(np.arange(12.0).reshape(4, 3))
+    hooked = []
+    y = x * 1 if interior else x
+    parts = [y[0], y[2], y[0], y[1:3], y[-1], y[::2], y[..., 1], y[1]]
+    parts[4].register_hook(lambda g: hooked.append(g.shape) or 2 * g)
+    total = sum(((k + 1) * part).sum() for k, part in enumerate(parts)) + (y * y).sum()
+    total = total + mg.where(y[3] > 0, y[3], 0).sum()
+    other = leaf(np.zeros((4, 3)))
+    total = total + ((y + other) * 3).sum()  # the first to arrive is the other's gradient, too
+    total.backward(create_graph=create_graph)
+    wanted = 2 * x.numpy() + 3
+    for k, key in enumerate([0, 2, 0, slice(1, 3), -1, slice(None, None, 2), (..., 1), 1]):
+        wanted[key] += (k + 1) * (2 if k == 4 else 1)
+    wanted[3] += 1
+    np.testing.assert_allclose(x.grad.numpy(), wanted)
+    np.testing.assert_array_equal(other.grad.numpy(), np.full((4, 3), 3.0))
+    assert hooked == [(3,)]
+    x.grad = other.grad = None  # a recorded gradient refers to its leaf, which holds it
+
+
+def test_a_loop_over_parts_writes_each_part_once(monkeypatch):
+    place, wholes = OPS["place"], []
+    forward = place.forward
+    monkeypatch.setattr(place, "forward", lambda *a, **k: wholes.append(a) or forward(*a, **k))
+    x = mg.ones((50, 3), requires_grad=True)
+    y = x * 1
+    sum(y[t] for t in range(50)).sum().backward()
+    assert len(wholes) == 2  # the first to arrive, and the second: their sum is the one to add to
+    np.testing.assert_array_equal(x.grad.numpy(), np.ones((50, 3)))
 
 
 def test_zero_dimensional_sums_stay_arrays():

@@ -112,7 +112,7 @@ class Namespace:
     def array(cls, a: Any, dtype: Any = None, copy: bool = True, **kwargs: Any) -> Any:
         """A copy of `a`."""
         if isinstance(a, StandIn):
-            return a.astype(dtype or a.dtype, copy=copy)
+            return a.astype(dtype or a.dtype, copy=copy, **kwargs)
         if isinstance(a, list | tuple) and any(isinstance(x, StandIn) for x in a):
             return np.stack(a)
         return _recorder().array(np.array(a, dtype, copy=copy, **kwargs), constant=True)

@@ -27,10 +27,14 @@ def product(xp: Any, a: Array, b: Array, out: Array) -> Callable[[], Any]:
         return partial(matmul, operand(a), b, out)
     m, k = cut(M, K, n)
     if (m, k) == (M, K):
+        columns, inner = cut(n, K, M)  # of b, where a has few rows
+        if ROWS <= columns < n and inner == K:
+            cuts = (x.reshape(len(x), -1, columns).swapaxes(0, 1) for x in (b, out))
+            return partial(np.matmul, a, *cuts)  # xp: allow - NumPy's
         compact = (
             type(out) is np.ndarray and a.flags.forc and b.flags.forc and out.flags.c_contiguous
         )
-        call = np.dot if compact else np.matmul  # xp: allow - NumPy's; dot is quicker, but copies
+        call = np.dot if compact else np.matmul  # xp: allow - the same; dot is quicker, but copies
         return partial(call, a, b, out)
     if k == K:
         blocks = _blocks(a, m, k)[0]
