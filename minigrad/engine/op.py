@@ -127,10 +127,7 @@ class Op:
 
     # -- calling -----------------------------------------------------------------------------
 
-    def __call__(self, *args: Any, **params: Any) -> Any:
-        return self.general(args, params)
-
-    def general(self, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+    def general(self, *args: Any, **params: Any) -> Any:
         """The call, whatever the arguments are."""
         if len(args) != self.arity and self.arity >= 0:
             args, params = self._bind(args, params)
@@ -153,7 +150,7 @@ class Op:
                 a = a.data
                 if kind is not type(a):
                     if kind is not None:
-                        return self.general(together(self, args), params)
+                        return self.general(*together(self, args), **params)
                     kind = type(a)
             elif type(a) not in _PLAIN:
                 foreign = True
@@ -216,9 +213,11 @@ class Op:
                 elif not a.requires_grad or (line is not None and a.version is not None):
                     versions = [*(versions or ()), (a.shared_version(), i)]
         t = write(
-            self, parents, slots, mask, values, out, keep_y, modes, params, residual, versions, 4
+            self, parents, slots, mask, values, out, keep_y, modes, params, residual, versions, 3
         )
         return self._share(t, args[0]) if self.view else t
+
+    __call__ = general
 
     def _on_arrays(self, values: list[Any], params: dict[str, Any]) -> Any:
         xp, forward, recorder = np, self.forward, MODES.get().recorder

@@ -51,26 +51,26 @@ def _unary(op: Op) -> Callable[..., Any]:
     def call(a: Any = _MISSING, *rest: Any, **params: Any) -> Any:
         nonlocal plan
         if rest or params:
-            return general(_given(a, *rest), params)
+            return general(*_given(a, *rest), **params)
         if type(a) is ndarray:
             try:
                 return kernel(np, a)
             except (ValueError, TypeError, IndexError):
-                return general((a,), {})  # fails again, and explains
+                return general(a)  # fails again, and explains
         modes = MODES.get()
         if not (modes.usual and isinstance(a, Tensor) and a.requires_grad):
-            return general(_given(a), {})
+            return general(*_given(a))
         x, line = a.data, a.node
         if line is not None and a.version is not None:
-            return general((a,), {})
+            return general(a)
         if plan is None:
             if op.rules is None:
-                return general((a,), {})
+                return general(a)
             plan = op.keeps(1, 1)
         try:
             y = kernel(np if type(x) is ndarray else NAMESPACES[type(x)], x)
         except (ValueError, TypeError, IndexError):
-            return general((a,), {})  # fails again, and explains
+            return general(a)  # fails again, and explains
         if type(y) is not type(x):
             y = arrays(y)
         keep_y, (keep,) = plan
@@ -89,18 +89,18 @@ def _binary(op: Op) -> Callable[..., Any]:
 
     def call(a: Any = _MISSING, b: Any = _MISSING, *rest: Any, **params: Any) -> Any:
         if rest or params:
-            return general(_given(a, b, *rest), params)
+            return general(*_given(a, b, *rest), **params)
         if type(a) is ndarray and type(b) is ndarray:
             try:
                 return kernel(np, a, b)
             except (ValueError, TypeError, IndexError):
-                return general((a, b), {})
+                return general(a, b)
         modes = MODES.get()
         if not (modes.usual and isinstance(a, Tensor) and a.requires_grad):
-            return general(_given(a, b), {})
+            return general(*_given(a, b))
         x, line = a.data, a.node
         if line is not None and a.version is not None:
-            return general((a, b), {})
+            return general(a, b)
         other: Any = None
         z, slot, mask, versions = b, 0, 1, None
         if isinstance(b, Tensor) and type(b.data) is type(x):
@@ -108,20 +108,20 @@ def _binary(op: Op) -> Callable[..., Any]:
             if b.requires_grad:
                 mask, other = 3, b.node or b
                 if b.node is not None and b.version is not None:
-                    return general((a, b), {})
+                    return general(a, b)
             else:
                 other = ref(b)
         elif type(b) is not float and type(b) is not int:
-            return general(_given(a, b), {})
+            return general(*_given(a, b))
         plan = plans[mask]
         if plan is None:
             if op.rules is None:
-                return general((a, b), {})
+                return general(a, b)
             plans[mask] = plan = op.keeps(mask, 2)
         try:
             y = kernel(np if type(x) is ndarray else NAMESPACES[type(x)], x, z)
         except (ValueError, TypeError, IndexError):
-            return general((a, b), {})  # fails again, and explains
+            return general(a, b)  # fails again, and explains
         if type(y) is not type(x):
             y = arrays(y)
         keep_y, (keep_a, keep_b) = plan
