@@ -50,7 +50,7 @@ class Trainer:
         save_every: also write "last" every so many batches.
         callbacks: called as `callback(trainer, row)` after each epoch, with its row of the history.
         progress: show a bar (with tqdm on a terminal) and a line per epoch.
-        group: processes that train together (see `parallel.start`). `data` hands out this one's
+        group: processes that train together (see `parallel.run`). `data` hands out this one's
             share of each batch; rank 0 alone evaluates, prints, calls the callbacks and writes.
         workers: threads that divide the batch (see `parallel.backward`).
         batch_axes: the batch axis of each part of a batch: for `workers` > 1.
