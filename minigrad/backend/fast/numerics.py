@@ -105,6 +105,12 @@ def tanh(x: Any) -> Any:
 
 
 @njit(fastmath=SAFE, inline="always")
+def sigmoid(x: Any) -> Any:
+    """1 / (1 + e⁻ˣ)."""
+    return _HALF + _HALF * tanh(_HALF * x)
+
+
+@njit(fastmath=SAFE, inline="always")
 def erf(x: Any) -> Any:
     """The error function."""
     z = _FOUR if x > _FOUR else x  # noqa: FURB136  the same

@@ -115,7 +115,7 @@ def lstm_sequence(
         raw = xp.ascontiguousarray(w_ih), xp.ascontiguousarray(w_hh), project
         loop.call(
             recurrent.lstm_backward, loop.upstream(gs[0], P), dh, dc, *raw, rows, *kept, inner,
-            dx, dw_ih, dw_hh, db, dw_hr, *scratch, writes=(1, 2, *range(11, 19)),
+            needs[1], dx, dw_ih, dw_hh, db, dw_hr, *scratch, writes=(1, 2, *range(12, 20)),
         )  # fmt: skip
         states = batch.unordered(xp, dh), batch.unordered(xp, dc)
         return wanted(needs, loop.inputs(dx), *states, dw_ih, dw_hh, db, db, dw_hr)
@@ -137,7 +137,7 @@ def gru_sequence(
     biases = loop.bias(b_ih, 3 * H), loop.bias(b_hh, 3 * H)
     loop.call(
         recurrent.gru_forward, rows, loop.turned, *weights, *biases, h, keep, *kept,
-        loop.empty(batch.B, 3 * H), out, writes=(6, 8, 9, 10, 11, 12),
+        loop.zeros(batch.B, 3 * H), out, writes=(6, 8, 9, 10, 11, 12),
     )  # fmt: skip
     ys = batch.unpack(xp, out), batch.unordered(xp, h)
 
@@ -149,7 +149,7 @@ def gru_sequence(
         scratch = loop.empty(loop.room, 3 * H), loop.empty(loop.room, 3 * H)
         loop.call(
             recurrent.gru_backward, loop.upstream(gs[0], H), dh, *raw, rows, *kept,
-            dx, *sums, *scratch, writes=(1, *range(8, 15)),
+            needs[1], dx, *sums, *scratch, writes=(1, *range(9, 16)),
         )  # fmt: skip
         return wanted(needs, loop.inputs(dx), batch.unordered(xp, dh), *sums)
 
@@ -181,7 +181,7 @@ def rnn_sequence(
         raw = xp.ascontiguousarray(w_ih), xp.ascontiguousarray(w_hh)
         loop.call(
             recurrent.rnn_backward, loop.upstream(gs[0], H), dh, *raw, relu, rows, *kept,
-            dx, dw_ih, dw_hh, db, loop.empty(loop.room, H), writes=(1, *range(8, 13)),
+            needs[1], dx, dw_ih, dw_hh, db, loop.empty(loop.room, H), writes=(1, *range(9, 14)),
         )  # fmt: skip
         return wanted(needs, loop.inputs(dx), batch.unordered(xp, dh), dw_ih, dw_hh, db, db)
 
