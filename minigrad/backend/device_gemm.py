@@ -61,12 +61,8 @@ def device_matmul(
     if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[max(b.ndim - 2, 0)]:
         explain(a, b, out)
     dtype = np.result_type(a.dtype, b.dtype)
-    half = dtype.name == "bfloat16"
-    if not half and dtype.kind not in "fc" and not (dtype.kind in "biu" and b.ndim <= 2):
-        raise DTypeError(
-            f"matmul: this device has no product of {a.dtype} and {b.dtype} for {a.shape} @ "
-            f"{b.shape}; cast both to float16, float32 or float64 with .astype"
-        )
+    if dtype.kind not in "biufc" and dtype.name != "bfloat16":
+        raise DTypeError(f"matmul: there is no product of {a.dtype} and {b.dtype} on this device")
     wanted = current_precision() if dtype == np.float32 else None
     a, b = (x if x.dtype == dtype or x.dtype.name == wanted else x.astype(dtype) for x in (a, b))
     row = a.reshape(1, a.shape[0]) if a.ndim == 1 else a

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array
+from ..backend import Array, fused
 from ..engine import function, op, ops
 from ..errors import ConfigError, ShapeError
 from .gathering import _add_along_axis, _take_along_axis, add_at, from_front, index_array, put, take
@@ -174,6 +174,9 @@ def _products(source: Any, index: Any, shape: tuple[int, ...]) -> Any:
 @op
 def extreme_at(xp: Any, x: Array, source: Array, indices: Array, /, *, largest: bool) -> Array:
     """A vector, at each place the largest (or least) of it and of what comes from source."""
+    fast = fused(xp, "extreme_at", x.dtype)
+    if fast is not None:
+        return fast(x, source.astype(x.dtype, copy=False), indices, largest=largest)
     y = x.copy()
     (xp.maximum if largest else xp.minimum).at(y, indices, source)
     return y

@@ -12,6 +12,7 @@ from minigrad.backend.cuda import cublas
 from minigrad.backend.device_gemm import current_precision
 from minigrad.backend.kernels.kernel import Kernel, Launch, options, source
 from minigrad.backend.kernels.persist import Limits
+from minigrad.backend.kernels.products import multiply
 from minigrad.errors import DeviceError
 
 SCALARS: dict[str, Any] = {"i64": np.int64, "u64": np.uint64, "double": np.float64}
@@ -59,11 +60,12 @@ class Products:
     def __call__(
         self, a: Any, b: Any, out: Any, *, accumulate: bool, precision: str | None
     ) -> None:
-        if np.dtype(a.dtype).name not in cublas.DATA:  # integers, complex numbers
-            if accumulate:
-                out += self.cupy.matmul(a, b)
-            else:
-                out[...] = self.cupy.matmul(a, b)
+        if a.dtype.kind in "biu":
+            multiply(a, b, out, accumulate=accumulate)
+            return
+        if a.dtype.kind == "c":
+            product = self.cupy.matmul(a, b)
+            out[...] = out + product if accumulate else product
             return
         half = _half(precision)
         if half is not None:  # into float32 all the same

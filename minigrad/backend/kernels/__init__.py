@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend.kernels import attention, gates, persist, rows, segments
-from minigrad.backend.kernels.kernel import TYPES, Kernel
+from minigrad.backend.kernels import attention, gates, persist, products, rows, segments
+from minigrad.backend.kernels.kernel import INTEGERS, TYPES, Kernel
 
 __all__ = ["FUSED", "Kernel", "fused", "kernels"]
 
@@ -21,6 +21,7 @@ FUSED: dict[str, Callable[..., Any]] = {
     "additive_backward": attention.additive_backward,
     "additive_scores": attention.additive_scores,
     "cross_entropy": rows.cross_entropy,
+    "extreme_at": segments.extreme_at,
     "gru_backward": gates.gru_backward,
     "gru_forward": gates.gru_forward,
     "layer_norm_backward": rows.layer_norm_backward,
@@ -34,17 +35,19 @@ FUSED: dict[str, Callable[..., Any]] = {
     "sum_rows": segments.sum_rows,
 }
 """Name → the function that launches the kernel."""
+_WHOLE = ("extreme_at", "sum_rows")  # those that take whole numbers, too
 
 
 def fused(name: str, dtype: Any) -> Callable[..., Any] | None:
     """The kernel's function for arrays of `dtype`, or None."""
-    return FUSED.get(name) if np.dtype(dtype).name in TYPES else None
+    kind = np.dtype(dtype).name
+    return FUSED.get(name) if kind in TYPES or (kind in INTEGERS and name in _WHOLE) else None
 
 
 def kernels() -> list[Kernel]:
     """All kernels, for tests that compile each."""
     from minigrad.backend.kernels import draws
 
-    modules = (attention, draws, gates, persist, rows, segments)
+    modules = (attention, draws, gates, persist, products, rows, segments)
     found = {id(k): k for m in modules for k in vars(m).values() if isinstance(k, Kernel)}
     return sorted(found.values(), key=lambda kernel: (kernel.file, kernel.name))

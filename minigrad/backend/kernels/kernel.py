@@ -20,6 +20,13 @@ from minigrad.backend.device import Array
 FOLDER = Path(__file__).parent
 TYPES = {"float16": "half_t", "bfloat16": "bfloat_t", "float32": "float", "float64": "double"}
 """Element type of the arrays → T."""
+INTEGERS = {
+    "bool": "bool",
+    **{
+        f"{sign}int{bits}": f"{sign or 'i'}{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
+    },
+}
+"""The same, for the kernels that take whole numbers: sums are modulo 2ⁿ, those of truths are or."""
 
 _SIGNATURE = r'extern "C" __global__ void (?:MG_CLUSTER )?{}\(([^)]*)\)'
 
@@ -44,9 +51,17 @@ def source(*kernels: Kernel) -> str:
     return "\n".join((read("prelude.cuh"), *dict.fromkeys(each.text for each in kernels)))
 
 
+def computed(dtype: str) -> str:
+    """The type in which kernels compute, A, for arrays of `dtype`."""
+    if dtype in INTEGERS:
+        return "int64" if dtype[0] == "i" else "uint64"
+    return "float64" if dtype == "float64" else "float32"
+
+
 def options(dtype: str) -> tuple[str, ...]:
     """The compiler's definitions of T and A for arrays of `dtype`."""
-    return f"-DMG_T={TYPES[dtype]}", f"-DMG_A={'double' if dtype == 'float64' else 'float'}"
+    types = {**TYPES, **INTEGERS}
+    return f"-DMG_T={types[dtype]}", f"-DMG_A={types[computed(dtype)]}"
 
 
 class Launch(NamedTuple):

@@ -1,9 +1,15 @@
 // What every kernel of this folder begins with. No header is included, so nvrtc needs none.
 //
-// T is the element type of arrays, A the type in which is computed: double for double, else float.
-// Whole numbers are i64 and single numbers are double, whatever T is. testing/host.h compiles the
+// T is the element type of arrays, A the type in which is computed: double for double, else float; for
+// whole numbers i64, or u64. Arguments that are no arrays are i64 or double, whatever T is. testing/host.h compiles the
 // same text with g++: MG_HOST is defined there, and so is what stands in for CUDA's own.
+typedef signed char i8;
+typedef short i16;
+typedef int i32;
 typedef long long i64;
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned u32;
 typedef unsigned long long u64;
 
 #ifndef MG_HOST
@@ -90,7 +96,8 @@ __device__ __forceinline__ float mg_load(const bfloat_t* p) {
   bfloat_t x; x.bits = __ldcg(&p->bits); return x;
 }
 
-__device__ __forceinline__ A mg_sigmoid(A halved) { return A(0.5) + A(0.5) * tanh(halved); }
+__device__ __forceinline__ float mg_sigmoid(float halved) { return 0.5f + 0.5f * tanh(halved); }
+__device__ __forceinline__ double mg_sigmoid(double halved) { return 0.5 + 0.5 * tanh(halved); }
 
 // The sum, or the largest, of one value per thread, in every thread; a fixed tree, so the same bits
 // each time. `room` is shared memory for blockDim.x values; blockDim.x is a power of two.

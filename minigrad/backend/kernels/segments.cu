@@ -1,8 +1,9 @@
-// Rows summed by id, always in the same order: the gradient of a table of embeddings.
+// Rows reduced by id, always in the same order: sums are the gradient of a table of embeddings.
 //
-// keys (N,): the ids, sorted; order (N,) sorted them, stably. Equal keys are a run. A run is summed in
-// the order of occurrence, in parts of PART rows that are added up afterwards, so a frequent id keeps
-// many blocks busy. No id is known to the host, so nothing waits.
+// keys (N,): the ids, sorted; order (N,) sorted them, stably. Equal keys are a run. A run is reduced in
+// the order of occurrence, in parts of PART rows that are joined afterwards, so a frequent id keeps
+// many blocks busy. No id is known to the host, so nothing waits. `how`: 0 sums, 1 finds the largest,
+// -1 the least. `result` is what was there before, and takes part.
 #define PART 256
 
 // keys and order of a few thousand ids in one launch: the place of each is the number of those before
@@ -22,6 +23,11 @@ extern "C" __global__ void sort_keys(const i64* ids, i64* keys, i64* order, i64 
   keys[before] = id; order[before] = mine;
 }
 
+__device__ __forceinline__ A mg_meet(A a, A b, i64 how) {
+  if (how == 0) return a + b;
+  return (how > 0 ? b > a : b < a) || b != b ? b : a;
+}
+
 // The first place of [low, high) whose key is `key` or more.
 __device__ __forceinline__ i64 mg_place(const i64* keys, i64 low, i64 high, i64 key) {
   while (low < high) {
@@ -31,15 +37,15 @@ __device__ __forceinline__ i64 mg_place(const i64* keys, i64 low, i64 high, i64 
   return low;
 }
 
-// Where the sum of the part that begins at `place` waits. Of PART places next to each other, one at
+// Where the part that begins at `place` waits, reduced. Of PART places next to each other, one at
 // most begins a run of several parts, and one at most continues one.
 __device__ __forceinline__ i64 mg_slot(i64 place, bool begins) { return place / PART * 2 + begins; }
 
-// A block per place, which sums the part that begins there, if one does: into `sums`, or if its run
-// has more of them into `parts`.
-extern "C" __global__ void sum_parts(
-    const i64* keys, const i64* order, const T* rows, i64 rows_row, T* sums, A* parts, i64 N, i64 E,
-    i64 skip) {
+// A block per place, which reduces the part that begins there, if one does: into `result`, or if its
+// run has more of them into `parts`.
+extern "C" __global__ void reduce_parts(
+    const i64* keys, const i64* order, const T* rows, i64 rows_row, T* result, A* parts, i64 N, i64 E,
+    i64 skip, i64 how) {
   i64 place = blockIdx.x, id = keys[place], begin = place;
   if (id == skip) return;
   if (place > 0 && keys[place - 1] == id) {
@@ -50,17 +56,17 @@ extern "C" __global__ void sum_parts(
   i64 end = mg_place(keys, place, place + PART < N ? place + PART : N, id + 1);
   bool all = place == begin && (end == N || keys[end] != id);
   for (i64 e = threadIdx.x; e < E; e += blockDim.x) {
-    A sum = 0;
-    for (i64 at = place; at < end; ++at) sum += A(rows[order[at] * rows_row + e]);
-    if (all) sums[id * E + e] = sum;
-    else parts[mg_slot(place, place == begin) * E + e] = sum;
+    A found = rows[order[place] * rows_row + e];
+    for (i64 at = place + 1; at < end; ++at) found = mg_meet(found, rows[order[at] * rows_row + e], how);
+    if (all) result[id * E + e] = mg_meet(result[id * E + e], found, how);
+    else parts[mg_slot(place, place == begin) * E + e] = found;
   }
 }
 
-// A block per PART places: adds up the parts of the run of several that begins there, if one does. It
+// A block per PART places: joins the parts of the run of several that begins there, if one does. It
 // then reaches beyond the last of them.
-extern "C" __global__ void add_parts(
-    const i64* keys, const A* parts, T* sums, i64 N, i64 E, i64 skip) {
+extern "C" __global__ void join_parts(
+    const i64* keys, const A* parts, T* result, i64 N, i64 E, i64 skip, i64 how) {
   i64 first = (i64)blockIdx.x * PART, last = first + PART - 1;
   if (last >= N) return;
   i64 id = keys[last], begin = mg_place(keys, first, last, id);
@@ -68,8 +74,9 @@ extern "C" __global__ void add_parts(
   if (begin == first && first > 0 && keys[first - 1] == id) return;
   i64 end = mg_place(keys, begin, N, id + 1);
   for (i64 e = threadIdx.x; e < E; e += blockDim.x) {
-    A sum = parts[mg_slot(begin, true) * E + e];
-    for (i64 at = begin + PART; at < end; at += PART) sum += parts[mg_slot(at, false) * E + e];
-    sums[id * E + e] = sum;
+    A found = parts[mg_slot(begin, true) * E + e];
+    for (i64 at = begin + PART; at < end; at += PART)
+      found = mg_meet(found, parts[mg_slot(at, false) * E + e], how);
+    result[id * E + e] = mg_meet(result[id * E + e], found, how);
   }
 }

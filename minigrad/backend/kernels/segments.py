@@ -1,4 +1,4 @@
-"""Rows summed by id in an order that never changes, on every device; see `segments.cu`."""
+"""Rows reduced by id in an order that never changes, on every device; see `segments.cu`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from minigrad.backend.device import Array, namespace
-from minigrad.backend.kernels.gates import wide
-from minigrad.backend.kernels.kernel import Kernel, Launch, row
+from minigrad.backend.kernels.kernel import Kernel, Launch, computed, row
 
-PART = 256  # rows that are summed one after the other, as in segments.cu
+PART = 256  # rows that are reduced one after the other, as in segments.cu
 FEW = 1 << 13  # ids up to which all are compared with all: a launch, where a sort takes a dozen
+_MEET: dict[int, Any] = {0: np.add, 1: np.maximum, -1: np.minimum}
 
 
 def _runs(keys: Array) -> tuple[Any, Any]:
@@ -29,33 +29,37 @@ def _sort_keys(ids: Array, keys: Array, order: Array, N: int) -> None:
     keys[...] = ids[order]
 
 
-def _sum_parts(
-    keys: Array, order: Array, rows: Array, _rr: int, sums: Array, parts: Array, N: int, E: int,
-    skip: int,
+def _reduce_parts(
+    keys: Array, order: Array, rows: Array, _rr: int, result: Array, parts: Array, N: int, E: int,
+    skip: int, how: int,
 ) -> None:  # fmt: skip
     begins, lengths = _runs(keys)
     offsets = np.arange(N) - np.repeat(begins, lengths)
     places = np.flatnonzero(offsets % PART == 0)  # of each part
-    total = wide(np.zeros((len(places), E), sums.dtype))
-    np.add.at(total, np.searchsorted(places, np.arange(N), "right") - 1, wide(rows)[order])
+    rows = rows[order].astype(parts.dtype)
+    found, rest = rows[places], offsets % PART != 0
+    _MEET[how].at(found, np.searchsorted(places, np.flatnonzero(rest), "right") - 1, rows[rest])
     counted, every = keys[places] != skip, np.repeat(lengths, lengths)[places] <= PART
-    sums[keys[places[every & counted]]] = total[every & counted]
+    ids = keys[places[every & counted]]
+    result[ids] = _MEET[how](result[ids], found[every & counted])
     several = ~every & counted
-    parts[_slot(places[several], offsets[places[several]] == 0)] = total[several]
+    parts[_slot(places[several], offsets[places[several]] == 0)] = found[several]
 
 
-def _add_parts(keys: Array, parts: Array, sums: Array, N: int, E: int, skip: int) -> None:
+def _join_parts(
+    keys: Array, parts: Array, result: Array, N: int, E: int, skip: int, how: int
+) -> None:
     for begin, length in zip(*_runs(keys), strict=True):
         if length > PART and keys[begin] != skip:
-            total = parts[_slot(begin, True)]
+            found = parts[_slot(begin, True)]
             for place in range(begin + PART, begin + length, PART):
-                total = total + parts[_slot(place, False)]
-            sums[keys[begin]] = total
+                found = _MEET[how](found, parts[_slot(place, False)])
+            result[keys[begin]] = _MEET[how](result[keys[begin]], found)
 
 
 SORT_KEYS = Kernel("segments.cu", "sort_keys", _sort_keys)
-SUM_PARTS = Kernel("segments.cu", "sum_parts", _sum_parts)
-ADD_PARTS = Kernel("segments.cu", "add_parts", _add_parts)
+REDUCE_PARTS = Kernel("segments.cu", "reduce_parts", _reduce_parts)
+JOIN_PARTS = Kernel("segments.cu", "join_parts", _join_parts)
 
 
 def sum_rows(rows: Array, ids: Array, count: int, skip: int = -1) -> Array:
@@ -64,17 +68,30 @@ def sum_rows(rows: Array, ids: Array, count: int, skip: int = -1) -> Array:
     Bit for bit what `np.add.at` gives for ids that occur up to 256 times; the rows of others are
     summed by 256, and then these sums. Both run in the order of occurrence.
     """
+    sums = namespace(rows).zeros((count, rows.shape[1]), dtype=rows.dtype)
+    return _reduced(sums, rows, ids, skip, 0)
+
+
+def extreme_at(x: Array, source: Array, ids: Array, *, largest: bool) -> Array:
+    """The vector x, at each place the largest (or least) of it and of source where ids say so."""
+    result = x.copy().reshape(-1, 1)
+    _reduced(result, source.reshape(-1, 1), ids, -1, 1 if largest else -1)
+    return result.reshape(-1)
+
+
+def _reduced(result: Array, rows: Array, ids: Array, skip: int, how: int) -> Array:
+    """`result` (count, E), into which the rows are reduced that have an id."""
     xp, (N, E) = namespace(rows), rows.shape
-    sums = xp.zeros((count, E), dtype=rows.dtype)
     rows, ids = xp.ascontiguousarray(rows), ids.astype(np.int64, copy=False)
     keys, order = _sorted(xp, ids)
     windows = -(-N // PART)
-    parts = xp.empty((2 * windows, E), dtype=np.float64 if rows.dtype == np.float64 else np.float32)
+    parts = xp.empty((2 * windows, E), dtype=computed(rows.dtype.name))
     block = min(256, max(32, 1 << (E - 1).bit_length())) if E else 32
-    SUM_PARTS(Launch(N if E else 0, block), keys, order, rows, row(rows), sums, parts, N, E, skip)
+    shape = Launch(N if E else 0, block)
+    REDUCE_PARTS(shape, keys, order, rows, row(rows), result, parts, N, E, skip, how)
     if N > PART:
-        ADD_PARTS(Launch(windows if E else 0, block), keys, parts, sums, N, E, skip)
-    return sums
+        JOIN_PARTS(Launch(windows if E else 0, block), keys, parts, result, N, E, skip, how)
+    return result
 
 
 def _sorted(xp: Any, ids: Array) -> tuple[Array, Array]:

@@ -10,6 +10,7 @@ from minigrad.backend.cuda.cublas import side
 from minigrad.backend.device_gemm import current_precision
 from minigrad.backend.kernels.kernel import Kernel, Launch
 from minigrad.backend.kernels.persist import Limits
+from minigrad.backend.kernels.products import multiply
 from minigrad.testing.strict.array import StrictArray, unwrap
 from minigrad.testing.strict.events import call
 
@@ -26,6 +27,9 @@ def product(
     into = side(out)
     if not (a.size and b.size) or into is None or into.op:
         raise TypeError(f"a GEMM of {a.shape} and {b.shape} into strides {out.strides}")
+    if a.dtype.kind in "biu":
+        multiply(a, b, out, accumulate=accumulate)
+        return
     call(_multiply, a._a, b._a, out._a, accumulate, precision, writes=(out._a,))
 
 

@@ -10,6 +10,7 @@ from minigrad.backend.kernels import (
     gates,
     kernels,
     persist,
+    products,
     rows,
     segments,
 )
@@ -106,6 +107,28 @@ def sum_rows(dtype):
     )
 
 
+def whole(*shape, dtype, seed=0):
+    """Small whole numbers of any type."""
+    drawn = np.random.default_rng(seed).integers(-5, 6, shape)
+    return (abs(drawn) if np.dtype(dtype).kind == "u" else drawn).astype(dtype)
+
+
+def extremes(dtype):
+    ids = np.random.default_rng(0).permutation(np.repeat([0, 1, 2, 4], [1, 257, 30, 600]))
+    x, source = whole(6, dtype=dtype), whole(len(ids), dtype=dtype, seed=1)
+    return [segments.extreme_at(x, source, ids, largest=each) for each in (True, False)]
+
+
+def multiply(dtype):
+    a, b = whole(3, 5, 4, dtype=dtype), whole(3, 6, 4, dtype=dtype, seed=1).swapaxes(1, 2)
+    out, one = np.zeros((3, 5, 6), dtype), part(whole(5, 6, dtype=dtype))
+    products.multiply(a, b, out, accumulate=False)
+    products.multiply(a[0], np.broadcast_to(b[1, :, :1], (4, 6)), one, accumulate=True)
+    repeated = np.zeros((3, 5, 6), dtype)
+    products.multiply(a[::-1], np.broadcast_to(b[0], b.shape), repeated, accumulate=True)
+    return out, one, repeated
+
+
 def persistent(dtype, H=10, n=5):
     steps, U, blocks = 3, values(4 * H, H, dtype=dtype), np.zeros((4, 6, H, n), dtype)
     projected = part(values(4 * H, steps * n, dtype=dtype, seed=1))
@@ -138,7 +161,7 @@ def random(dtype):
 
 CASES = [
     lstm_forward, lstm_backward, gru_forward, gru_backward, rnn, cross_entropy, layer_norm,
-    additive, sum_rows, persistent, cluster, random,
+    additive, sum_rows, extremes, multiply, persistent, cluster, random,
 ]  # fmt: skip
 
 
@@ -166,8 +189,38 @@ def test_the_cuda_text_computes_what_its_reference_does(
         assert one.dtype == other.dtype
         tolerance = CLOSE[dtype]
         np.testing.assert_allclose(one, other, rtol=10 * tolerance, atol=4 * tolerance)
-        if case in (sum_rows, random):
+        if case in (sum_rows, extremes, multiply, random):
             assert np.array_equal(one, other)
+
+
+@needs_gcc
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint16", "int64"])
+def test_whole_numbers(dtype, folder, monkeypatch):
+    a, b = whole(9, 5, dtype=dtype) * dtype_max(dtype), whole(5, 7, dtype=dtype, seed=1)
+    ids, rows = np.random.default_rng(0).integers(0, 3, 40), whole(40, 2, dtype=dtype)
+    expected = [*extremes(dtype), *multiply(dtype), a @ b, np.zeros((3, 2), dtype)]
+    np.add.at(expected[-1], ids, rows)
+    monkeypatch.setitem(LAUNCHERS, np.ndarray, cuda_host.launcher(folder))
+    product = np.zeros((9, 7), dtype)
+    products.multiply(a, b, product, accumulate=False)
+    got = [*extremes(dtype), *multiply(dtype), product, segments.sum_rows(rows, ids, 3)]
+    for one, other in zip(got, expected, strict=True):
+        assert one.dtype == other.dtype == dtype
+        assert np.array_equal(one, other)
+
+
+def dtype_max(dtype):
+    return np.asarray(1 if dtype == "bool" else np.iinfo(dtype).max, dtype)
+
+
+def test_extremes_are_numpys():
+    x, source = np.array([1, np.nan, -2, 5.0]), np.array([3, 9, np.nan, -7.0])
+    ids = np.array([0, 1, 2, 0])
+    for largest, at in ((True, np.maximum.at), (False, np.minimum.at)):
+        with np.errstate(invalid="ignore"):
+            at(expected := x.copy(), ids, source)
+            found = segments.extreme_at(x, source, ids, largest=largest)
+        np.testing.assert_array_equal(found, expected)
 
 
 @needs_gcc
@@ -221,9 +274,9 @@ def test_few_ids_are_sorted_as_many_are(monkeypatch):
 
 
 def test_a_kernel_reads_its_signature():
-    names = [(p.type, p.name, p.array, p.written) for p in segments.SUM_PARTS.parameters]
+    names = [(p.type, p.name, p.array, p.written) for p in segments.REDUCE_PARTS.parameters]
     assert names[0] == ("i64", "keys", True, False)
-    assert names[4:6] == [("T", "sums", True, True), ("A", "parts", True, True)]
+    assert names[4:6] == [("T", "result", True, True), ("A", "parts", True, True)]
     with pytest.raises(LookupError, match=r"gates.cu has no kernel nothing"):
         _ = Kernel("gates.cu", "nothing", print).parameters
     with pytest.raises(ValueError, match="contiguous rows"):

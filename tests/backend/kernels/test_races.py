@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minigrad.backend.kernels import attention, draws, kernels, persist, segments
-from minigrad.backend.kernels.kernel import LAUNCHERS, Launch, options, source
+from minigrad.backend.kernels.kernel import INTEGERS, LAUNCHERS, TYPES, Launch, options, source
 from minigrad.testing import cuda_host
 from tests.backend.kernels.test_kernels import (
     cluster,
@@ -107,7 +107,8 @@ def test_nvrtc_takes_them(file, arch):
     except Exception as error:  # noqa: BLE001  each missing library has its own
         pytest.skip(f"needs nvrtc: {error}")
     text = source(*(kernel for kernel in kernels() if kernel.file == file))
-    for dtype in ("float16", "bfloat16", "float32", "float64"):
+    types = (*TYPES, *INTEGERS) if file in ("products.cu", "segments.cu") else TYPES
+    for dtype in types:
         program = compiler._NVRTCProgram(text, file, (), (), method="cubin")
         flags = (f"-arch=sm_{arch}", "-std=c++17", "-ftz=true", *options(dtype))
         cubin, _ = program.compile(flags, None)
