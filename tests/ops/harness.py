@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.errors import MinigradError
 from minigrad.testing.samples import Draw, Sample, table
 
 TABLE = table()
 SMOOTH = [s for s in TABLE if s.orders]
+OTHERS = ["bool", "float16", *(f"{sign}int{n}" for sign in ("", "u") for n in (8, 16, 32, 64))]
 
 
 def samples(chosen: Any) -> Any:
@@ -67,6 +69,33 @@ def assert_same(got: list[Any], expected: list[Any], tolerance: float = 0.0) -> 
     for a, b in zip(got, expected, strict=True):
         assert np.shape(a) == np.shape(b)
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def assert_takes_what_the_cpu_takes(dtype: str, device: str) -> None:
+    """Each op of the table that the CPU computes with `dtype` in place of floating arguments."""
+
+    def typed(x: Any) -> Any:
+        if getattr(x, "dtype", None) != np.float64:
+            return x
+        if dtype.endswith(("int8", "int16", "int32", "int64")):
+            x = np.round(x * 3 if dtype[0] == "i" else abs(x * 3))
+        return (x > 0 if dtype == "bool" else x).astype(dtype)
+
+    tried, close = 0, 2e-2 if dtype == "float16" else 1e-6
+    for sample in TABLE:
+        if dtype == "bool" and sample.op == "scaled_dot_product_attention":
+            continue  # the CPU's answer is as good as another
+        inputs = list(map(typed, sample.draw()))
+        try:
+            ys, grads = run(sample, inputs)
+        except (MinigradError, TypeError, ValueError):
+            continue
+        found, slopes = run(sample, inputs, device)
+        tried += 1
+        for got, expected in zip([*found, *slopes], [*ys, *grads], strict=True):
+            assert got.dtype == expected.dtype, sample
+            np.testing.assert_allclose(got, expected, close, close, err_msg=str(sample))
+    assert tried > 250
 
 
 def leaf(x: Any) -> mg.Tensor:

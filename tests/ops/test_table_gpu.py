@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.ops.harness import TABLE, assert_same, run, samples
+from tests.ops.harness import (
+    OTHERS,
+    TABLE,
+    assert_same,
+    assert_takes_what_the_cpu_takes,
+    run,
+    samples,
+)
 
 pytestmark = pytest.mark.gpu
 
@@ -16,3 +23,9 @@ def test_same_as_numpy(sample, dtype, tolerance):
     (ys, grads), (expected, exact) = run(sample, inputs, "cuda"), run(sample, inputs)
     assert_same(ys, expected, tolerance)
     assert_same(grads, exact, tolerance)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("dtype", OTHERS)
+def test_other_dtypes(dtype):
+    assert_takes_what_the_cpu_takes(dtype, "cuda")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.errors import MinigradError
 from minigrad.testing import strict
 from tests.ops.harness import (
+    OTHERS,
     SMOOTH,
     TABLE,
     assert_same,
+    assert_takes_what_the_cpu_takes,
     cotangent,
     host,
     outputs,
@@ -29,35 +29,10 @@ def test_same_as_numpy(sample):
     assert_same(grads, exact, 1e-13)
 
 
-OTHERS = ["bool", "float16", *(f"{sign}int{n}" for sign in ("", "u") for n in (8, 16, 32, 64))]
-
-
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("dtype", OTHERS)
 def test_other_dtypes(dtype):
-    """What the CPU takes in place of floating arguments, a GPU takes."""
-
-    def typed(x):
-        if getattr(x, "dtype", None) != np.float64 or dtype == "float16":
-            return x
-        return x > 0 if dtype == "bool" else np.round(x * 3 if dtype[0] == "i" else abs(x * 3))
-
-    tried, close = 0, 2e-2 if dtype == "float16" else 1e-6
-    for sample in TABLE:
-        if dtype == "bool" and sample.op == "scaled_dot_product_attention":
-            continue  # the CPU's answer is as good as another
-        inputs = [typed(x) for x in sample.draw()]
-        inputs = [x.astype(dtype) if getattr(x, "dtype", None) == np.float64 else x for x in inputs]
-        try:
-            ys, grads = run(sample, inputs)
-        except (MinigradError, TypeError, ValueError):
-            continue
-        found, slopes = run(sample, inputs, "strict")
-        tried += 1
-        for got, expected in zip([*found, *slopes], [*ys, *grads], strict=True):
-            assert got.dtype == expected.dtype, sample
-            np.testing.assert_allclose(got, expected, close, close, err_msg=str(sample))
-    assert tried > 250
+    assert_takes_what_the_cpu_takes(dtype, "strict")
 
 
 @samples(s for s in SMOOTH if s.op != "to_device")
