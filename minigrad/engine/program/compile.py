@@ -140,9 +140,9 @@ def compile(function: Callable[P, R] | None = None, *, max_programs: int = 16) -
     optimiser, or a step of inference. The first call runs it and writes down each call of NumPy; a
     later one repeats those calls, over memory that was planned once. Results are the same, bit for
     bit, but for what a loop multiplies in many small products, of one weight or summed up: they are
-    one product, and the same to rounding. A program is recorded for each combination of shapes, dtypes and other
-    arguments; the last `max_programs` are kept, and recording is reported by the logger
-    `minigrad.compile`.
+    one product, and the same to rounding. A program is recorded for each combination of shapes,
+    dtypes and other arguments; the last `max_programs` are kept, and recording is reported by the
+    logger `minigrad.compile`.
 
     What a program sees of the outside:
 

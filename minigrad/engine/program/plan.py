@@ -75,14 +75,18 @@ class Plan:
     Attributes:
         at: its offset in the program's memory, in bytes.
         size: how much memory the program needs.
+
+    Args:
+        kept: what stays in its place when the lines have run, beside memory that says so itself.
     """
 
     def __init__(self, lines: list[Line], kept: Iterable[Memory] = ()) -> None:
         self.at: dict[Memory, int] = {}
-        self.size = 0
-        self._place(lines, kept)
+        self._free = Free()
+        self._place(lines, set(kept))
+        self.size = self._free.size
 
-    def _place(self, lines: list[Line], kept: Iterable[Memory]) -> None:
+    def _place(self, lines: list[Line], kept: set[Memory]) -> None:
         last: dict[Memory, int] = {}
         first: dict[Memory, int] = {}
         for i, line in enumerate(lines):
@@ -90,57 +94,63 @@ class Plan:
                 if memory.owner is None:
                     last[memory] = i
                     first.setdefault(memory, i)
-        free = Free()
         for memory in kept:
             if memory.owner is None and memory not in first:  # nobody writes there: it is empty
-                self.at[memory] = free.take(memory.nbytes)
+                self.at[memory] = self._free.take(memory.nbytes)
         dying: dict[int, list[Memory]] = defaultdict(list)
         for memory, i in last.items():
-            if not memory.kept:
+            if not memory.kept and memory not in kept:
                 dying[i].append(memory)
         starting: dict[int, list[Memory]] = defaultdict(list)
         for memory, i in first.items():
             starting[i].append(memory)
         for i, line in enumerate(lines):
-            gone = dying.get(i, [])
-            local = self._local(line, i, first, last)
-            for memory in starting.get(i, ()):
-                if memory in local:
-                    continue
+            new, gone = starting.get(i, []), set(dying.get(i, ()))
+            if line.branches:
+                new = self._fork(line.branches, new, gone)
+            for memory in new:
                 heir = _inherits(line, memory, gone, self.at)
                 if heir is not None:
                     self.at[memory] = self.at[heir]
-                    gone = [m for m in gone if m is not heir]
+                    gone.remove(heir)
                 else:
-                    self.at[memory] = free.take(memory.nbytes)
-            regions = []
-            for branch in line.branches:  # each has its own room for what no other touches
-                inner = Plan([_only(each, local) for each in branch])
-                start = free.take(inner.size)
-                regions.append((start, inner.size))
-                for memory, offset in inner.at.items():
-                    if memory in local:
-                        self.at[memory] = start + offset
-            for start, size in regions:
-                free.give(start, size)
+                    self.at[memory] = self._free.take(memory.nbytes)
             for memory in gone:
-                if memory not in local:
-                    free.give(self.at[memory], memory.nbytes)
-        self.size = free.size
+                self._free.give(self.at[memory], memory.nbytes)
 
-    @staticmethod
-    def _local(
-        line: Line, i: int, first: dict[Memory, int], last: dict[Memory, int]
-    ) -> set[Memory]:
-        """Memory that one branch alone uses."""
-        counts = Counter(
-            m for branch in line.branches for m in {m for each in branch for m in touched(each)}
-        )
-        return {
-            m
-            for m, n in counts.items()
-            if n == 1 and m.owner is None and not m.kept and first[m] == last[m] == i
-        }
+    def _fork(
+        self, branches: list[list[Line]], new: list[Memory], gone: set[Memory]
+    ) -> list[Memory]:
+        """Place what one branch alone begins; the rest of `new`. What needs no more is `gone`.
+
+        Each branch has a stretch of its own, as another one runs at the same time; what is read
+        after the fork stays where it is in there. A sum takes the place of a term that dies in it.
+        """
+        uses = [Counter(m for each in branch for m in touched(each)) for branch in branches]
+        branch_of = Counter(m for counts in uses for m in counts)
+        own = {m for m in new if branch_of[m] == 1}
+        stretches = []
+        for branch, counts in zip(branches, uses, strict=True):
+            once = {m for m, n in counts.items() if n == 1 == branch_of[m]}
+            for line in branch:
+                for memory in own & once & set(line.writes):
+                    heir = _inherits(line, memory, gone & once - own, self.at)
+                    if heir is not None:
+                        self.at[memory] = self.at[heir]
+                        own.remove(memory)
+                        gone.remove(heir)
+            mine = own & counts.keys()
+            inner = Plan([_only(line, mine) for line in branch], mine - gone)
+            start = self._free.take(inner.size)
+            self.at.update((m, start + offset) for m, offset in inner.at.items())
+            stretches.append((start, start + inner.size, mine - gone))
+        for start, stop, staying in stretches:
+            for memory in sorted(staying, key=self.at.__getitem__):
+                self._free.give(start, self.at[memory] - start)
+                start = self.at[memory] + -(-memory.nbytes // ALIGN) * ALIGN
+            self._free.give(start, stop - start)
+        gone -= own
+        return [m for m in new if m not in self.at]
 
 
 def _only(line: Line, memories: set[Memory]) -> Line:

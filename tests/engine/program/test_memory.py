@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import tracemalloc
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.engine.program.memory import Memory
-from minigrad.engine.program.plan import ALIGN, Free, touched
+from minigrad.engine.program.memory import Memory, Ref
+from minigrad.engine.program.plan import ALIGN, Free, Plan, touched
+from minigrad.engine.program.recorder import Line
 
 
 def step_of(model, T=20):
@@ -89,6 +91,92 @@ def test_memory_that_lives_at_one_time_does_not_overlap():
         spans = sorted((m.at, m.at + m.nbytes) for m in live - heirs if m.nbytes)
         assert all(a[1] <= b[0] for a, b in itertools.pairwise(spans))
         live = {m for m in live if m.kept or last[m] > i}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_branches_do_not_share_memory_at_one_time(seed):
+    lines = random_lines(random.Random(seed))
+    at = Plan(lines).at
+    for k in range(2):  # as branch k sees it: all of the other one happens beside each of its lines
+        times = []
+        for line in lines:
+            if line.branches:
+                beside = {m for each in line.branches[1 - k] for m in touched(each)}
+                beside -= {m for each in line.branches[k] for m in touched(each)}
+                times += [(touched(each), beside) for each in line.branches[k]]
+            else:
+                times.append((touched(line), set()))
+        last, first = {}, {}
+        for i, (mine, beside) in enumerate(times):
+            for m in mine | beside:
+                first.setdefault(m, i)
+                last[m] = len(times) if m.kept else i
+        for i, (mine, beside) in enumerate(times):
+            live = {m for m in last if first[m] <= i <= last[m]}
+            heirs = {m for m in live & mine if last[m] == i}  # may hand on their place
+            spans = sorted((at[m], at[m] + m.nbytes) for m in live - heirs - beside)
+            assert all(a[1] <= b[0] for a, b in itertools.pairwise(spans))
+            others = [(at[m], at[m] + m.nbytes) for m in live & beside]
+            own = [(at[m], at[m] + m.nbytes) for m in live - beside]
+            assert all(a[1] <= b[0] or b[1] <= a[0] for a in own for b in others)
+
+
+def random_lines(draw):
+    """Sums of what is there, into new memory; some on two threads."""
+    known = []
+
+    def line(known):
+        n = draw.choice([64, 64, 128, 1024])
+        same = [ref for ref in known if ref.shape == (n,)]
+        new = Ref.compact(Memory(4 * n), (n,), np.dtype(np.float32))
+        new.memory.kept = draw.random() < 0.1
+        args = [draw.choice(same) if same else np.float32(1) for _ in range(2)]
+        known.append(new)
+        reads = [ref.memory for ref in args if same]
+        return Line(np.add, (*args, new), {}, reads, [new.memory], "", None)
+
+    lines = []
+    for _ in range(8):
+        lines += [line(known) for _ in range(draw.randrange(4))]
+        inside = [list(known), list(known)]
+        parts = [[line(refs) for _ in range(draw.randrange(1, 8))] for refs in inside]
+        reads = [m for part in parts for each in part for m in each.reads]
+        writes = [m for part in parts for each in part for m in each.writes]
+        lines.append(Line(len, (), {}, reads, writes, "fork", None, branches=parts))
+        known = draw.sample(union := [*inside[0], *inside[1]], len(union) // 2)
+    return lines
+
+
+def test_a_batch_on_threads_needs_no_more_than_eager():
+    compiled = forked()
+    (recorded,) = compiled.programs.values()
+    gradients = sum(g.data.nbytes for _, g in recorded.grads)  # the program holds them as well
+    assert compiled.program.nbytes <= peak(compiled.function, *BATCH) + gradients
+
+
+BATCH = tuple(
+    mg.asarray(np.random.default_rng(i).standard_normal((64, 128), np.float32)) for i in range(2)
+)
+
+
+def forked():
+    """A step on two threads whose memory is gradients for the most part; recorded."""
+    model = nn.Sequential(nn.Linear(128, 1024), nn.Tanh(), nn.Linear(1024, 128))
+    parameters = list(model.parameters())
+
+    @mg.compile
+    def step(x, y):
+        for p in parameters:
+            p.grad = None
+
+        def loss(x, y):
+            return nn.functional.mse_loss(model(x), y)
+
+        return mg.parallel.backward(loss, (x, y), axes=(0, 0), params=parameters, workers=2)
+
+    step(*BATCH)
+    assert sum(bool(line.branches) for line in step.program.lines) == 2  # the sums are one as well
+    return step
 
 
 def test_room_is_given_back_and_joined():
