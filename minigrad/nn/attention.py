@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from ..backend import Device, device_of
 from ..backend import device as find_device
-from ..backend import device_of
 from ..engine import Tensor, examine
 from ..errors import ConfigError, ShapeError
 from . import init
@@ -50,11 +50,7 @@ def lengths_to_mask(lengths: Any, size: int | None = None, *, device: Any = None
             [False, False, False],
             [ True,  True,  True]])
     """
-    given = lengths.data if isinstance(lengths, Tensor) else lengths
-    if not hasattr(given, "dtype"):
-        given = np.asarray(given)
-    elif device_of(given).kind != "cpu":
-        given = device_of(given).to_host(given)
+    given = on_host(lengths)
     if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
         raise ShapeError(
             f"lengths_to_mask: lengths are {given.dtype} {given.shape}, expected integers (B,)"
@@ -64,6 +60,20 @@ def lengths_to_mask(lengths: Any, size: int | None = None, *, device: Any = None
     examine(_check_lengths, given, size)
     mask = np.arange(size) < given.reshape(-1, 1)
     return Tensor(find_device(device).asarray(mask))
+
+
+def on_host(values: Any) -> Any:
+    """Numbers in a list, an array or a Tensor as an array on the host."""
+    data = values.data if isinstance(values, Tensor) else values
+    if not hasattr(data, "dtype"):
+        return np.asarray(data)
+    device = device_of(data)
+    return data if device.kind == "cpu" else device.to_host(data)
+
+
+def device_beside(x: Any) -> Device:
+    """Where a Tensor or an array is."""
+    return x.device if isinstance(x, Tensor) else device_of(x)
 
 
 def _check_lengths(lengths: Any, size: int) -> None:
@@ -82,7 +92,7 @@ def memory_mask(memory: Tensor, mask: Any, lengths: Any, what: str) -> Any:
         raise ConfigError(f"{what}: give mask or lengths, not both")
     if len(lengths) != memory.shape[0]:
         raise ShapeError(f"{what}: {len(lengths)} lengths for a batch of {memory.shape[0]}")
-    return lengths_to_mask(lengths, memory.shape[1], device=device_of(memory.data))
+    return lengths_to_mask(lengths, memory.shape[1], device=device_beside(memory))
 
 
 def _without_padding(memory: Tensor, mask: Any) -> Tensor:
@@ -319,4 +329,4 @@ def dropout_mask(like: Tensor, shape: tuple[int, ...], p: float) -> Any:
         raise ConfigError(f"dropout: p is {p}, expected a probability between 0 and 1")
     if p == 0:
         return None
-    return like.device.rng.mask(1 - p, shape, like.dtype)
+    return device_beside(like).rng.mask(1 - p, shape, like.dtype)

@@ -11,7 +11,8 @@ import numpy as np
 from .. import ops
 from ..engine import Tensor
 from ..errors import ConfigError, ShapeError
-from ..ops.recurrent.checks import as_lengths
+from ..ops.recurrent.checks import length_array
+from .attention import device_beside
 from .module import Module
 from .recurrent import Recurrent
 
@@ -106,12 +107,12 @@ def reverse_sequences(x: Tensor, lengths: Any = None, *, batch_first: bool = Fal
     if lengths is None:
         return ops.flip(x, axis=axis)
     T, B = x.shape[axis], x.shape[1 - axis]
-    last = np.array(as_lengths("reverse_sequences", lengths, T, B), dtype=np.intp) - 1
+    last = length_array("reverse_sequences", lengths, T, B) - 1
     clock = np.arange(T)[:, None]
     source = np.where(clock <= last, last - clock, clock)  # (T, B): the step to take
     place = source * B + np.arange(B) if axis == 0 else source.T + T * np.arange(B)[:, None]
     flat = ops.reshape(x, (T * B, *x.shape[2:]))
-    index = Tensor(x.device.asarray(place.reshape(-1)))
+    index = Tensor(device_beside(x).asarray(place.reshape(-1)))
     return ops.reshape(ops.take(flat, index, axis=0), x.shape)
 
 

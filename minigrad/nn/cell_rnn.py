@@ -10,7 +10,7 @@ import numpy as np
 from .. import ops
 from ..engine import Tensor, no_grad
 from ..errors import ConfigError, ShapeError
-from ..ops.recurrent.checks import as_lengths
+from ..ops.recurrent.checks import length_array
 from .attention import dropout_mask
 from .module import Module
 
@@ -72,6 +72,7 @@ class CellRNN(Module):
     def forward(
         self, x: Tensor, state: State = None, lengths: Any = None, *, reverse: bool = False
     ) -> tuple[Tensor, State]:
+        x = ops.asarray(x)
         if x.ndim not in (2, 3):
             layout = "(B, T, features)" if self.batch_first else "(T, B, features)"
             raise ShapeError(f"CellRNN: x has shape {x.shape}, expected {layout} or (T, features)")
@@ -82,12 +83,12 @@ class CellRNN(Module):
         elif self.batch_first:
             x = ops.permute_dims(x, (1, 0, 2))
         T, B, _ = x.shape
-        lengths = as_lengths("CellRNN", lengths, T, B)
+        ends = length_array("CellRNN", lengths, T, B)
         steps, running = T, None
-        if lengths is not None:
-            steps = max(lengths, default=0)
-            clock = np.arange(steps)[:, None]
-            running = Tensor(x.device.asarray(clock < np.array(lengths, dtype=np.intp)))
+        if ends is not None:
+            if isinstance(ends, np.ndarray):  # not those of a program's input
+                steps = int(ends.max(initial=0))
+            running = Tensor(x.device.asarray(np.arange(steps)[:, None] < ends))
             x = ops.where(ops.expand_dims(running, -1), x[:steps], 0)  # 0 · NaN is NaN
         state = self._initial(x) if state is None else state
         y, state = self._scan(x, state, running, reverse)

@@ -57,6 +57,8 @@ class Cell(Module):
     def _step(self, x: Tensor, given: Any) -> tuple[Tensor, ...]:
         """The new states (B, H), or (H,) if x is (I,)."""
         name, H = type(self).__name__, self.hidden_size
+        if not isinstance(x, Tensor):
+            x = ops.asarray(x)
         if x.ndim not in {1, 2} or x.shape[-1] != self.input_size:
             raise ShapeError(
                 f"{name}: x has shape {x.shape}, expected (B, {self.input_size}) or "

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..engine import Tensor, grad, no_grad
+from ..engine import Tensor, examine, grad, no_grad
 from ..errors import ConfigError, DTypeError, ShapeError
 from ..ops.classification import check_reduction
 from . import init
+from .attention import on_host
 from .module import Module, new_parameter
 
 __all__ = ["CRF"]
@@ -93,7 +94,8 @@ class CRF(Module):
         if reduction == "sum":
             return total
         T, B = self._clock(emissions).shape[:2]
-        return total / max(1, T * B if lengths is None else sum(lengths))
+        steps = np.asarray(T * B) if lengths is None else lengths.sum()
+        return total / np.maximum(steps, 1).astype(total.dtype)
 
     def decode(
         self, emissions: Tensor, mask: Any = None, *, lengths: Any = None
@@ -129,19 +131,23 @@ class CRF(Module):
     def _lengths(self, emissions: Tensor, mask: Any, lengths: Any) -> Any:
         """Those given, or those that a mask means."""
         if mask is None:
-            return lengths.tolist() if hasattr(lengths, "tolist") else lengths
+            return None if lengths is None else on_host(lengths)
         if lengths is not None:
             raise ConfigError("CRF: give mask or lengths, not both")
-        host = mask.numpy() if isinstance(mask, Tensor) else np.asarray(mask)
-        if host.dtype.kind not in "bui":
-            raise DTypeError(f"CRF: the mask is {host.dtype}; give bool, True = exists")
-        if host.shape != emissions.shape[:2]:
-            raise ShapeError(f"CRF: the mask is {host.shape}, expected {emissions.shape[:2]}")
-        host = host.astype(bool).T if self.batch_first else host.astype(bool)
-        counts = host.sum(axis=0)
-        if (host != (np.arange(len(host))[:, None] < counts)).any():
-            raise ShapeError("CRF: the mask has gaps; sequences are padded at their ends only")
-        return counts.tolist()
+        given = on_host(mask)
+        if given.dtype.kind not in "bui":
+            raise DTypeError(f"CRF: the mask is {given.dtype}; give bool, True = exists")
+        if given.shape != emissions.shape[:2]:
+            raise ShapeError(f"CRF: the mask is {given.shape}, expected {emissions.shape[:2]}")
+        exists = given.astype(bool).T if self.batch_first else given.astype(bool)
+        counts = exists.sum(axis=0)
+        examine(_check_gaps, exists, counts)
+        return counts
 
     def extra_repr(self) -> str:
         return f"{self.num_tags}, batch_first={self.batch_first}"
+
+
+def _check_gaps(exists: Any, counts: Any) -> None:
+    if (exists != (np.arange(len(exists))[:, None] < counts)).any():
+        raise ShapeError("CRF: the mask has gaps; sequences are padded at their ends only")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .. import ops
 from ..engine import Tensor
 from ..errors import ShapeError
-from .attention import dropout_mask
+from .attention import device_beside, dropout_mask
 from .dropout import Dropout
 
 __all__ = ["AlphaDropout", "Dropout1d", "Dropout2d", "FeatureAlphaDropout", "LockedDropout"]
@@ -97,6 +97,6 @@ def _alpha_dropped(x: Tensor, shape: tuple[int, ...], p: float) -> Tensor:
     if p == 1:
         return x * 0.0
     a = ((1 - p) * (1 + p * _SATURATED**2)) ** -0.5
-    kept = x.device.rng.bernoulli(1 - p, shape, x.dtype)
+    kept = device_beside(x).rng.bernoulli(1 - p, shape, x.dtype)
     constant: Tensor = ops.asarray((1 - kept) * (a * _SATURATED) - a * p * _SATURATED)
     return x * (kept * a) + constant

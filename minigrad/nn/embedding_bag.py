@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..engine import Tensor, no_grad
+from ..engine import Tensor, no_grad, recording
 from ..errors import IndexRangeError
 from ..ops.classification import host_visible
 from ..ops.gathering import add_at
@@ -20,13 +20,13 @@ __all__ = ["EmbeddingBag"]
 def renormalise(weight: Tensor, ids: Tensor, max_norm: float, norm_type: float) -> None:
     """Scale each row of `weight` that `ids` name down to a norm of `max_norm`, in place."""
     with no_grad():
-        used = host_visible(ids)
+        used = None if recording() else host_visible(ids)
         if used is not None:  # only the rows that are read
             rows = np.unique(used)
             if rows.size and not 0 <= rows[0] <= rows[-1] < len(weight):
                 return  # the lookup itself says what is wrong
             values = weight.data[rows]
-        else:  # on a GPU: all rows, so that nothing waits
+        else:  # on a GPU, or in a program: all rows, so that nothing waits
             values = weight.data
         norms = ops.norm(Tensor(values), ord=norm_type, axis=-1, keepdims=True)
         factor = ops.where(norms > max_norm, max_norm / (norms + 1e-7), 1)

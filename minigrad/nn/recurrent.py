@@ -91,6 +91,8 @@ class Recurrent(Module):
     def forward(
         self, x: Tensor, state: State = None, lengths: Any = None, *, reverse: bool = False
     ) -> tuple[Tensor, State]:
+        if not isinstance(x, Tensor):
+            x = ops.asarray(x)
         if x.ndim not in {2, 3}:
             raise ShapeError(f"{self._op}: x has shape {x.shape}, expected {self._layout}")
         batched = x.ndim == 3

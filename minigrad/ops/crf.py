@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array, device_of
-from ..engine import Tensor, function, fused, op, ops
+from ..engine import Tensor, examine, function, fused, op, ops
 from ..errors import DTypeError, IndexRangeError, ShapeError
 from .classification import host_visible
 
@@ -144,15 +144,14 @@ def _prepare(
             f"{what}: emissions of {K} tags with transitions {transitions.shape}, start "
             f"{start.shape}, end {end.shape}; expected {(K, K)}, {(K,)} and {(K,)}"
         )
-    from .recurrent.checks import as_lengths
+    from .recurrent.checks import length_array
 
     device = device_of(emissions.data if isinstance(emissions, Tensor) else emissions)
-    steps = as_lengths(what, lengths, T, B)
+    steps = length_array(what, lengths, T, B)
     if steps is None:
         return emissions, device.asarray(np.full(B, T))
-    on = np.arange(T)[:, None, None] < np.array(steps, dtype=np.int64)[:, None]  # (T, B, 1)
-    given = device.asarray(np.array(steps, dtype=np.int64))
-    return ops.where(device.asarray(on), emissions, 0), given
+    on = np.arange(T)[:, None, None] < steps[:, None]  # (T, B, 1)
+    return ops.where(device.asarray(on), emissions, 0), device.asarray(steps)
 
 
 @function
@@ -196,9 +195,7 @@ def crf_log_likelihood(
     on = device.asarray(np.arange(T)[:, None]) < steps  # (T, B)
     seen, known = host_visible(tags), host_visible(on)
     if seen is not None and known is not None:
-        wrong = seen[known & ((seen < 0) | (seen >= K))]
-        if wrong.size:
-            raise IndexRangeError(f"{what}: tag {int(wrong[0])} is none of 0 to {K - 1}")
+        examine(_check_tags, what, seen, known, K)
     tags = ops.where(on, tags, 0)
     own = ops.squeeze(ops.take_along_axis(emissions, ops.expand_dims(tags, 2), axis=2), 2)
     score = ops.where(on, own, 0).sum(axis=0) + ops.take(start, tags[0])
@@ -208,6 +205,12 @@ def crf_log_likelihood(
     last = ops.squeeze(ops.take_along_axis(tags, final, axis=0), 0)
     score = score + ops.take(end, last)
     return ops.where(steps > 0, score, 0) - total
+
+
+def _check_tags(what: str, tags: Array, on: Array, K: int) -> None:
+    wrong = tags[on & ((tags < 0) | (tags >= K))]
+    if wrong.size:
+        raise IndexRangeError(f"{what}: tag {int(wrong[0])} is none of 0 to {K - 1}")
 
 
 @function

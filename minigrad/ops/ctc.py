@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array, device_of
-from ..engine import Tensor, function, fused, ops
+from ..backend import NAMESPACES, Array, device_of
+from ..engine import Tensor, examine, function, fused, ops
 from ..errors import DeviceError, DTypeError, IndexRangeError, ShapeError
 from .classification import check_reduction, host_visible
 from .lookup import sum_rows
@@ -236,7 +236,9 @@ def ctc_loss(
     if targets.dtype.kind not in "iu":
         raise DTypeError(f"ctc_loss: targets are {targets.dtype}; give integer class ids")
     targets = _padded(targets, labels, N, device)
-    _check_labels(targets, labels, C, blank)
+    seen = host_visible(targets)
+    if seen is not None and seen.size:
+        examine(_check_labels, seen, labels, C, blank)
     losses = _ctc(log_probs, targets, device.asarray(frames), device.asarray(labels), blank=blank)
     if zero_infinity:
         losses = ops.where(losses == math.inf, 0, losses)
@@ -248,29 +250,30 @@ def ctc_loss(
 
 
 def _lengths(name: str, given: Any, N: int, most: int | None, what: str) -> Any:
-    """(N,) host integers."""
+    """(N,) integers on the host."""
     data = given.data if isinstance(given, Tensor) else given
-    if not isinstance(data, int | list | tuple | np.ndarray | np.integer):
+    lengths = data if type(data) in NAMESPACES else np.asarray(data)
+    if device_of(lengths).kind != "cpu":
         raise DeviceError(f"ctc_loss: {name} are on a device; give them as a list or on the CPU")
-    lengths = np.asarray(data)
     lengths = lengths.reshape(1) if lengths.ndim == 0 else lengths
     if lengths.shape != (N,) or (N and lengths.dtype.kind not in "iu"):
         raise ShapeError(
             f"ctc_loss: {name} are {lengths.dtype} {lengths.shape}, expected integers ({N},)"
         )
-    if N and (lengths.min() < 0 or (most is not None and lengths.max() > most)):
-        raise ShapeError(f"ctc_loss: {name} {lengths.tolist()} of {most} {what}")
+    if N:
+        examine(_check_lengths, name, lengths, most, what)
     return lengths.astype(np.int64)
+
+
+def _check_lengths(name: str, lengths: Any, most: int | None, what: str) -> None:
+    if lengths.min() < 0 or (most is not None and lengths.max() > most):
+        raise ShapeError(f"ctc_loss: {name} {lengths.tolist()} of {most} {what}")
 
 
 def _padded(targets: Any, labels: Any, N: int, device: Any) -> Any:
     """Targets as (N, S)."""
     if targets.ndim == 2:
-        if len(targets) != N or labels.max(initial=0) > targets.shape[1]:
-            raise ShapeError(
-                f"ctc_loss: targets are {targets.shape} for a batch of {N} with target_lengths "
-                f"{labels.tolist()}"
-            )
+        examine(_check_rows, targets.shape, labels)
         return targets
     if targets.ndim != 1 or len(targets) < labels.sum() or (N > 1 and len(targets) > labels.sum()):
         raise ShapeError(
@@ -285,11 +288,16 @@ def _padded(targets: Any, labels: Any, N: int, device: Any) -> Any:
     return ops.take(targets, device.asarray(place), axis=0)
 
 
+def _check_rows(shape: tuple[int, ...], labels: Any) -> None:
+    if shape[0] != len(labels) or labels.max(initial=0) > shape[1]:
+        raise ShapeError(
+            f"ctc_loss: targets are {shape} for a batch of {len(labels)} with target_lengths "
+            f"{labels.tolist()}"
+        )
+
+
 def _check_labels(targets: Any, labels: Any, C: int, blank: int) -> None:
-    seen = host_visible(targets)
-    if seen is None or not seen.size:
-        return
-    used = seen[np.arange(seen.shape[1]) < labels[:, None]]
+    used = targets[np.arange(targets.shape[1]) < labels[:, None]]
     wrong = used[(used < 0) | (used >= C) | (used == blank)]
     if wrong.size:
         raise IndexRangeError(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import Array
-from ..engine import Tensor, elementwise, function, ops
+from ..engine import Tensor, elementwise, examine, function, ops
 from ..errors import DataError, ShapeError
 from .classification import (
     as_operand,
@@ -117,14 +117,19 @@ def binary_cross_entropy(
     """
     target = pair("binary_cross_entropy", p, target, reduction)
     seen = host_visible(p)
-    if seen is not None and seen.size and (seen.min() < 0 or seen.max() > 1):
+    if seen is not None:
+        examine(_check_probabilities, seen)
+    losses = _binary_cross_entropy(p, target)
+    weight = as_operand(weight, p)
+    return reduced(losses if weight is None else losses * weight, reduction)
+
+
+def _check_probabilities(p: Any) -> None:
+    if p.size and (p.min() < 0 or p.max() > 1):
         raise DataError(
             "binary_cross_entropy: expected probabilities, got numbers outside [0, 1]; "
             "for scores use binary_cross_entropy_with_logits"
         )
-    losses = _binary_cross_entropy(p, target)
-    weight = as_operand(weight, p)
-    return reduced(losses if weight is None else losses * weight, reduction)
 
 
 @function

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..engine import function, ops
+from ..engine import examine, function, ops
 from ..errors import ConfigError, DTypeError, IndexRangeError, ShapeError
 from .classification import as_operand, check_reduction, host_visible
 from .ranking import _reduce, _same, pairwise_distance
@@ -35,11 +35,8 @@ def multilabel_margin_loss(x: Any, target: Any, reduction: str = "mean") -> Any:
         raise DTypeError(f"multilabel_margin_loss: target is {target.dtype}; give class ids")
     classes = x.shape[-1]
     seen = host_visible(target)
-    if seen is not None and seen.size and not -1 <= seen.min() <= seen.max() < classes:
-        raise IndexRangeError(
-            f"multilabel_margin_loss: ids run from 0 to {classes - 1}, and -1 ends them; "
-            f"got {seen.min()} … {seen.max()}"
-        )
+    if seen is not None:
+        examine(_check_ids, seen, classes)
     ended = ops.cumulative_sum((target < 0).astype("int64"), axis=-1) > 0
     ids = ops.where(ended, 0, target)
     each = ops.arange(classes, device=getattr(x, "device", None))
@@ -49,6 +46,14 @@ def multilabel_margin_loss(x: Any, target: Any, reduction: str = "mean") -> Any:
     z = ops.relu(1 - own + ops.expand_dims(x, -2))
     losses = ops.where(other & ~ops.expand_dims(ended, -1), z, 0).sum(axis=(-2, -1)) / classes
     return _reduce(losses, reduction)
+
+
+def _check_ids(ids: Any, classes: int) -> None:
+    if ids.size and not -1 <= ids.min() <= ids.max() < classes:
+        raise IndexRangeError(
+            f"multilabel_margin_loss: ids run from 0 to {classes - 1}, and -1 ends them; "
+            f"got {ids.min()} … {ids.max()}"
+        )
 
 
 @function

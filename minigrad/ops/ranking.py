@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..engine import Tensor, function, ops
+from ..engine import Tensor, examine, function, ops
 from ..errors import ConfigError, DataError, DTypeError, ShapeError
 from .classification import as_operand, check_classes, check_reduction, host_visible
 
@@ -224,12 +224,17 @@ def gaussian_nll_loss(
                 f"gaussian_nll_loss: var is {var.shape}, expected {x.shape} or {x.shape[:-1]}"
             )
     seen = host_visible(var)
-    if seen is not None and (seen < 0).any():
-        raise DataError("gaussian_nll_loss: var is negative; predict its logarithm, or softplus")
+    if seen is not None:
+        examine(_check_variance, seen)
     plain = var.detach() if isinstance(var, Tensor) else var
     var = var + (ops.maximum(plain, eps) - plain)
     losses = 0.5 * (ops.log(var) + ops.square(x - target) / var)
     return _reduce(losses + 0.5 * math.log(2 * math.pi) if full else losses, reduction)
+
+
+def _check_variance(var: Any) -> None:
+    if (var < 0).any():
+        raise DataError("gaussian_nll_loss: var is negative; predict its logarithm, or softplus")
 
 
 @function

@@ -263,3 +263,33 @@ def test_repr_of_shared_modules():
         "  (1): Linear(1, 1)  # shared, counted above\n"
         ")"
     )
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Linear(4, 3), nn.RNN(4, 3), nn.LSTM(4, 3, bidirectional=True), nn.GRU(4, 3),
+        nn.CellRNN(nn.LSTMCell(4, 3)), nn.LayerNorm(4), nn.LockedDropout(), nn.Dropout1d(),
+        nn.AlphaDropout(), nn.TransformerEncoderLayer(4, 2, 8), nn.Conv1d(2, 3, 2),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)  # fmt: skip
+def test_an_array_of_numpy_is_as_good_as_a_tensor(layer):
+    x = np.random.default_rng(0).normal(size=(5, 2, 4)).astype("f4")
+    results = []
+    for given in (x, mg.tensor(x)):
+        mg.manual_seed(0)
+        y = layer(given)
+        results.append(y[0] if isinstance(y, tuple) else y)
+    np.testing.assert_array_equal(*(mg.asarray(y).detach().numpy() for y in results))
+
+
+def test_cells_and_lengths_beside_arrays_of_numpy():
+    x = np.random.default_rng(0).normal(size=(3, 5, 4)).astype("f4")
+    for cell in (nn.RNNCell(4, 3), nn.GRUCell(4, 3)):
+        np.testing.assert_array_equal(cell(x[0]).numpy(), cell(mg.tensor(x[0])).numpy())
+    attention, n = nn.AdditiveAttention(4, 4, 8), [1, 5, 2]
+    plain, _ = attention(x[:, 0], x, lengths=n)
+    np.testing.assert_array_equal(
+        plain.numpy(), attention(mg.tensor(x[:, 0]), mg.tensor(x), lengths=n)[0].numpy()
+    )

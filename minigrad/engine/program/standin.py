@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import CompileError
+from ..tensor import Tensor
 from .memory import Host, Ref
 
 if TYPE_CHECKING:
@@ -61,12 +62,16 @@ class StandIn:
     # -- through NumPy's own functions -------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
+        if any(isinstance(a, Tensor) for a in args):
+            return NotImplemented  # it is the Tensor's to say what that means
         if kwargs.get("out") and type(kwargs["out"]) is tuple and len(kwargs["out"]) == 1:
             kwargs["out"] = kwargs["out"][0]
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         return self.recorder.call(function, args, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if any(issubclass(t, Tensor) for t in types):
+            return NotImplemented
         return self.recorder.call(function, args, kwargs)
 
     # -- the host ----------------------------------------------------------------------------
@@ -141,6 +146,8 @@ class StandIn:
         return self._call(np.logical_or.reduce, self, axis=axis, out=out, **kwargs)
 
     def __pow__(self, exponent: Any) -> Any:
+        if isinstance(exponent, Tensor):
+            return NotImplemented
         if type(exponent) in (int, float) and self.dtype.kind == "f" and exponent in _POWERS:
             return self._call(_POWERS[exponent], self)  # NumPy's ** does the same
         return self._call(np.power, self, exponent)
@@ -185,13 +192,14 @@ _METHODS = (
 
 def _binary(ufunc: Any) -> tuple[Callable[..., Any], ...]:
     def forward(self: StandIn, other: Any) -> Any:
-        return self._call(ufunc, self, other)
+        return NotImplemented if isinstance(other, Tensor) else self._call(ufunc, self, other)
 
     def reflected(self: StandIn, other: Any) -> Any:
         return self._call(ufunc, other, self)
 
     def in_place(self: StandIn, other: Any) -> Any:
-        return self._call(ufunc, self, other, out=self)
+        given = isinstance(other, Tensor)
+        return NotImplemented if given else self._call(ufunc, self, other, out=self)
 
     return forward, reflected, in_place
 

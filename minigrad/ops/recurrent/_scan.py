@@ -10,7 +10,7 @@ import numpy as np
 from ...backend import device_of
 from ...engine import Tensor, ops
 from ._schedule import Lengths
-from .checks import as_lengths
+from .checks import length_array
 
 
 def scan(
@@ -25,17 +25,17 @@ def scan(
     A sequence that has ended, or, read backward, not begun, keeps its state and puts out zeros.
     """
     T, B = x.shape[:2]
-    lengths = as_lengths("scan", lengths, T, B)
-    if lengths is not None:
+    ends = length_array("scan", lengths, T, B)
+    if ends is not None:
         clock = np.arange(T)[:, None, None]
-        running = Tensor(device_of(x.data).asarray(clock < np.array(lengths)[:, None]))
+        running = Tensor(device_of(x.data).asarray(clock < ends[:, None]))
         x = ops.where(running, x, 0.0)  # before anything else: a NaN times a zero is a NaN
     inputs = ops.unstack(x) if T else []
     y: list[Any] = [None] * T
     for t in reversed(range(T)) if reverse else range(T):
         new = step(inputs[t], *states)
         y[t] = new[0]
-        if lengths is not None:
+        if ends is not None:
             y[t] = ops.where(running[t], new[0], 0.0)
             new = tuple(ops.where(running[t], a, b) for a, b in zip(new, states, strict=True))
         states = new

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...backend import Array, device_of
-from ...engine import Tensor, recording
+from ...engine import Tensor, examine, recording
 from ...errors import DeviceError, DTypeError, ShapeError
 from ._schedule import Lengths
 
@@ -78,12 +78,29 @@ def as_lengths(name: str, lengths: Any, T: int, B: int) -> Lengths:
             "the host, which steps are computed. A step that mg.compile captures takes a tuple"
         )
     host = np.asarray(lengths)
-    if host.shape != (B,):
-        raise ShapeError(
-            f"{name}: lengths have shape {host.shape}, expected ({B},): one per sequence"
-        )
-    if host.dtype.kind not in "iu" and B:
-        raise DTypeError(f"{name}: lengths are {host.dtype}, expected integers")
-    for b in np.flatnonzero((host < 0) | (host > T)):
-        raise ShapeError(f"{name}: lengths[{b}] is {host[b]}, expected 0 … {T}: x has {T} steps")
+    _check_lengths(name, host, T, B)
     return tuple(host.tolist())
+
+
+def length_array(name: str, lengths: Any, T: int, B: int) -> Any:
+    """`lengths` as an array of B integers on the host, or None: for code that makes masks of them.
+
+    Those of a program's input are looked at in each replay.
+    """
+    lengths = as_lengths(name, lengths, T, B)
+    if isinstance(lengths, tuple):
+        return np.array(lengths, dtype=np.int64)
+    if lengths is not None:
+        examine(_check_lengths, name, lengths, T, B)
+    return lengths
+
+
+def _check_lengths(name: str, lengths: Array, T: int, B: int) -> None:
+    if lengths.shape != (B,):
+        raise ShapeError(
+            f"{name}: lengths have shape {lengths.shape}, expected ({B},): one per sequence"
+        )
+    if lengths.dtype.kind not in "iu" and B:
+        raise DTypeError(f"{name}: lengths are {lengths.dtype}, expected integers")
+    for b in np.flatnonzero((lengths < 0) | (lengths > T)):
+        raise ShapeError(f"{name}: lengths[{b}] is {lengths[b]}, expected 0 … {T}: x has {T} steps")

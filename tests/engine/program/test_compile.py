@@ -380,3 +380,15 @@ def test_code_that_numpy_does_not_see_is_a_line_of_its_own():
     for k in (2.0, 4.0):
         np.testing.assert_array_equal(f(mg.full((3,), k)).numpy(), np.full(3, k / 2 + 1))
     assert next(line.function for line in f.program.lines) is halve
+
+
+def test_an_array_of_numpy_meets_tensors():
+    """Which of the two is on the left, and whether the function is NumPy's, makes no difference."""
+    w = mg.nn.Parameter(np.array([[1.0, 2.0], [3.0, 0.5]]))
+    for function in (
+        lambda x: x + w, lambda x: w - x, lambda x: x @ w, lambda x: x**w, lambda x: x < w,
+        lambda x: np.multiply(x, w), lambda x: np.concatenate([x, w]), lambda x: sum([x, w]),
+    ):  # fmt: skip
+        step = mg.compile(function)
+        for x in (np.array([[1.0, 2.0], [3.0, 4.0]]), np.full((2, 2), 0.5)):
+            np.testing.assert_array_equal(step(x).numpy(), function(x).detach().numpy())
