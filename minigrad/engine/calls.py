@@ -28,6 +28,7 @@ TORCH = {
     "size_average": ("reduction",),
     "reduce": ("reduction",),
     "p": ("ord",),
+    "attn_mask": ("mask",),
 }
 # PyTorch's and NumPy's name of a function → what to write here
 NAMES = {
@@ -77,7 +78,9 @@ def wrong_arguments(
         if parameter is not None and parameter.kind is not parameter.POSITIONAL_ONLY:
             continue
         here = [n for n in TORCH.get(word, ()) if n in names]
-        if here:
+        if here and signature.parameters[here[0]].kind is inspect.Parameter.POSITIONAL_ONLY:
+            hints.append(f"give PyTorch's {word}= by position, as {here[0]!r}")
+        elif here:
             hints.append(f"write {here[0]}= for PyTorch's {word}=")
         elif word in names:
             hints.append(f"give {word!r} by position")

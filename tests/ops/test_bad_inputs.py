@@ -98,6 +98,10 @@ def test_words_of_pytorch_in_layers(make, ours):
         (lambda: mg.sort(input=X), "input= as the first argument"),
         (lambda: mg.concat(tensors=[X]), "tensors= as the first argument"),
         (lambda: mg.gather(X, dim=1, index=X), "write axis= .*give 'index' by position"),
+        (
+            lambda: mg.scaled_dot_product_attention(X, X, X, attn_mask=X),
+            "attn_mask= by position, as 'mask'",
+        ),
         (lambda: mg.scatter(X, X, src=X, axis=0), "write source="),
         (lambda: mg.roll(X, shifts=1), "write shift="),
         (lambda: mg.var(X, unbiased=False), "write correction="),
