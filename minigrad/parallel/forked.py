@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import Any, NoReturn, TypeVar
 
@@ -21,6 +21,7 @@ from ..backend import Array, get_num_threads, set_num_threads
 from ..backend.device import in_use
 from ..errors import ConfigError, ParallelError
 from .group import Group, on_host
+from .pieces import bounds
 
 CHUNK = 1 << 22  # bytes that each process gives at once
 WORDS = 1 << 14  # bytes for what a process says when it fails
@@ -84,7 +85,8 @@ class Forked(Group):
 
     Each has a slot of shared memory. What is summed or gathered is copied there; when all have
     come, each reads the slots of all, in the order of ranks, so all get the same bits, in each run.
-    There are two sets of slots, in turn: who is quick may write while others still read.
+    Of more than two, each sums up a share, for all. There are two sets of slots, in turn: who is
+    quick may write while others still read.
     """
 
     def __init__(self, size: int, timeout: float) -> None:
@@ -99,7 +101,7 @@ class Forked(Group):
         self._given, self._states = numbers[:2], numbers[2]
         self._turn = 0
         # Round k: a token goes from each rank to the one 2ᵏ after it. When a process has had all of
-        # its tokens, all others have begun. A semaphore also orders memory.
+        # its tokens, all others have come. A semaphore also orders memory.
         new, distances = get_context("fork").Semaphore, [1 << k for k in range(size.bit_length())]
         self._rounds = [(d, [new(0) for _ in range(size)]) for d in distances if d < size]
         self._parent, self._children = os.getpid(), dict[int, int]()  # rank → process
@@ -109,19 +111,20 @@ class Forked(Group):
 
     def all_reduce(self, array: Array) -> None:
         with on_host("parallel.run: all_reduce", array) as flat:
-            step = CHUNK // flat.itemsize
-            for start in range(0, flat.size, step):
-                part = flat[start : start + step]
-                first, second, *others = self._exchange("all_reduce", part)
-                np.add(first, second, out=part)
+            for part in _chunks(flat):
+                first, *others = self._exchange("all_reduce", part)
+                if self.size == 2:
+                    np.add(first, others[0], out=part)
+                    continue
+                share = slice(*bounds(part.size, self.size)[self.rank])
                 for other in others:
-                    part += other
+                    first[share] += other[share]
+                self._meet("all_reduce")
+                part[...] = first
 
     def broadcast(self, array: Array) -> None:
         with on_host("parallel.run: broadcast", array) as flat:
-            step = CHUNK // flat.itemsize
-            for start in range(0, flat.size, step):
-                part = flat[start : start + step]
+            for part in _chunks(flat):
                 part[...] = self._exchange("broadcast", part)[0]
 
     def gather(self, value: Any) -> list[Any]:
@@ -130,10 +133,8 @@ class Forked(Group):
         mine = np.zeros(max(lengths), np.uint8)
         mine[: len(message)] = np.frombuffer(message, np.uint8)
         found = [bytearray() for _ in lengths]
-        for start in range(0, mine.size, CHUNK):
-            for whole, part in zip(
-                found, self._exchange("gather", mine[start : start + CHUNK]), strict=True
-            ):
+        for chunk in _chunks(mine):
+            for whole, part in zip(found, self._exchange("gather", chunk), strict=True):
                 whole += part.data
         return [pickle.loads(whole) for whole in found]  # noqa: S301  (our own processes wrote it)
 
@@ -146,30 +147,32 @@ class Forked(Group):
             self._fail(self._failure)
         self._turn ^= 1
         n, given = mine.nbytes, self._given[self._turn]
-        all_of_them = [slot[:n].view(mine.dtype) for slot in self._slots[self._turn]]
-        all_of_them[self.rank][...] = mine
+        slots = [slot[:n].view(mine.dtype) for slot in self._slots[self._turn]]
+        slots[self.rank][...] = mine
         code = len(KINDS) * n + KINDS.index(kind)
         given[self.rank] = code
-        for distance, tokens in self._rounds:
-            tokens[(self.rank + distance) % self.size].release()
-            self._wait(kind, tokens[self.rank])
+        self._meet(kind)
         if given.tolist() != [code] * self.size:
             told = (divmod(int(code), len(KINDS)) for code in given)
             what = ", ".join(f"{KINDS[k]} of {n} bytes" for n, k in told)
             self._fail(f"the processes take different ways through the program: {what} (by rank)")
-        return all_of_them
+        return slots
 
     # -- waiting ---------------------------------------------------------------------------------
 
-    def _wait(self, what: str, token: Any) -> None:
+    def _meet(self, what: str) -> None:
+        """Return when all have come."""
+        for distance, tokens in self._rounds:
+            tokens[(self.rank + distance) % self.size].release()
+            self._wait(what, tokens[self.rank].acquire)
+
+    def _wait(self, what: str, acquire: Callable[..., bool]) -> None:
         """Until there is a token: at first awake, since the others are about as quick."""
-        acquire, began = token.acquire, perf_counter()
-        while not acquire(False):
-            if perf_counter() - began > SPIN:
-                break
+        began = perf_counter()
+        while perf_counter() - began < SPIN:
+            if acquire(False):
+                return
             os.sched_yield()
-        else:
-            return
         limit = began + self.timeout
         while not acquire(True, LOOK):
             self._look()
@@ -187,8 +190,9 @@ class Forked(Group):
         for rank, code in self._reap():
             if code:
                 said = bytes(self._words[rank]).rstrip(b"\0").decode(errors="replace")
-                why = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit({code})"
-                self._fail(f"rank {rank} failed: {said or why}")
+                if code < 0:
+                    said = f"killed by signal {-code} ({signal.strsignal(-code)})"
+                self._fail(f"rank {rank} failed: {said or f'exit({code})'}")
 
     def _reap(self) -> list[tuple[int, int]]:
         """Those that have ended since the last look: rank and exit status."""
@@ -277,3 +281,10 @@ class Forked(Group):
             for child in self._children.values():
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
+
+
+def _chunks(flat: Array) -> Iterator[Array]:
+    """What fits into a slot, piece by piece."""
+    step = CHUNK // flat.itemsize
+    for start in range(0, flat.size, step):
+        yield flat[start : start + step]

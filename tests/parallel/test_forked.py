@@ -173,7 +173,7 @@ def test_an_exception_here_ends_the_others():
 
 
 def test_a_killed_child_is_noticed(tmp_path):
-    with pytest.raises(ParallelError, match="rank 1 failed: killed by SIGKILL"):
+    with pytest.raises(ParallelError, match="rank 1 failed: killed by signal 9"):
         parallel.run(lambda group: cases.killed(group, tmp_path), processes=2)
 
 
