@@ -44,18 +44,18 @@ class FusedOp(Op):
                 )
             return super().pull(node, gs, wanted, create_graph)
         inputs: Any = node.inputs
-        xp = next(NAMESPACES[type(g)] for g in gs if g is not None)
-        needs = tuple([bool(wanted >> i & 1) for i in range(len(inputs))])
+        g, many = gs[0], node.many is not None
+        kind = type(next(g for g in gs if g is not None) if many else g)
         recorder, backward = MODES.get().recorder, self._backward
         if recorder is not None:
             backward = recorder.backward(self)
         grads = backward(
-            xp,
-            gs[0] if node.many is None else tuple(gs),
+            NAMESPACES[kind],
+            tuple(gs) if many else g,
             node.outputs,
             tuple(inputs),
             node.residual,
-            needs,
+            tuple([wanted >> i & 1 == 1 for i in range(len(inputs))]),
             **node.params,
         )
         if len(grads) != len(inputs):
@@ -64,11 +64,10 @@ class FusedOp(Op):
                 "arguments; give None where there is none"
             )
         return [
-            fit(self, grad, x) if need else None
-            for grad, x, need in zip(grads, inputs, needs, strict=True)
+            fit(self, grad, inputs[i]) if wanted >> i & 1 else None for i, grad in enumerate(grads)
         ]
 
-    def _keep(self, mask: int, n: int) -> tuple[bool, tuple[bool, ...]]:
+    def keeps(self, mask: int, n: int) -> tuple[bool, tuple[bool, ...]]:
         return True, (True,) * n
 
 

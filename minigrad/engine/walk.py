@@ -149,13 +149,10 @@ def pull(
         if token is not None:
             MODES.reset(token)
     for leaf, g in leaves.items():
-        result[leaf, 0] = g
-    if targets is not None:
-        result = {key: g for key, g in result.items() if key in targets}
-    if not since:  # else this is a part of the gradient; the caller of the whole runs the hooks
-        for (parent, _), g in result.items():
-            if type(parent) is not Node and parent.hooks:
-                result[parent, 0] = run_hooks(parent.hooks, g, create_graph)
+        if targets is None or (leaf, 0) in targets:
+            if leaf.hooks and not since:  # else a part, and the caller of the whole runs them
+                g = run_hooks(leaf.hooks, g, create_graph)
+            result[leaf, 0] = g
     return result
 
 

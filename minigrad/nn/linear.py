@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .. import ops
 from ..engine import Tensor
-from ..errors import ShapeError
-from ..ops.dense import check_activation
+from ..ops.dense import _dense, _linear, check_activation
 from . import init
 from .module import Module, Parameter, new_parameter
 
@@ -69,13 +67,10 @@ class Linear(Module):
         if self.bias is not None:
             init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, x: Tensor) -> Tensor:
-        if x.shape[-1:] != (self.in_features,):
-            raise ShapeError(
-                f"Linear: x has shape {x.shape}, expected (..., {self.in_features}): "
-                f"weight is {self.weight.shape}"
-            )
-        return ops.linear(x, self.weight, self.bias, self.activation)
+    def forward(self, x: Tensor) -> Any:
+        if self.activation is None:
+            return _linear(x, self.weight, self.bias)
+        return _dense(x, self.weight, self.bias, activation=self.activation)
 
     def extra_repr(self) -> str:
         text = f"{self.in_features}, {self.out_features}"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import backend
-from ..backend import NAMESPACES, Array, on_cpu
+from ..backend import NAMESPACES, Array
 from ..engine import function, fused, op, ops
 from ..errors import ConfigError, ShapeError
 from . import rows
@@ -16,19 +16,12 @@ from .linalg import matmul, rows_of
 __all__ = ["linear"]
 
 
-def _column_sums(x: Any) -> Any:
-    """Σ x over the rows of x: on the CPU a product, which is several times as fast."""
-    xp = NAMESPACES.get(type(x))
-    if xp is None or x.dtype.itemsize < 4 or not on_cpu(xp):
-        return x.sum(axis=0)
-    return rows.column_sums(xp, x)
-
-
 @op
 def _linear(xp: Any, x: Array, weight: Array, bias: Array | None = None, /) -> Array:
     """y = x Wᵀ + b."""
     if weight.ndim != 2 or not x.ndim or x.shape[-1] != weight.shape[1]:
-        raise ShapeError(f"linear: x {x.shape} and weight {weight.shape}; expected (…, I), (O, I)")
+        expected = f"x (…, {weight.shape[1]})" if weight.ndim == 2 else "x (…, I), weight (O, I)"
+        raise ShapeError(f"linear: x {x.shape} and weight {weight.shape}; expected {expected}")
     y = backend.matmul(x, weight.T)
     if bias is None:
         return y
@@ -40,10 +33,15 @@ def _linear(xp: Any, x: Array, weight: Array, bias: Array | None = None, /) -> A
     return y + bias
 
 
+def _by_bias(g: Any) -> Any:
+    xp = NAMESPACES.get(type(g))
+    return g.sum(axis=0) if xp is None else rows.column_sums(xp, g)
+
+
 _linear.defvjp(
     lambda g, _y, _x, weight, _bias: matmul(g, weight),
     lambda g, _y, x, _weight, _bias: matmul(rows_of(g).T, rows_of(x)),
-    lambda g, _y, _x, _weight, _bias: _column_sums(rows_of(g)),
+    lambda g, _y, _x, _weight, _bias: _by_bias(rows_of(g)),
 )
 
 # -- with an activation ------------------------------------------------------------------------
@@ -137,9 +135,9 @@ def _ddense(
     dz = BACKWARD[activation](xp, g, y) if slope is None else g * slope
     flat = rows_of(dz)
     return (
-        matmul(dz, weight) if needs[0] else None,
-        matmul(flat.T, rows_of(x)) if needs[1] else None,
-        _column_sums(flat) if needs[2] else None,
+        backend.matmul(dz, weight) if needs[0] else None,
+        backend.matmul(flat.T, rows_of(x)) if needs[1] else None,
+        rows.column_sums(xp, flat) if needs[2] else None,
     )
 
 

@@ -40,9 +40,11 @@ def row_sums(xp: Any, x: Array, axis: int = -1) -> Array:
 
 
 def column_sums(xp: Any, x: Array) -> Array:
-    """Σ x over the rows of x (N, D)."""
+    """Σ x over the rows of x (N, D): on the CPU a product, which is several times as fast."""
     if xp is np and x.size < SMALL and x.dtype.char in "fd" and x.flags.forc:
         return _ones(len(x), x.dtype.char).dot(x)  # the same to the bit, by a shorter way
+    if x.dtype.itemsize < 4 or not on_cpu(xp):
+        return x.sum(axis=0)
     return matmul(xp.ones(x.shape[0], dtype=x.dtype), x)
 
 

@@ -72,6 +72,13 @@ class TestParity:
     def test_of_numbers(self, name, reduction):
         both(name, X, Y, reduction=reduction)
 
+    @pytest.mark.parametrize("name", ["mse_loss", "l1_loss", "huber_loss"])
+    def test_those_of_numbers_are_one_line(self, name):
+        x = mg.tensor(X, requires_grad=True)
+        line = getattr(mg, name)(x, Y).node
+        assert line.op.name == name
+        assert line.parents[0] is x
+
     @pytest.mark.parametrize("size", [0.3, 1.0, 2.5])
     def test_where_it_turns_linear(self, size):
         both("huber_loss", X, Y, delta=size)
