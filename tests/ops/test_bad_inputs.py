@@ -102,7 +102,7 @@ def test_words_of_pytorch_in_layers(make, ours):
             lambda: mg.scaled_dot_product_attention(X, X, X, attn_mask=X),
             "attn_mask= by position, as 'mask'",
         ),
-        (lambda: mg.scatter(X, X, src=X, axis=0), "write source="),
+        (lambda: mg.scatter(X, X, src=X, axis=0), "src= by position, as 'source'"),
         (lambda: mg.roll(X, shifts=1), "write shift="),
         (lambda: mg.var(X, unbiased=False), "write correction="),
         (lambda: mg.reshape(X), "'shape' is missing"),
