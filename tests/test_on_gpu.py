@@ -18,11 +18,13 @@ import minigrad as mg
 from examples import char_lm, seq2seq, tagger
 from minigrad import amp, io, nn, optim
 from minigrad.backend import device
+from minigrad.backend.device_gemm import precision
 from minigrad.backend.graph import capture
-from minigrad.backend.kernels import kernels, segments
+from minigrad.backend.kernels import kernels, plan, segments
 from minigrad.backend.kernels.kernel import LAUNCHERS
 from minigrad.data.datasets import locate
 from tests.backend.kernels import test_kernels as kernel_cases
+from tests.backend.kernels import test_persist_kernels as persist_cases
 
 WHERE = os.environ.get("MINIGRAD_GPU_TESTS", "cuda")
 pytestmark = [pytest.mark.gpu] if WHERE == "cuda" else []
@@ -238,18 +240,32 @@ def there_and_back(kernel, shape, args):
 @pytest.mark.parametrize("dtype", kernel_cases.DTYPES)
 @pytest.mark.parametrize("case", kernel_cases.CASES, ids=lambda case: case.__name__)
 def test_kernels(case, dtype, monkeypatch):
-    from minigrad.backend.kernels import persist
-
-    if case is kernel_cases.cluster and not persist.LIMITS[device(WHERE).xp.ndarray]().clusters:
-        pytest.skip("this GPU has no clusters of blocks")
     monkeypatch.setattr(kernel_cases, "part", np.copy)  # rows lie as they do in a copy
-    monkeypatch.setenv("MINIGRAD_PERSISTENT", "1")
-    monkeypatch.setitem(persist.LIMITS, np.ndarray, lambda: persist.Limits(2, 200_000))
     expected = case(dtype)
     monkeypatch.setitem(LAUNCHERS, np.ndarray, there_and_back)
     tolerance = 10 * kernel_cases.CLOSE[dtype]
     for ours, theirs in zip(case(dtype), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.skipif(WHERE != "cuda", reason="elsewhere the reference itself runs")
+@pytest.mark.parametrize("kind", persist_cases.KINDS, ids=str)
+@pytest.mark.parametrize("name", persist_cases.CELLS)
+def test_all_steps_in_one_launch(name, kind, monkeypatch):
+    dtype, rounding, H, n, clusters = kind
+    if clusters and not plan.LIMITS[device(WHERE).xp.ndarray]().clusters:
+        pytest.skip("this GPU has no clusters of blocks")
+    monkeypatch.setenv("MINIGRAD_PERSISTENT", "1")
+    limits = plan.Limits(2, 160 << 10, clusters=clusters)
+    monkeypatch.setitem(plan.LIMITS, np.ndarray, lambda: limits)
+    cell = persist_cases.CELLS[name]
+    with precision(rounding):
+        expected = persist_cases.run(cell, dtype, H, n, part=np.copy)
+        monkeypatch.setitem(LAUNCHERS, np.ndarray, there_and_back)
+        got = persist_cases.run(cell, dtype, H, n, part=np.copy)
+    tolerance = 4 * persist_cases.CLOSE["float16" if rounding else dtype]
+    for ours, theirs in zip(got, expected, strict=True):
+        persist_cases.near(ours, theirs, tolerance)
 
 
 def test_every_kernel_has_a_case():

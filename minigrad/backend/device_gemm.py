@@ -49,6 +49,18 @@ def current_precision() -> str | None:
     return _PRECISION.get()
 
 
+def rounded(x: Any, precision: str | None) -> Any:
+    """NumPy's float32 as the nearest number of `precision`, as float32 again."""
+    if precision is None:
+        return x
+    if precision == "float16":
+        return x.astype(np.float16).astype(np.float32)
+    lost = {"bfloat16": 16, "tf32": 13}[precision]  # bits of the mantissa
+    bits = np.ascontiguousarray(x).view(np.uint32)
+    bits = bits + np.uint32((1 << (lost - 1)) - 1) + ((bits >> np.uint32(lost)) & np.uint32(1))
+    return (bits >> np.uint32(lost) << np.uint32(lost)).view(np.float32)
+
+
 def device_matmul(
     product: Product, a: Any, b: Any, out: Any = None, *, accumulate: bool = False
 ) -> Any:

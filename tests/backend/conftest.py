@@ -6,7 +6,7 @@ import pytest
 
 from minigrad.backend import cuda, gemm
 from minigrad.backend.cuda import cublas
-from minigrad.backend.kernels import persist
+from minigrad.backend.kernels import plan
 from minigrad.backend.kernels.kernel import LAUNCHERS
 from tests.backend import fake_cupy
 from tests.backend.fake_cublas import FakeCublas
@@ -20,7 +20,7 @@ def machine(monkeypatch):
     module = sys.modules["minigrad.backend.device"]
     tables = (
         module.NAMESPACES, module._DEVICE_OF, module._DEVICES, gemm.GEMMS, gemm.OPERANDS,
-        LAUNCHERS, persist.LIMITS, persist.RACES,
+        LAUNCHERS, plan.LIMITS, plan.RACES,
     )  # fmt: skip
     for table in tables:
         for key in list(table):  # so that monkeypatch remembers all of it

@@ -189,7 +189,7 @@ class RawKernel:
     shared: ClassVar[dict[tuple[str, tuple[str, ...], int], int]] = {}  # of the function, not ours
 
     def __init__(self, code, name, options, enable_cooperative_groups):
-        assert f"void {name}(" in code
+        assert f" {name}(" in code
         self.name, self.options = name, options
         self.compiled.append((name, options, enable_cooperative_groups))
 

@@ -6,7 +6,7 @@ import pytest
 from minigrad.backend import accumulate, device, matmul, operand
 from minigrad.backend.cuda import cublas
 from minigrad.backend.device_gemm import precision
-from minigrad.backend.kernels import attention, draws, persist
+from minigrad.backend.kernels import attention, draws, persist, plan
 from minigrad.backend.kernels.kernel import LAUNCHERS, Launch
 from minigrad.errors import DeviceError
 from tests.backend import fake_cupy
@@ -90,7 +90,7 @@ def test_a_cooperative_kernel_fits_or_is_refused(machine, monkeypatch):
             np.ones(s) for s in ((4 * H, 2 * n), (4 * H, H), (H, n), (3, 6, H, n), (2 * n, H))
         ]
         projected, *rest = map(dev.asarray, arrays)
-        return persist.lstm_persistent(lambda low, w: projected, *rest, n, (0, n))
+        return persist.forward(persist.LSTM, lambda *_: projected, *rest, n, (0, n))
 
     assert run()
     monkeypatch.setattr(
@@ -115,7 +115,7 @@ def race(kind, ways, times, monkeypatch, capturing=False):
     fake_cupy.TIMES[:] = times
     with monkeypatch.context() as patch:
         patch.setattr(fake_cupy.DEFAULT, "capturing", capturing)
-        return persist.RACES[array](kind, ways)
+        return plan.RACES[array](kind, ways)
 
 
 SLOW, FAST = [3.0, 9.0, 3.0, 4.0, 5.0], [2.0, 7.0, 8.0, 9.0, 9.0]  # the quickest launch counts
@@ -155,15 +155,3 @@ def test_a_way_that_is_wrong_or_refused_is_not_taken(machine, blas, monkeypatch,
     assert [record.message for record in caplog.records] == [
         "kind: way 0 is off by 1.0e-01: not used", "kind: way 1 is off by nan: not used"
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
-def test_what_races_computes_the_same(dtype):
-    like = np.zeros((12, 5), dtype)
-    found = persist.plans(persist.Limits(4, 200_000, clusters=True), 12, 5, like.itemsize)
-    assert [each.cluster for each in found] == [True, False]
-    for make in (persist._forward_ways, persist._backward_ways):
-        *others, right = [way() for way in make(found, like, 5)]
-        assert np.abs(right).max() > 0.1
-        for each in others:
-            np.testing.assert_allclose(each, right, rtol=1e-2, atol=2e-3)

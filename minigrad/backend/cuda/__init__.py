@@ -25,7 +25,7 @@ from minigrad.backend.device_gemm import device_matmul
 from minigrad.backend.gemm import GEMMS, OPERANDS
 from minigrad.backend.graph import Graph, GraphedCallable, capture
 from minigrad.backend.kernels.kernel import LAUNCHERS
-from minigrad.backend.kernels.persist import LIMITS, RACES
+from minigrad.backend.kernels.plan import LIMITS, RACES
 from minigrad.backend.philox import DeviceStream
 from minigrad.backend.threads import in_branch
 from minigrad.errors import DeviceError

@@ -11,7 +11,7 @@ import numpy as np
 from minigrad.backend.cuda import cublas
 from minigrad.backend.device_gemm import current_precision
 from minigrad.backend.kernels.kernel import Kernel, Launch, options, source
-from minigrad.backend.kernels.persist import Limits
+from minigrad.backend.kernels.plan import Limits
 from minigrad.backend.kernels.products import multiply
 from minigrad.errors import DeviceError
 
@@ -141,12 +141,13 @@ def limits(cupy: Any) -> Limits:
 @cache
 def _limits(cupy: Any, index: int) -> Limits:
     gpu = cupy.cuda.Device(index)
-    attributes = gpu.attributes
+    attributes, capability = gpu.attributes, int(gpu.compute_capability)
     return Limits(
         attributes["MultiProcessorCount"],
         attributes["MaxSharedMemoryPerBlockOptin"],
-        clusters=int(gpu.compute_capability) >= 90,  # "90" is 9.0
+        clusters=capability >= 90,  # 9.0
         cooperative=bool(attributes["CooperativeLaunch"]),
+        tensor=capability >= 80,
     )
 
 

@@ -8,6 +8,7 @@ an op does with a kernel is tested on every machine.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,14 +25,18 @@ FUSED: dict[str, Callable[..., Any]] = {
     "extreme_at": segments.extreme_at,
     "gru_backward": gates.gru_backward,
     "gru_forward": gates.gru_forward,
+    "gru_persistent": partial(persist.forward, persist.GRU),
+    "gru_persistent_backward": partial(persist.backward, persist.GRU),
     "layer_norm_backward": rows.layer_norm_backward,
     "layer_norm_forward": rows.layer_norm_forward,
     "lstm_backward": gates.lstm_backward,
     "lstm_forward": gates.lstm_forward,
-    "lstm_persistent": persist.lstm_persistent,
-    "lstm_persistent_backward": persist.lstm_persistent_backward,
+    "lstm_persistent": partial(persist.forward, persist.LSTM),
+    "lstm_persistent_backward": partial(persist.backward, persist.LSTM),
     "rnn_backward": gates.rnn_backward,
     "rnn_forward": gates.rnn_forward,
+    "rnn_persistent": partial(persist.forward, persist.RNN),
+    "rnn_persistent_backward": partial(persist.backward, persist.RNN),
     "sum_rows": segments.sum_rows,
 }
 """Name → the function that launches the kernel."""
@@ -48,6 +53,7 @@ def kernels() -> list[Kernel]:
     """All kernels, for tests that compile each."""
     from minigrad.backend.kernels import draws
 
-    modules = (attention, draws, gates, persist, products, rows, segments)
+    modules = (attention, draws, gates, products, rows, segments)
     found = {id(k): k for m in modules for k in vars(m).values() if isinstance(k, Kernel)}
-    return sorted(found.values(), key=lambda kernel: (kernel.file, kernel.name))
+    every = *found.values(), *persist.variants()
+    return sorted(every, key=lambda kernel: (kernel.file, kernel.name))

@@ -42,8 +42,9 @@ class Parameter(NamedTuple):
 
 @cache
 def read(file: str) -> str:
-    """The CUDA text of a file of this folder."""
-    return (FOLDER / file).read_text(encoding="utf-8")
+    """The CUDA text of a file of this folder, with those of this folder that it includes."""
+    text = (FOLDER / file).read_text(encoding="utf-8")
+    return re.sub(r'^#include "(.+)"$', lambda found: read(found[1]), text, flags=re.MULTILINE)
 
 
 def source(*kernels: Kernel) -> str:
@@ -113,7 +114,7 @@ class Kernel:
         begin = self.text.index(f" {self.name}(")
         end = self.text.find('extern "C"', begin)
         body = self.text[begin:end]
-        return re.search("sync|mg_block_|mg_forward|mg_backward", body) is not None
+        return re.search("sync|mg_block_", body) is not None
 
     def dtype(self, args: tuple[Any, ...]) -> str:
         """The element type of the arrays that are T."""

@@ -1,171 +1,243 @@
-// A whole run of LSTM steps in one launch: each block owns J hidden units and keeps their weights in
-// shared memory, so they are read once. The blocks meet in every step and must run at the same time.
-// Either all blocks of the grid share the units (a cooperative launch), or, from sm_90 on, the eight
-// of a cluster do, and each cluster has 32 sequences of its own: few units, and a quicker meeting.
-// Source of the idea: Diamos et al., "Persistent RNNs", ICML 2016.
+// A whole run of a recurrent layer's steps in one launch: each block owns J hidden units and keeps
+// their weights in shared memory, so they are read once. The blocks meet in every step and must run at
+// the same time. Either all blocks of the grid share the units (a cooperative launch), or, from sm_90
+// on, the eight of a cluster do (MG_CLUSTERS), and each cluster has 32 sequences of its own: few units,
+// and a quicker meeting. Source of the idea: Diamos et al., "Persistent RNNs", ICML 2016.
 //
-// A warp takes 32 sequences, one per lane: h is read in whole lines, weights as one word for all
-// lanes, four units at a time in registers. Warps that are left over share the sum over k.
-struct alignas(4 * sizeof(A)) mg_quad { A g[4]; };
-#define UNITS 4
+// MG_CELL is one of cells.cuh. What blocks tell each other in a step is a matrix of W numbers: h on the
+// way forward, the gradients of the gates on the way back; n sequences side by side, in rows of 32s.
+// Every block multiplies its weights with all of it. The warps share the sum, `splits` parts of it.
+#include "cells.cuh"
+#include "tiles.cuh"
+typedef MG_CELL Cell;
+#ifndef MG_CLUSTERS
+#undef MG_CLUSTER
+#define MG_CLUSTER
+#endif
 
 __device__ __forceinline__ bool mg_meet(unsigned* counter) {
-  return counter ? mg_grid_sync(counter) : mg_cluster_sync();
+#ifdef MG_CLUSTERS
+  return mg_cluster_sync();
+#else
+  return mg_grid_sync(counter);
+#endif
 }
 
-// Σₖ weights[k, unit] h[k, j] for this block's units and `many` columns of the rows h, which are n
-// long: sums (splits, J, many) of quads of gates.
+// Will be read in the next step: fetched from memory meanwhile.
+__device__ __forceinline__ void mg_prefetch(const void* p) {
+#ifndef MG_HOST
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(p));
+#endif
+}
+
+struct Share {  // `mine` hidden units from `low` and `many` sequences from `begin` are this block's
+  i64 low, mine, begin, many, row;  // row: up to a multiple of 32
+  __device__ Share(i64 H, i64 n, i64 J) {
+#ifdef MG_CLUSTERS
+    low = blockIdx.x % 8 * J;
+    begin = blockIdx.x / 8 * 32;
+    many = n - begin < 32 ? n - begin : 32;
+#else
+    low = blockIdx.x * J;
+    begin = 0;
+    many = n;
+#endif
+    mine = low >= H ? 0 : low + J < H ? J : H - low;
+    row = (many + 31) / 32 * 32;
+  }
+};
+
+// `rows` rows of `depth` weights in shared memory, then the sums (splits, rows, share.row).
+#ifdef MG_TENSOR
+typedef MG_TENSOR W;  // what is multiplied on tensor cores
+#define PAD 8         // after each row, so that rows lie in different banks
+__device__ __forceinline__ W& mg_weight(A* room, i64 rows, i64 depth, i64 m, i64 k) {
+  return ((W*)room)[m * (depth + PAD) + k];
+}
+__device__ __forceinline__ A* mg_sums_after(A* room, i64 rows, i64 depth) {
+  return (A*)((W*)room + rows * (depth + PAD));
+}
+
+// sums = weights x, x with `depth` rows that are N apart. A warp takes 32 sequences and four tiles of
+// rows at once; four tiles of x are under way at once.
+template <int>
 __device__ __forceinline__ void mg_products(
-    const mg_quad* weights, mg_quad* sums, const T* h, i64 H, i64 n, i64 many, i64 J, i64 splits) {
+    A* room, const W* x, i64 rows, i64 depth, i64 N, const Share& at, i64 splits) {
+  const i64 warp = threadIdx.x / 32, warps = blockDim.x / 32, groups = at.row / 32;
+  const i64 part = (depth / 16 + splits - 1) / splits * 16;
+  for (i64 task = warp; task < groups * splits; task += warps) {
+    i64 split = task / groups, j = task % groups * 32;
+    i64 end = (split + 1) * part < depth ? (split + 1) * part : depth;
+    for (i64 m = 0; m < rows; m += 32) {
+      mg_sums sums[4];
+      for (i64 k = split * part; k < end; k += 64) {
+        mg_right right[4];
+#pragma unroll
+        for (int i = 0; i < 4; ++i)
+          if (k + 16 * i < end) right[i].load(x + (k + 16 * i) * N + j, N);
+#pragma unroll
+        for (int i = 0; i < 4; ++i)
+#pragma unroll
+          for (int t = 0; t < 4; ++t)
+            if (k + 16 * i < end && m + 8 * t < rows) {
+              mg_left left;
+              left.load(&mg_weight(room, rows, depth, m + 8 * t, k + 16 * i), depth + PAD);
+              sums[t].add(left, right[i], W());
+            }
+      }
+      A* to = mg_sums_after(room, rows, depth) + (split * rows + m) * at.row + j;
+#pragma unroll
+      for (int t = 0; t < 4; ++t)
+        if (m + 8 * t < rows) sums[t].store(to + 8 * t * at.row, at.row);
+    }
+  }
+}
+#else
+typedef T W;
+struct alignas(4 * sizeof(A)) mg_quad { A of[4]; };
+__device__ __forceinline__ A& mg_weight(A* room, i64 rows, i64 depth, i64 m, i64 k) {
+  return room[k * rows + m];
+}
+__device__ __forceinline__ A* mg_sums_after(A* room, i64 rows, i64 depth) {
+  return room + rows * depth;
+}
+
+// The same with a sequence per lane: x is read in whole lines, weights as one word for all lanes, the
+// sums of `ROWS` rows in registers.
+template <int ROWS>
+__device__ __forceinline__ void mg_products(
+    A* room, const W* x, i64 rows, i64 depth, i64 N, const Share& at, i64 splits) {
   const i64 warp = threadIdx.x / 32, lane = threadIdx.x % 32, warps = blockDim.x / 32;
-  const i64 groups = (many + 31) / 32, part = (H + splits - 1) / splits;
+  const i64 groups = at.row / 32, part = (depth + splits - 1) / splits;
   for (i64 task = warp; task < groups * splits; task += warps) {
     i64 split = task / groups, j = task % groups * 32 + lane;
-    i64 end = (split + 1) * part < H ? (split + 1) * part : H;
-    if (j >= many) continue;
-    for (i64 unit = 0; unit < J; unit += UNITS) {
-      A sum[UNITS][4];
-      for (int u = 0; u < UNITS; ++u) for (int g = 0; g < 4; ++g) sum[u][g] = 0;
+    i64 end = (split + 1) * part < depth ? (split + 1) * part : depth;
+    if (j >= at.many) continue;
+    for (i64 m = 0; m < rows; m += ROWS) {
+      A sum[ROWS];
+      for (int r = 0; r < ROWS; ++r) sum[r] = 0;
+#pragma unroll 4
       for (i64 k = split * part; k < end; ++k) {
-        A value = mg_load(h + k * n + j);
-        for (int u = 0; u < UNITS; ++u) {
-          mg_quad w = weights[k * J + unit + u];
-          for (int g = 0; g < 4; ++g) sum[u][g] += w.g[g] * value;
+        A value = mg_load(x + k * N + j);
+        const mg_quad* quads = (const mg_quad*)&mg_weight(room, rows, depth, m, k);
+        for (int q = 0; q < ROWS / 4; ++q) {
+          mg_quad w = quads[q];
+          for (int r = 0; r < 4; ++r) sum[4 * q + r] += w.of[r] * value;
         }
       }
-      for (int u = 0; u < UNITS; ++u)
-        for (int g = 0; g < 4; ++g) sums[(split * J + unit + u) * many + j].g[g] = sum[u][g];
+      A* to = mg_sums_after(room, rows, depth) + (split * rows + m) * at.row + j;
+      for (int r = 0; r < ROWS; ++r) to[r * at.row] = sum[r];
     }
   }
 }
+#endif
 
-// projected (4H, ·): W x + b, the column of step s is first + s · stride; gates g o f i, halved as in
-// gates.cu. U (4H, H). state (2, H, n): h before in the first, then in turns. blocks (steps + 1, 6, H,
-// n) as in gates.cu, the first c is there. out: the rows first + s · stride. meet: one zero. J is a
-// multiple of UNITS.
-__device__ __forceinline__ void mg_forward(
-    const T* projected, i64 projected_row, const T* U, T* state, T* blocks, T* out, i64 out_row,
-    i64 first, i64 stride, i64 steps, i64 H, i64 n, i64 J, i64 splits, unsigned* meet,
-    i64 part, i64 begin, i64 many) {
-  MG_SHARED(mg_quad, weights);  // (H, J), then the sums (splits, J, many)
-  mg_quad* sums = weights + H * J;
-  const i64 plane = H * n, low = part * J, mine = low >= H ? 0 : low + J < H ? J : H - low;
-  for (i64 e = threadIdx.x; e < H * J; e += blockDim.x) {
-    i64 k = e / J, unit = e % J;
-    for (int g = 0; g < 4; ++g)
-      weights[e].g[g] = unit < mine ? A(U[(g * H + low + unit) * H + k]) : A(0);
+// The parts of a sum, of row m and this block's sequence j.
+__device__ __forceinline__ A mg_sum(const A* sums, i64 rows, i64 m, i64 j, const Share& at, i64 splits) {
+  A sum = 0;
+  for (i64 s = 0; s < splits; ++s) sum += sums[(s * rows + m) * at.row + j];
+  return sum;
+}
+
+// projected (G H, ·): W x + b, the column of step s is first + s · stride. U (G H, H), or with b' as
+// another column. hidden (H, n): h before and then after. told (2, H, N): what blocks tell, in turns.
+// blocks (turns, SAVED, H, n): a step takes the next one, of an LSTM it holds the c before. out: the
+// rows first + s · stride. meet: one zero. J is a multiple of 4, on tensor cores of 8, and H of 16.
+extern "C" __global__ void MG_CLUSTER recurrent_forward(
+    const T* projected, i64 projected_row, const T* U, i64 U_row, T* hidden, W* told, T* blocks,
+    i64 turns, T* out, i64 out_row, i64 first, i64 stride, i64 steps, i64 H, i64 n, i64 J, i64 splits,
+    i64 relu, unsigned* meet) {
+  MG_SHARED(A, room);
+  const Share at(H, n, J);
+  const int G = Cell::GATES, many = at.many, count = at.mine * at.many;
+  const i64 rows = G * J, N = (n + 31) / 32 * 32, plane = H * n;
+  const A* sums = mg_sums_after(room, rows, H);
+  for (i64 e = threadIdx.x; e < rows * H; e += blockDim.x) {
+    i64 m = e / H, k = e % H, unit = m % J;
+    mg_weight(room, rows, H, m, k) = unit < at.mine ? A(U[(m / J * H + at.low + unit) * U_row + k]) : A(0);
   }
-  __syncthreads();
-  for (i64 step = 0; step < steps; ++step) {
-    T* now = state + ((step + 1) % 2) * plane;
-    T* block = blocks + step * 6 * plane;
-    mg_products(weights, sums, state + (step % 2) * plane + begin, H, n, many, J, splits);
+  for (int e = threadIdx.x; e < count; e += blockDim.x) {
+    i64 k = at.low + e / many, j = at.begin + e % many;
+    told[k * N + j] = A(hidden[k * n + j]);
+  }
+  bool together = mg_meet(meet);
+  for (i64 step = 0; step < steps && together; ++step) {
+    const W* before = told + step % 2 * H * N + at.begin;
+    if (J % 8) mg_products<4 * G>(room, before, rows, H, N, at, splits);
+    else mg_products<8 * G>(room, before, rows, H, N, at, splits);
     __syncthreads();
-    i64 column = first + step * stride + begin;
-    for (i64 e = threadIdx.x; e < mine * many; e += blockDim.x) {
-      i64 unit = e / many, j = e % many, k = low + unit, at = k * n + begin + j;
-      A x[4];
-      for (int g = 0; g < 4; ++g) x[g] = projected[(g * H + k) * projected_row + column + j];
-      for (i64 s = 0; s < splits; ++s)
-        for (int g = 0; g < 4; ++g) x[g] += sums[(s * J + unit) * many + j].g[g];
-      A g = tanh(x[0]), o = mg_sigmoid(x[1]), f = mg_sigmoid(x[2]), i = mg_sigmoid(x[3]);
-      A c = f * A(block[plane + at]) + i * g, squashed = tanh(c);
-      block[at] = squashed; block[2 * plane + at] = g; block[3 * plane + at] = o;
-      block[4 * plane + at] = f; block[5 * plane + at] = i;
-      block[7 * plane + at] = c;  // of the next step's block
-      now[at] = out[(column + j) * out_row + k] = o * squashed;
-    }
-    if (mg_meet(meet)) continue;
-    for (i64 e = threadIdx.x; e < mine * steps * n; e += blockDim.x)  // nobody takes it for a result
-      out[e / mine * out_row + low + e % mine] = MG_NAN;
-    return;
-  }
-}
-
-extern "C" __global__ void lstm_persistent(
-    const T* projected, i64 projected_row, const T* U, T* state, T* blocks, T* out, i64 out_row,
-    i64 first, i64 stride, i64 steps, i64 H, i64 n, i64 J, i64 splits, unsigned* meet) {
-  mg_forward(projected, projected_row, U, state, blocks, out, out_row, first, stride, steps, H, n, J,
-             splits, meet, blockIdx.x, 0, n);
-}
-
-extern "C" __global__ void MG_CLUSTER lstm_cluster(
-    const T* projected, i64 projected_row, const T* U, T* state, T* blocks, T* out, i64 out_row,
-    i64 first, i64 stride, i64 steps, i64 H, i64 n, i64 J, i64 splits, unsigned* meet) {
-  i64 begin = blockIdx.x / 8 * 32;
-  mg_forward(projected, projected_row, U, state, blocks, out, out_row, first, stride, steps, H, n, J,
-             splits, 0, blockIdx.x % 8, begin, n - begin < 32 ? n - begin : 32);
-}
-
-// The same backward, from the last step. V (4H, H) is W_hh, gates i f g o, and d (4, H, ·) their
-// gradients, at the columns of the steps. dstate (2, H, n): dh, in turns; carry (H, n): dc ∘ f.
-__device__ __forceinline__ void mg_backward(
-    const T* V, const T* blocks, const T* dy, i64 dy_row, i64 has_dy, T* dstate, T* carry,
-    T* d, i64 d_plane, i64 d_row, i64 first, i64 stride, i64 steps, i64 H, i64 n, i64 J,
-    unsigned* meet, i64 part, i64 begin, i64 many) {
-  MG_SHARED(A, weights);  // (4H, J): the columns of V of this block's units
-  const i64 plane = H * n, low = part * J, mine = low >= H ? 0 : low + J < H ? J : H - low;
-  const i64 warp = threadIdx.x / 32, lane = threadIdx.x % 32, warps = blockDim.x / 32;
-  for (i64 e = threadIdx.x; e < 4 * H * J; e += blockDim.x)
-    weights[e] = e % J < mine ? A(V[e / J * H + low + e % J]) : A(0);
-  __syncthreads();
-  for (i64 step = steps - 1; step >= 0; --step) {
-    const T* block = blocks + step * 6 * plane;
-    const T* dh = dstate + ((steps - 1 - step) % 2) * plane;
-    T* next = dstate + ((steps - step) % 2) * plane;
-    i64 column = first + step * stride + begin;
-    for (i64 e = threadIdx.x; e < mine * many; e += blockDim.x) {
-      i64 j = e % many, k = low + e / many, at = k * n + begin + j;
-      A squashed = block[at], before = block[plane + at], g = block[2 * plane + at];
-      A o = block[3 * plane + at], f = block[4 * plane + at], i = block[5 * plane + at];
-      A dm = dh[at];
-      if (has_dy) dm += A(dy[(column + j) * dy_row + k]);
-      A dc = A(carry[at]) + dm * o * (1 - squashed * squashed);
-      carry[at] = dc * f;
-      T* to = d + k * d_row + column + j;
-      to[0] = dc * g * i * (1 - i);
-      to[d_plane] = dc * before * f * (1 - f);
-      to[2 * d_plane] = dc * i * (1 - g * g);
-      to[3 * d_plane] = dm * squashed * o * (1 - o);
-    }
-    if (!mg_meet(meet)) {  // else all of this step's d is there
-      for (i64 e = threadIdx.x; e < 4 * mine * steps * n; e += blockDim.x) {
-        i64 gate = e / (mine * steps * n), unit = e / (steps * n) % mine;
-        d[gate * d_plane + (low + unit) * d_row + e % (steps * n)] = MG_NAN;
+    T* block = blocks + step % turns * Cell::SAVED * plane;
+    T* next = blocks + (step + 1) % turns * Cell::SAVED * plane + plane;  // its c before
+    const i64 column = first + step * stride + at.begin;
+    for (int e = threadIdx.x; e < count; e += blockDim.x) {
+      int unit = e / many, j = e % many;
+      i64 k = at.low + unit, place = k * n + at.begin + j;
+      A x[G], u[G];
+      for (int g = 0; g < G; ++g) {
+        const T* from = projected + (g * H + k) * projected_row + column + j;
+        x[g] = *from;
+        if (step + 1 < steps) mg_prefetch(from + stride);
+        u[g] = mg_sum(sums, rows, g * J + unit, j, at, splits);
+        if (U_row > H) u[g] += A(U[(g * H + k) * U_row + H]);
       }
-      return;
+      A h = Cell::forward(x, u, block + place, next + place, plane, hidden[place], relu);
+      hidden[place] = out[(column + j) * out_row + k] = h;
+      told[((step + 1) % 2 * H + k) * N + at.begin + j] = h;
     }
-    i64 groups = (many + 31) / 32;
-    for (i64 task = warp; task < groups * (J / UNITS); task += warps) {
-      i64 unit = task / groups * UNITS, j = task % groups * 32 + lane;
-      if (j >= many) continue;
-      A sum[UNITS];
-      for (int u = 0; u < UNITS; ++u) sum[u] = 0;
-      for (i64 gate = 0; gate < 4; ++gate)
-        for (i64 k = 0; k < H; ++k) {
-          A value = mg_load(d + gate * d_plane + k * d_row + column + j);
-          for (int u = 0; u < UNITS; ++u) sum[u] += weights[(gate * H + k) * J + unit + u] * value;
-        }
-      for (int u = 0; u < UNITS; ++u)
-        if (unit + u < mine) next[(low + unit + u) * n + begin + j] = sum[u];
-    }
-    __syncthreads();  // dh of this block's units is read by this block alone
+    together = mg_meet(meet);
   }
+  if (together) return;
+  for (i64 e = threadIdx.x; e < at.mine * steps * n; e += blockDim.x)  // nobody takes it for a result
+    out[e / at.mine * out_row + at.low + e % at.mine] = MG_NAN;
 }
 
-extern "C" __global__ void lstm_persistent_backward(
-    const T* V, const T* blocks, const T* dy, i64 dy_row, i64 has_dy, T* dstate, T* carry,
-    T* d, i64 d_plane, i64 d_row, i64 first, i64 stride, i64 steps, i64 H, i64 n, i64 J,
-    unsigned* meet) {
-  mg_backward(V, blocks, dy, dy_row, has_dy, dstate, carry, d, d_plane, d_row, first, stride, steps,
-              H, n, J, meet, blockIdx.x, 0, n);
-}
-
-extern "C" __global__ void MG_CLUSTER lstm_cluster_backward(
-    const T* V, const T* blocks, const T* dy, i64 dy_row, i64 has_dy, T* dstate, T* carry,
-    T* d, i64 d_plane, i64 d_row, i64 first, i64 stride, i64 steps, i64 H, i64 n, i64 J,
-    unsigned* meet) {
-  i64 begin = blockIdx.x / 8 * 32;
-  mg_backward(V, blocks, dy, dy_row, has_dy, dstate, carry, d, d_plane, d_row, first, stride, steps,
-              H, n, J, 0, blockIdx.x % 8, begin, n - begin < 32 ? n - begin : 32);
+// The same backward, from the last step. V (G H, H) is W_hh, and d (·, H, ·) what the cell leaves there,
+// at the columns of the steps. y: the rows of outputs. dy: the same of their gradients, or has_dy = 0.
+// dh (H, n) and carry: after the last step, then before the first. told (2, G H, N).
+extern "C" __global__ void MG_CLUSTER recurrent_backward(
+    const T* V, const T* blocks, const T* y, i64 y_row, const T* dy, i64 dy_row, i64 has_dy, T* dh,
+    T* carry, W* told, T* d, i64 d_planes, i64 d_plane, i64 d_row, i64 first, i64 stride, i64 steps,
+    i64 H, i64 n, i64 J, i64 splits, i64 relu, unsigned* meet) {
+  MG_SHARED(A, room);
+  const Share at(H, n, J);
+  const int G = Cell::GATES, many = at.many, count = at.mine * at.many;
+  const i64 depth = G * H, N = (n + 31) / 32 * 32, plane = H * n;
+  const A* sums = mg_sums_after(room, J, depth);
+  for (i64 e = threadIdx.x; e < depth * J; e += blockDim.x) {
+    i64 k = e / J, unit = e % J;
+    mg_weight(room, J, depth, unit, k) = unit < at.mine ? A(V[k * H + at.low + unit]) : A(0);
+  }
+  bool together = true;
+  for (i64 step = steps - 1; step >= 0 && together; --step) {
+    const T* block = blocks + step * Cell::SAVED * plane;
+    W* now = told + step % 2 * depth * N + at.begin;
+    const i64 column = first + step * stride + at.begin;
+    for (int e = threadIdx.x; e < count; e += blockDim.x) {
+      int unit = e / many, j = e % many;
+      i64 k = at.low + unit, place = k * n + at.begin + j;
+      A v[G], sum = dh[place];
+      if (step + 1 < steps) sum += mg_sum(sums, J, unit, j, at, splits);
+      if (has_dy) sum += A(dy[(column + j) * dy_row + k]);
+      dh[place] = Cell::backward(sum, y + (column + j) * y_row + k, block + place, plane, carry + place,
+                                 d + k * d_row + column + j, d_plane, v, relu);
+      for (int g = 0; g < G; ++g) now[(g * H + k) * N + j] = v[g];
+      if (step == 0) continue;
+      for (int s = 0; s < Cell::SAVED; ++s) mg_prefetch(block + place + (s - Cell::SAVED) * plane);
+      if (has_dy) mg_prefetch(dy + (column - stride + j) * dy_row + k);
+    }
+    together = mg_meet(meet);
+    if (J % 8) mg_products<4>(room, now, J, depth, N, at, splits);
+    else mg_products<8>(room, now, J, depth, N, at, splits);
+    __syncthreads();
+  }
+  for (int e = threadIdx.x; e < count; e += blockDim.x) {
+    int unit = e / many, j = e % many;
+    T& mine = dh[(at.low + unit) * n + at.begin + j];
+    mine = A(mine) + mg_sum(sums, J, unit, j, at, splits);
+  }
+  if (together) return;
+  for (i64 e = threadIdx.x; e < d_planes * at.mine * steps * n; e += blockDim.x) {
+    i64 each = e / (at.mine * steps * n), unit = e / (steps * n) % at.mine;
+    d[each * d_plane + (at.low + unit) * d_row + e % (steps * n)] = MG_NAN;
+  }
 }

@@ -58,6 +58,7 @@ def gru(
     out, previous = batch.outputs(xp, h0)
     hidden = batch.columns(xp, h0)
     launch = backend.fused(xp, "gru_forward", dtype)
+    all_forward = backend.fused(xp, "gru_persistent", dtype)
     saved = []
 
     for run in batch.runs:
@@ -71,9 +72,12 @@ def gru(
         step = forward_step(xp, gates, h, blocks, launch)
         h[...] = hidden[:, :n]
 
-        for (_, projected), h_rows in zip(
-            project_input(n, starts), batch.steps(run, out), strict=True
+        steps = project_input(n, starts)
+        if all_forward is not None and all_forward(
+            project_input.at_once, recurrent, h, blocks, out, n, starts
         ):
+            steps = iter(())
+        for (_, projected), h_rows in zip(steps, batch.steps(run, out), strict=False):
             recur()
             step(projected, h_rows)
         hidden[:, :n] = h
@@ -155,6 +159,7 @@ def _(
     db_hh = sums.for_bias(rz_n) if needs[5] else None
     add, copyto = xp.add, xp.copyto
     launch: Any = backend.fused(xp, "gru_backward", dtype)
+    all_backward = backend.fused(xp, "gru_persistent_backward", dtype)
     weight = backend.operand(w_hh.T)
 
     def steps_back() -> Iterator[None]:
@@ -165,6 +170,11 @@ def _(
             dh, back = xp.empty((2, H, n), dtype=dtype)
             recur = product(xp, weight, d[1:].reshape(3 * H, n), back)
             dh[...] = dhidden[:, :n]
+            if all_backward is not None and all_backward(
+                w_hh, blocks, None, dy, dh, None, sums.columns, n, starts
+            ):
+                dhidden[:, :n] = dh
+                continue
             dys = repeat(None) if dy is None else batch.steps(run, dy)[::-1]
             step = step_back(xp, dh, work, blocks[::-1]) if launch is None else None
 

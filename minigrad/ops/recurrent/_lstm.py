@@ -77,7 +77,7 @@ def lstm(
         project = None if w_hr is None else product(xp, w_hr, m, h)
         loop = begin(xp, m, len(starts), keep, launch)
         h[...], loop.before[...] = hidden[:, :n], cell[:, :n]
-        if w_hr is None and preactivations.at_once(n, starts, h, loop.saved, out):
+        if w_hr is None and preactivations.at_once("lstm", n, starts, h, loop.saved, out):
             steps = iter(())
         for (start, gates), m_rows in zip(steps, batch.steps(run, rows_of_m), strict=False):
             loop.step(gates, m_rows)
@@ -205,7 +205,7 @@ def _(
             project = None if w_hr is None else product(xp, w_hr.T, dh, dm)
             dh[...], carry[...] = dhidden[:, :n], dcell[:, :n]
             if all_backward is not None and all_backward(
-                w_hh, blocks, dy, dh, carry, sums.columns, n, starts
+                w_hh, blocks, None, dy, dh, carry, sums.columns, n, starts
             ):
                 dhidden[:, :n], dcell[:, :n] = dh, carry
                 continue

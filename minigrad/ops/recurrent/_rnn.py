@@ -64,7 +64,9 @@ def rnn(
         n, starts = run
         h, steps = preactivations(n, starts)
         h[...], turned = hidden[:, :n], h.T
-        for (_, gate), h_rows in zip(steps, batch.steps(run, out), strict=True):
+        if preactivations.at_once("rnn", n, starts, h, h, out, not is_tanh):
+            steps = iter(())
+        for (_, gate), h_rows in zip(steps, batch.steps(run, out), strict=False):
             if step_forward is not None:
                 step_forward(gate, h, h_rows, nonlinearity)
                 continue
@@ -109,6 +111,7 @@ def _(
     db = sums.for_bias(every) if needs[4] or needs[5] else None
     one = xp.ones((), dtype=dtype)
     step_backward, weight = backend.fused(xp, "rnn_backward", dtype), backend.operand(w_hh.T)
+    all_backward = backend.fused(xp, "rnn_persistent_backward", dtype)
 
     add, multiply, subtract, copyto = xp.add, xp.multiply, xp.subtract, xp.copyto
 
@@ -118,6 +121,11 @@ def _(
             dh, slope, d = xp.empty((3, H, n), dtype=dtype)
             recur = product(xp, weight, d, dh)
             dh[...] = dhidden[:, :n]
+            if all_backward is not None and all_backward(
+                w_hh, None, out, dy, dh, None, sums.columns, n, starts, nonlinearity == "relu"
+            ):
+                dhidden[:, :n] = dh
+                continue
             dys = repeat(None) if dy is None else batch.steps(run, dy)[::-1]
             hs = batch.steps(run, out)[::-1]
             for start, upstream, h_rows in zip(reversed(starts), dys, hs, strict=False):

@@ -122,13 +122,16 @@ class Preactivations:
         multiply = product(self.xp, weight, operand, out)
         return operand[: self.features], self.steps(self, operand, multiply, out, starts)
 
-    def at_once(self, n: int, starts: Sequence[int], h: Array, blocks: Array, out: Array) -> bool:
-        """Take all LSTM steps of a run in one launch, where a GPU does that; whether it did."""
-        run = fused(self.xp, "lstm_persistent", h.dtype)
+    def at_once(
+        self, cell: str, n: int, starts: Sequence[int], h: Array, blocks: Array, out: Array,
+        relu: bool = False,
+    ) -> bool:  # fmt: skip
+        """Take all steps of a run in one launch, where a GPU does that; whether it did."""
+        run = fused(self.xp, f"{cell}_persistent", h.dtype)
         if run is None:
             return False
         weight, project = self.weights
-        return bool(run(project.at_once, weight, h, blocks, out, n, starts))
+        return bool(run(project.at_once, weight, h, blocks, out, n, starts, relu))
 
     def _folded(
         self, operand: Array, multiply: Any, out: Array, starts: Sequence[int]

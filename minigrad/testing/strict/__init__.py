@@ -35,7 +35,7 @@ from minigrad.backend.device import device as get_device
 from minigrad.backend.device_gemm import device_matmul
 from minigrad.backend.gemm import GEMMS, OPERANDS
 from minigrad.backend.graph import Graph
-from minigrad.backend.kernels import persist
+from minigrad.backend.kernels import plan
 from minigrad.backend.kernels.kernel import LAUNCHERS
 from minigrad.backend.philox import DeviceStream, Steps, steps
 from minigrad.backend.threads import branching, in_branch
@@ -118,7 +118,7 @@ def install() -> None:
         GEMMS[StrictArray] = partial(device_matmul, gpu.product)
         OPERANDS[StrictArray] = gpu.operand
         LAUNCHERS[StrictArray] = gpu.launch
-        persist.LIMITS[StrictArray] = lambda: gpu.LIMITS
+        plan.LIMITS[StrictArray] = lambda: gpu.LIMITS
 
 
 def open_device(index: int | None) -> StrictDevice:

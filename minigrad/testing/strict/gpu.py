@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from minigrad.backend.cuda.cublas import side
-from minigrad.backend.device_gemm import current_precision
+from minigrad.backend.device_gemm import current_precision, rounded
 from minigrad.backend.kernels.kernel import Kernel, Launch
-from minigrad.backend.kernels.persist import Limits
+from minigrad.backend.kernels.plan import Limits
 from minigrad.backend.kernels.products import multiply
 from minigrad.testing.strict.array import StrictArray, unwrap
 from minigrad.testing.strict.events import call
@@ -34,8 +34,7 @@ def product(
 
 
 def _multiply(a: Any, b: Any, out: Any, accumulate: bool, precision: str | None) -> None:
-    if precision is not None:
-        a, b = rounded(a, precision), rounded(b, precision)
+    a, b = rounded(a, precision), rounded(b, precision)
     if out.dtype == np.float16:  # summed in float32
         a, b = a.astype(np.float32), b.astype(np.float32)
     if accumulate:
@@ -48,16 +47,6 @@ def operand(a: StrictArray) -> StrictArray:
     """`gemm.operand`: the strict device has no bfloat16, so what is rounded is float32 still."""
     precision = current_precision() if a.dtype == np.float32 else None
     return a if precision is None else StrictArray(call(rounded, a._a, precision))
-
-
-def rounded(x: Any, precision: str) -> Any:
-    """float32 as the nearest number of `precision`, as float32 again."""
-    if precision == "float16":
-        return x.astype(np.float16).astype(np.float32)
-    lost = {"bfloat16": 16, "tf32": 13}[precision]  # bits of the mantissa
-    bits = np.ascontiguousarray(x).view(np.uint32)
-    bits = bits + np.uint32((1 << (lost - 1)) - 1) + ((bits >> np.uint32(lost)) & np.uint32(1))
-    return (bits >> np.uint32(lost) << np.uint32(lost)).view(np.float32)
 
 
 def launch(kernel: Kernel, shape: Launch, args: tuple[Any, ...]) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.backend.kernels import kernels, persist
+from minigrad.backend.kernels import kernels
 from minigrad.backend.philox import Steps, steps
 from minigrad.engine import RowSparse
 from minigrad.ops import recurrent
@@ -123,71 +123,6 @@ def test_a_mask_is_one_launch():
     assert len(graph) == 3  # room for the mask, the mask, the product
 
 
-@pytest.mark.parametrize("name", ["lstm", "lstm, lengths", "lstm, projected"])
-def test_all_steps_in_one_launch(name, monkeypatch):
-    """The persistent kernels, for each run of steps with the same sequences."""
-    monkeypatch.setenv("MINIGRAD_PERSISTENT", "1")
-    launched = []
-    for kernel in kernels():
-        monkeypatch.setitem(
-            gpu.INSTEAD, kernel.name, lambda k, s, a: (launched.append(k.name), k.reference(*a))
-        )
-    for ours, theirs in zip(run(name, "strict"), run(name, "cpu"), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=2e-5)
-    runs = {"lstm": 1, "lstm, lengths": 3, "lstm, projected": 0}[name]
-    assert launched.count("lstm_persistent") == launched.count("lstm_persistent_backward") == runs
-
-
-@pytest.mark.parametrize(
-    ("setting", "won", "times"),
-    [(None, 0, 1), (None, 1, 0), (None, -1, 0), ("0", 0, 0), ("1", 1, 1)],
-)
-def test_one_launch_where_it_was_faster(setting, won, times, monkeypatch):
-    monkeypatch.delenv("MINIGRAD_PERSISTENT", raising=False)
-    if setting is not None:
-        monkeypatch.setenv("MINIGRAD_PERSISTENT", setting)
-    launched, asked = [], []
-    for kernel in kernels():
-        monkeypatch.setitem(
-            gpu.INSTEAD, kernel.name, lambda k, s, a: (launched.append(k.name), k.reference(*a))
-        )
-    monkeypatch.setitem(
-        persist.RACES, strict.StrictArray, lambda kind, ways: (asked.append(kind), won)[1]
-    )
-    monkeypatch.setattr(persist, "SHORT", T)
-    run("lstm", "strict")
-    assert launched.count("lstm_persistent") == launched.count("lstm_persistent_backward") == times
-    kinds = [("forward", H, B, "float32", 1), ("backward", H, B, "float32", 1)]
-    assert asked == (kinds if setting is None else [])
-    asked.clear()
-    monkeypatch.setattr(persist, "SHORT", T + 1)
-    run("lstm", "strict")
-    assert asked == []
-
-
-@pytest.mark.parametrize("clusters", [False, True])
-def test_side_by_side_only_clusters_take_all_steps(clusters, monkeypatch):
-    """Two grids of blocks that wait for each other could keep each other from the GPU."""
-    monkeypatch.setenv("MINIGRAD_PERSISTENT", "1")
-    limits = gpu.LIMITS._replace(clusters=clusters)
-    monkeypatch.setitem(persist.LIMITS, strict.StrictArray, lambda: limits)
-    launched = []
-    for kernel in kernels():
-        monkeypatch.setitem(
-            gpu.INSTEAD, kernel.name, lambda k, s, a: (launched.append(k.name), k.reference(*a))
-        )
-    layer = mg.nn.LSTM(I, H, bidirectional=True)
-    x = values(T, B, I)
-    expected = layer(mg.tensor(x))[0].numpy()
-    y, _ = layer.to("strict")(mg.tensor(x, device="strict"))
-    np.testing.assert_allclose(y.numpy(), expected, rtol=2e-5, atol=2e-5)
-    y.sum().backward()
-    assert (launched.count("lstm_cluster"), launched.count("lstm_cluster_backward")) == (
-        (2, 2) if clusters else (0, 0)
-    )
-    assert "lstm_persistent" not in launched
-
-
 @pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
 def test_directions_are_branches_of_the_device(kind, monkeypatch):
     """Forward and back, eager and in a captured step."""
@@ -232,4 +167,4 @@ def test_rows_of_a_sparse_gradient_are_summed_in_order(monkeypatch):
         found.append([there.to_host(a) for a in (both.indices, both.values, dense)])
     for ours, theirs in zip(*found, strict=True):
         np.testing.assert_allclose(theirs, ours, rtol=1e-6)
-    assert launched == ["sort_keys", "sum_parts"] * 2
+    assert launched == ["sort_keys", "reduce_parts"] * 2

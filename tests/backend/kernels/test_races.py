@@ -9,11 +9,9 @@ from minigrad.backend.kernels import attention, draws, kernels, persist, segment
 from minigrad.backend.kernels.kernel import INTEGERS, LAUNCHERS, TYPES, Launch, options, source
 from minigrad.testing import cuda_host
 from tests.backend.kernels.test_kernels import (
-    cluster,
     cross_entropy,
     layer_norm,
     needs_gcc,
-    persistent,
     values,
 )
 
@@ -23,10 +21,9 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("races")
 
 
-@pytest.fixture
-def small_gpu(monkeypatch):
-    monkeypatch.setenv("MINIGRAD_PERSISTENT", "1")
-    monkeypatch.setitem(persist.LIMITS, np.ndarray, lambda: persist.Limits(2, 200_000))
+def others():
+    """All kernels but those of test_persist_kernels.py."""
+    return [kernel for kernel in kernels() if not isinstance(kernel, persist.Persistent)]
 
 
 def launches(case, monkeypatch):
@@ -73,32 +70,29 @@ RACING = {
     "layer_norm": layer_norm,
     "scores": scores,
     "few_ids": few_ids,
-    "persistent": lambda dtype: persistent(dtype, H=6, n=3),
-    "cluster": lambda dtype: cluster(dtype, H=6, n=3),
 }
 
 
 @needs_gcc
 @pytest.mark.parametrize("case", RACING)
-def test_barriers_are_where_they_must_be(case, folder, monkeypatch, small_gpu):
+def test_barriers_are_where_they_must_be(case, folder, monkeypatch):
     if not thread_sanitizer(folder):
         pytest.skip("needs g++'s thread sanitizer")
     for kernel, shape, args in launches(RACING[case], monkeypatch):
-        grid = shape.grid if kernel.cluster else min(shape.grid, 2)
-        small = shape._replace(grid=grid, block=32 if kernel.cluster else min(shape.block, 64))
+        small = shape._replace(grid=min(shape.grid, 2), block=min(shape.block, 64))
         assert cuda_host.sanitize(kernel, small, tuple(args), folder) == ""
         report = cuda_host.sanitize(kernel, small, tuple(args), folder, "-DMG_NO_BARRIER")
         # Without barriers it does see one, or dies of places that nobody had written yet.
         assert "data race" in report or "SEGV" in report
 
 
-def test_kernels_with_barriers_are_all_sanitized(monkeypatch, small_gpu):
+def test_kernels_with_barriers_are_all_sanitized(monkeypatch):
     names = {k.name for case in RACING.values() for k, _, _ in launches(case, monkeypatch)}
-    assert names == {kernel.name for kernel in kernels() if kernel.barriers}
+    assert names == {kernel.name for kernel in others() if kernel.barriers}
 
 
 @pytest.mark.parametrize("arch", ["80", "90"])
-@pytest.mark.parametrize("file", sorted({kernel.file for kernel in kernels()}))
+@pytest.mark.parametrize("file", sorted({kernel.file for kernel in others()}))
 def test_nvrtc_takes_them(file, arch):
     cupy = pytest.importorskip("cupy")
     compiler = pytest.importorskip("cupy.cuda.compiler")
