@@ -86,7 +86,7 @@ def test_matmul_operators_and_layouts():
         (lambda: mg.ones((2, 3, 4)) @ mg.ones((3, 4, 2)), ShapeError, "do not broadcast"),
         (lambda: mg.ones((2, 3)) @ mg.tensor(2.0), ShapeError, "0-d"),
         (lambda: mg.linear(mg.ones((2, 3)), mg.ones((4, 2))), ShapeError, r"x \(2, 3\) and weight"),
-        (lambda: mg.linear(mg.ones((2, 3)), mg.ones(3)), ShapeError, r"x \(…, I\), weight \(O, I\)"),
+        (lambda: mg.linear(mg.ones((2, 3)), mg.ones(3)), ShapeError, r"\(…, I\), weight \(O"),
         (lambda: mg.linear(mg.ones(3), mg.ones((4, 3)), mg.ones(3)), ShapeError, r"bias \(3,\)"),
         (lambda: mg.outer(mg.ones((2, 2)), mg.ones(2)), ShapeError, "two vectors"),
         (lambda: mg.vecdot(mg.ones(3), mg.ones(2)), ShapeError, "no common axis -1"),
