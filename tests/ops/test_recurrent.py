@@ -342,6 +342,19 @@ def test_product_cuts_rows_and_the_inner_dimension(transposed, tiny_limits):
     assert cuts == {(False, False), (True, False), (True, True)}
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+def test_product_cuts_columns_where_there_are_few_rows(transposed, tiny_limits):
+    M, K, n = 7, 6, 32
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((M, K)), rng.standard_normal((K, n))
+    a, b = (np.array(x, order="F") for x in (a, b)) if transposed else (a, b)
+    out = np.empty((M, n))
+    multiply = _products.product(np, a, b, out)
+    assert [x.shape for x in multiply.args] == [(M, K), (4, K, 8), (4, M, 8)]
+    multiply()
+    np.testing.assert_allclose(out, a @ b, rtol=1e-13, atol=1e-13)
+
+
 def test_cut_uses_small_blocks_only():
     for M, K, n in [(512, 128, 32), (2048, 512, 20), (512, 2048, 20), (400, 100, 64)]:
         m, k = _products.cut(M, K, n)
@@ -444,3 +457,28 @@ def test_bad_dtypes(kind):
 def test_bad_nonlinearity():
     with pytest.raises(ConfigError, match="'gelu', expected 'tanh' or 'relu'"):
         rnn(*arguments("rnn", 5, 3, 4, 6), nonlinearity="gelu")
+
+
+# -- a single step -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+@pytest.mark.parametrize("used", [(0,), (1,), (2,), (0, 2), (0, 1, 2)])
+def test_one_step_of_an_lstm_is_its_composite(used, bias):
+    """Whichever outputs are used, and wherever the arguments lie in memory."""
+    T, B, I, H = 1, 4, 5, 6
+    rng = np.random.default_rng(0)
+    shapes = [(T, B, I), (B, H), (H, B), (4 * H, I), (4 * H, H)] + [(4 * H,)] * 2 * bias
+    given = [rng.uniform(-0.6, 0.6, shape) for shape in shapes]
+
+    def gradients(op):
+        x, h, c, *rest = args = [mg.tensor(a, requires_grad=True) for a in given]
+        outs = op(x, h, c.T, *rest)
+        loss = sum((outs[k] ** 2).sum() for k in used)
+        return [loss.numpy(), *(g.numpy() for g in mg.grad(loss, args))]
+
+    def composite(*args):
+        return lstm.plain(*args, *[None] * (8 - len(args)), lengths=None, reverse=False)
+
+    for found, wanted in zip(gradients(lstm), gradients(composite), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-14)

@@ -7,13 +7,14 @@ from itertools import cycle, repeat
 from typing import Any, NamedTuple
 
 from ... import backend
-from ...backend import Array
+from ...backend import Array, on_cpu
 from ...engine import Tensor, fused, ops
 from ._gradients import GateGradients
 from ._products import product
 from ._scan import scan
 from ._schedule import Lengths, schedule
 from ._shared import Preactivations, total
+from ._step import lstm_step
 from .checks import check
 
 # The forward loops keep the gates in an order of their own, the sigmoids together, given here by
@@ -60,6 +61,9 @@ def lstm(
     whole = backend.fused(xp, "lstm_sequence", dtype)
     if whole is not None:
         return whole(batch, x, h0, c0, w_ih, w_hh, total(b_ih, b_hh), w_hr, keep)
+    if T == 1 and batch.rows is None and w_hr is None and on_cpu(xp):
+        ys, back = lstm_step(xp, x, h0, c0, w_ih, w_hh, total(b_ih, b_hh))
+        return ys, back if keep else None
     rows = batch.pack(xp, x)
     launch = backend.fused(xp, "lstm_forward", dtype)
     order, begin = (G_F_O_I, numpy_steps) if launch is None else (G_O_F_I, launched_steps)

@@ -63,7 +63,8 @@ def test_weight_gradients_of_a_loop_are_one_product():
 
 
 @pytest.mark.parametrize("cell", [nn.RNNCell, nn.GRUCell, nn.LSTMCell])
-def test_operands_side_by_side_need_no_more_memory_than_eager(cell):
+def test_operands_side_by_side_need_little_more_memory_than_eager(cell):
+    """A gradient of a weight takes less time so, and room for the operands that wait for it."""
     cell = cell(32, 64)
     x = mg.asarray(np.random.default_rng(1).standard_normal((40, 16, 32), np.float32))
 
@@ -76,7 +77,7 @@ def test_operands_side_by_side_need_no_more_memory_than_eager(cell):
 
     compiled = mg.compile(step)
     compiled(x)
-    assert compiled.program.nbytes <= peak(step, x)
+    assert compiled.program.nbytes <= 1.1 * peak(step, x)
 
 
 @pytest.mark.parametrize("cell", [nn.RNNCell, nn.GRUCell, nn.LSTMCell])
