@@ -20,7 +20,7 @@ Params = Any
 
 
 class Group:
-    """The processes that train one model together: this one alone. See `start`.
+    """The processes that train one model together: this one alone. See `run` and `start`.
 
     Every process holds the whole model and computes on its share of each batch; their gradients are
     averaged, so all of them make the same update. What one does, all must do, in the same order.
