@@ -134,7 +134,7 @@ def test_extras():
     extras = project["optional-dependencies"]
     (everything,) = extras["all"]
     named = set(everything.removeprefix("minigrad[").removesuffix("]").split(","))
-    assert named == set(extras) - {"all", "cuda12", "cuda13", "nccl"}
+    assert named == set(extras) - {"all", "cuda12", "cuda13", "nccl", "mkl"}
     required = {d.split(">")[0] for d in project["dependencies"]}
     assert required == {"numpy", "safetensors", "graphviz"}
     assert not any("torch" in d for group in extras.values() for d in group)

@@ -16,6 +16,8 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
+from minigrad.backend import mkl
+
 __all__ = ["blas_threads", "get_blas_threads", "set_blas_threads"]
 
 _ENDS = ("64_", "", "64", "_64", "_")
@@ -47,8 +49,23 @@ def library() -> Library | None:
             set_number, get_number = getattr(loaded, setter), getattr(loaded, getter)
             set_number.argtypes, set_number.restype = [ctypes.c_int], None
             get_number.argtypes, get_number.restype = [], ctypes.c_int
-            return Library(setter, set_number, get_number)
+            return _with_mkl(Library(setter, set_number, get_number))
     return None
+
+
+def _with_mkl(numpys: Library) -> Library:
+    """The same number for MKL, where it is used beside NumPy's library."""
+    beside = mkl.library()
+    if beside is None:
+        return numpys
+    set_mkl: Callable[[int], object] = beside.MKL_Set_Num_Threads
+
+    def set_both(n: int) -> None:
+        numpys.set(n)
+        set_mkl(n)
+
+    set_mkl(numpys.get())
+    return numpys._replace(set=set_both)
 
 
 class _Limits:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..backend import get_num_threads
+from ..backend import get_num_threads, mkl
 from ..errors import ConfigError
 from .events import Event
 
@@ -53,7 +53,9 @@ def as_text(p: Profile, by: str, limit: int) -> str:
     total = sum(row["seconds"] for row in table)
     main = sum(e.end - e.start for e in p.events if not e.depth and p.threads[e.thread] == "main")
     between = max(0.0, p.wall - main * 1e-9)
-    machine = f"{roof.flops * 1e-9:.0f} GFLOP/s in products, {roof.bandwidth * 1e-9:.0f} GB/s"
+    library = " by MKL" if mkl.library() is not None else ""
+    products = f"{roof.flops * 1e-9:.0f} GFLOP/s in products{library}"
+    machine = f"{products}, {roof.bandwidth * 1e-9:.0f} GB/s"
     lines = [
         f"{p.wall * 1e3:.2f} ms, of which {between * 1e3:.2f} ms between the ops (Python)",
         f"this machine, measured: {machine} in copies, {get_num_threads()} threads",

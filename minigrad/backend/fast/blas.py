@@ -1,4 +1,4 @@
-"""Matrix products inside compiled code: the `cblas_sgemm` that NumPy itself multiplies with.
+"""Matrix products inside compiled code: the `cblas_sgemm` that NumPy multiplies with, or MKL's.
 
 A loop over the steps of a sequence that multiplies and computes in one compiled call never holds
 the interpreter's lock, so another thread runs beside it; and it can cut a product into blocks so
@@ -16,7 +16,9 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-__all__ = ["Gemm", "product", "sgemm"]
+from minigrad.backend import mkl
+
+__all__ = ["WIDE", "Gemm", "product", "sgemm", "turn", "turned_product"]
 
 _NAMES = {  # symbol → whether its sizes have 64 bits
     "scipy_cblas_sgemm64_": True,
@@ -27,7 +29,8 @@ _NAMES = {  # symbol → whether its sizes have 64 bits
 _ROW_MAJOR, _AS_IT_IS, _TRANSPOSED = 101, 111, 112
 UNPACKED = 1_000_000  # multiply-adds up to which OpenBLAS's kernels for small matrices are used
 PACKED = 1 << 26  # multiply-adds from which cutting no longer pays
-WIDE, DEEP = 64, 1024  # a block's columns and inner length
+WIDE, DEEP = 64, 960  # a block's columns and inner length: TILE rows at least
+TILE = 16  # numbers in a line of the cache, and in a vector
 
 
 class Gemm(NamedTuple):
@@ -39,15 +42,24 @@ class Gemm(NamedTuple):
 
 @cache
 def sgemm() -> Gemm | None:
-    """The function of the BLAS library that NumPy loaded; None if it is not one of those known."""
+    """MKL's function where MKL is used, else that of the BLAS library that NumPy loaded.
+
+    None if that is not one of those known.
+    """
+    if mkl.library() is not None:
+        return Gemm(_address(mkl.gemm(np.dtype(np.float32))), long=True)
     try:  # a handle of NumPy's extension also finds the symbols of the libraries that it loaded
         loaded = ctypes.CDLL(np._core._multiarray_umath.__file__)  # type: ignore[attr-defined]
     except (AttributeError, OSError):
         return None
     for name, long in _NAMES.items():
         if hasattr(loaded, name):
-            return Gemm(ctypes.cast(getattr(loaded, name), ctypes.c_void_p).value or 0, long)
+            return Gemm(_address(getattr(loaded, name)), long)
     return None
+
+
+def _address(function: Any) -> int:
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
 def _caller(size: Any, bits: ir.IntType) -> Any:
@@ -97,30 +109,69 @@ def _multiply(
 @njit(nogil=True)
 def product(gemm: Any, a: Any, a_turned: bool, b: Any, b_turned: bool, c: Any, add: bool) -> None:
     """c ← a b, of aᵀ and bᵀ where they are turned; added to c if `add`. Contiguous, float32."""
-    M, N = c.shape
     K = a.shape[0] if a_turned else a.shape[1]
-    if M * N * K == 0:
+    if c.size * K == 0:
         if not add:
             c[...] = 0
         return
     ta = np.int32(_TRANSPOSED if a_turned else _AS_IT_IS)
     tb = np.int32(_TRANSPOSED if b_turned else _AS_IT_IS)
-    lda, ldb, ldc, first = a.shape[1], b.shape[1], N, np.float32(1 if add else 0)
-    A, B, C = a.ctypes.data, b.ctypes.data, c.ctypes.data
+    beta, (M, N) = np.float32(1 if add else 0), c.shape
+    _in_blocks(
+        gemm, ta, tb, M, N, K, (a.ctypes.data, a.shape[1]), (b.ctypes.data, b.shape[1]), beta,
+        (c.ctypes.data, N),
+    )  # fmt: skip
+
+
+@njit(nogil=True)
+def _in_blocks(
+    gemm: Any, ta: Any, tb: Any, M: Any, N: Any, K: Any, a: Any, b: Any, beta: Any, c: Any
+) -> None:
+    """`_multiply`, in the blocks that are quickest."""
     if M * N * K <= UNPACKED or M * N * K >= PACKED:
-        _multiply(gemm, ta, tb, M, N, K, (A, lda), (B, ldb), first, (C, ldc))
+        _multiply(gemm, ta, tb, M, N, K, a, b, beta, c)
         return
+    (A, lda), (B, ldb), (C, ldc) = a, b, c
     deep = -(-K // -(-K // DEEP))
-    wide = min(N, 32 if b_turned else WIDE)
-    rows = min(M, max(4, UNPACKED // (wide * deep)))
-    rows = -(-M // -(-M // rows))
+    wide = min(N, 32 if tb == _TRANSPOSED else WIDE)
+    rows = UNPACKED // (wide * deep)
+    rows = M if rows >= M else rows // TILE * TILE
     for k in range(0, K, deep):
-        depth, beta = min(deep, K - k), first if k == 0 else np.float32(1)
+        depth = min(deep, K - k)
         for i in range(0, M, rows):
             m = min(rows, M - i)
-            left = A + 4 * (k * lda + i if a_turned else i * lda + k)
+            left = A + 4 * (k * lda + i if ta == _TRANSPOSED else i * lda + k)
             for j in range(0, N, wide):
                 n = min(wide, N - j)
-                right = B + 4 * (j * ldb + k if b_turned else k * ldb + j)
+                right = B + 4 * (j * ldb + k if tb == _TRANSPOSED else k * ldb + j)
                 out = C + 4 * (i * ldc + j)
                 _multiply(gemm, ta, tb, m, n, depth, (left, lda), (right, ldb), beta, (out, ldc))
+        beta = np.float32(1)
+
+
+@njit(nogil=True)
+def turn(w: Any, panels: Any) -> None:
+    """panels (-, K, WIDE) ← the columns of wᵀ, w (N, K); those beyond N are arbitrary."""
+    N, K = w.shape
+    for first in range(0, K, TILE):
+        for start in range(0, N, TILE):
+            tile = panels[start // WIDE, :, start % WIDE :]
+            for k in range(first, min(first + TILE, K)):
+                for j in range(TILE):
+                    tile[k, j] = w[min(start + j, N - 1), k]
+
+
+@njit(nogil=True)
+def turned_product(gemm: Any, a: Any, w: Any, panels: Any, c: Any, add: bool) -> None:
+    """c ← a wᵀ, added to c if `add`: from the panels, which multiply faster, if there are any."""
+    (M, N), K = c.shape, a.shape[1]
+    if panels.size == 0:
+        product(gemm, a, False, w, True, c, add)
+        return
+    beta = np.float32(1 if add else 0)
+    for p in range(panels.shape[0] if M else 0):
+        at, turned = p * WIDE, np.int32(_AS_IT_IS)
+        _in_blocks(
+            gemm, turned, turned, M, min(WIDE, N - at), K, (a.ctypes.data, K),
+            (panels[p].ctypes.data, WIDE), beta, (c.ctypes.data + 4 * at, N),
+        )  # fmt: skip

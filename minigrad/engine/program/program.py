@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...backend import threads
+from ...backend import mkl, threads
 from ...backend.gemm import steady
 from ..modes import show
 from .blocks import worked_on
@@ -107,8 +107,8 @@ class Program:
             if line.function in (np.maximum, np.minimum):  # their third argument has a name
                 args, kwargs = args[:2], {**kwargs, "out": args[2]}
             function = np.dot if _is_plain_product(line) else line.function
-            if function in (np.dot, np.matmul) and not beside:
-                function = steady(function, *args[:2])
+            if function in (np.dot, np.matmul):
+                function = (mkl.quicker if beside else steady)(function, *args[:2])
             steps.append(((partial(function, **kwargs) if kwargs else function), args))
         return steps
 
