@@ -7,8 +7,8 @@ same numbers to rounding, and the same ones each time.
 
 Kernels are compiled when first called and kept on disk (numba's cache: `__pycache__`, or the folder
 that NUMBA_CACHE_DIR names), and they let other threads run. numba looks at the file of a kernel
-alone: who edits `numerics.py` or `blas.py` deletes the caches (`*.nbi`, `*.nbc`). Importing this
-module does not import numba.
+alone: who edits `numerics.py`, `cells.py` or `blas.py` deletes the caches (`*.nbi`, `*.nbc`).
+Importing this module does not import numba.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from minigrad.backend.blas_threads import blas_threads
 from minigrad.backend.device import Array
 
 from . import recurrent
-from .blas import sgemm
+from .blas import WIDE, sgemm
 
 CACHED = 256  # rows of gate gradients that stay in cache until they are multiplied
 SMALL = 1 << 17  # elements up to which a weight's gradient is summed part by part
@@ -33,8 +33,7 @@ class Loop:
     def __init__(self, xp: Any, run: Any, batch: Any, x: Array, hidden: int, keep: bool) -> None:
         self.xp, self.run, self.batch, self.dtype = xp, run, batch, x.dtype
         self.rows = xp.ascontiguousarray(batch.pack(xp, x))
-        self.turned = batch.T >= TURNED
-        self.height = batch.size if keep else batch.B
+        self.keep, self.height = keep, batch.size if keep else batch.B
         widest = max((n for n, _ in batch.runs), default=0)
         small = 4 * hidden * max(hidden, x.shape[2]) <= SMALL
         self.room = min(batch.size, max(CACHED, widest)) if small else batch.size
@@ -53,9 +52,14 @@ class Loop:
         """New, and zero."""
         return self.xp.zeros(shape, dtype=self.dtype)
 
-    def weight(self, w: Array) -> Array:
-        """A weight (M, K) as the loops forward read it: turned, where that pays."""
-        return self.xp.ascontiguousarray(w.T if self.turned else w)
+    def weights(self, *given: Array) -> list[Array]:
+        """Weights (N, K)."""
+        return [self.xp.ascontiguousarray(w) for w in given]
+
+    def panels(self, *weights: Array) -> list[Array]:
+        """Room for weights (N, K) turned, in panels; none where turning does not pay."""
+        turns = self.batch.T >= TURNED
+        return [self.empty(-(-len(w) // WIDE) * turns, w.shape[1], WIDE) for w in weights]
 
     def bias(self, b: Array | None, size: int) -> Array:
         """A bias, or zeros."""
@@ -65,6 +69,15 @@ class Loop:
         """The rows of a state, or of its gradient, in the order of the packed rows: a copy."""
         given = self.xp.zeros_like(like) if given is None else given
         return self.batch.ordered(self.xp, given)
+
+    def outputs(self, h0: Array) -> tuple[Array, Array, Array]:
+        """Room for the outputs, for hₜ₋₁ of each row, and for the copies that this takes.
+
+        None, where the states before are the outputs a step earlier.
+        """
+        out, before = self.batch.outputs(self.xp, h0)
+        copies = self.empty(self.height if self.keep and before is None else 0, h0.shape[1])
+        return out, copies if before is None else before, copies
 
     def upstream(self, dy: Array | None, width: int) -> Array:
         """The packed rows of the outputs' gradient; none, if nothing came back."""
@@ -95,14 +108,15 @@ def lstm_sequence(
     loop = Loop(xp, run, batch, x, H, keep)
     size, height, rows = batch.size, loop.height, loop.rows
     project = loop.zeros(0, 0) if w_hr is None else xp.ascontiguousarray(w_hr)
-    h, c, out = loop.state(h0, h0), loop.state(c0, c0), loop.empty(size, P)
-    kept = loop.empty(height, 4 * H), loop.empty(height if keep else 0, P), loop.empty(height, 2, H)
+    h, c = loop.state(h0, h0), loop.state(c0, c0)
+    out, before, copies = loop.outputs(h0)
+    gates, cells = loop.empty(height, 4 * H), loop.empty(height, 2, H)
     inner = loop.empty(0 if w_hr is None else height, H)
-    weights = loop.weight(w_ih), loop.weight(w_hh), loop.bias(bias, 4 * H), project
-    given = rows, loop.turned, *weights
+    weights, bias = loop.weights(w_ih, w_hh), loop.bias(bias, 4 * H)
+    given = rows, *weights, *loop.panels(*weights), bias, project
     loop.call(
-        recurrent.lstm_forward, *given, h, c, keep, *kept, inner, out,
-        writes=(6, 7, 9, 10, 11, 12, 13),
+        recurrent.lstm_forward, *given, h, c, keep, gates, copies, cells, inner, out,
+        writes=(3, 4, 7, 8, 10, 11, 12, 13, 14),
     )  # fmt: skip
     ys = batch.unpack(xp, out), batch.unordered(xp, h), batch.unordered(xp, c)
 
@@ -110,12 +124,12 @@ def lstm_sequence(
         dh, dc = loop.state(gs[1], h0), loop.state(gs[2], c0)
         dx = loop.empty(size, rows.shape[1] if needs[0] else 0)
         dw_ih, dw_hh = loop.sum_for(needs[3], w_ih), loop.sum_for(needs[4], w_hh)
-        db, dw_hr = loop.sum_for(needs[5] or needs[6], weights[2]), xp.zeros_like(project)
+        db, dw_hr = loop.sum_for(needs[5] or needs[6], bias), xp.zeros_like(project)
         scratch = loop.empty(loop.room, 4 * H), loop.empty(loop.room, P), loop.empty(batch.B, H)
-        raw = xp.ascontiguousarray(w_ih), xp.ascontiguousarray(w_hh), project
         loop.call(
-            recurrent.lstm_backward, loop.upstream(gs[0], P), dh, dc, *raw, rows, *kept, inner,
-            needs[1], dx, dw_ih, dw_hh, db, dw_hr, *scratch, writes=(1, 2, *range(12, 20)),
+            recurrent.lstm_backward, loop.upstream(gs[0], P), dh, dc, *weights, project, rows,
+            gates, before, cells, inner, needs[1], dx, dw_ih, dw_hh, db, dw_hr, *scratch,
+            writes=(1, 2, *range(12, 20)),
         )  # fmt: skip
         states = batch.unordered(xp, dh), batch.unordered(xp, dc)
         return wanted(needs, loop.inputs(dx), *states, dw_ih, dw_hh, db, db, dw_hr)
@@ -131,13 +145,12 @@ def gru_sequence(
     H = h0.shape[1]
     loop = Loop(xp, run, batch, x, H, keep)
     size, height, rows = batch.size, loop.height, loop.rows
-    h, out = loop.state(h0, h0), loop.empty(size, H)
-    kept = loop.empty(height, 3 * H), loop.empty(height, H), loop.empty(height, H)
-    weights = loop.weight(w_ih), loop.weight(w_hh)
-    biases = loop.bias(b_ih, 3 * H), loop.bias(b_hh, 3 * H)
+    h, (out, before, copies) = loop.state(h0, h0), loop.outputs(h0)
+    gates, inner = loop.empty(height, 3 * H), loop.empty(height, H)
+    weights, biases = loop.weights(w_ih, w_hh), (loop.bias(b_ih, 3 * H), loop.bias(b_hh, 3 * H))
     loop.call(
-        recurrent.gru_forward, rows, loop.turned, *weights, *biases, h, keep, *kept,
-        loop.zeros(batch.B, 3 * H), out, writes=(6, 8, 9, 10, 11, 12),
+        recurrent.gru_forward, rows, *weights, *loop.panels(*weights), *biases, h, keep, gates,
+        copies, inner, loop.zeros(batch.B, 3 * H), out, writes=(3, 4, 7, 9, 10, 11, 12, 13),
     )  # fmt: skip
     ys = batch.unpack(xp, out), batch.unordered(xp, h)
 
@@ -145,11 +158,10 @@ def gru_sequence(
         dh = loop.state(gs[1], h0)
         dx = loop.empty(size, rows.shape[1] if needs[0] else 0)
         sums = [loop.sum_for(*pair) for pair in zip(needs[2:], (w_ih, w_hh, *biases), strict=True)]
-        raw = xp.ascontiguousarray(w_ih), xp.ascontiguousarray(w_hh)
         scratch = loop.empty(loop.room, 3 * H), loop.empty(loop.room, 3 * H)
         loop.call(
-            recurrent.gru_backward, loop.upstream(gs[0], H), dh, *raw, rows, *kept,
-            needs[1], dx, *sums, *scratch, writes=(1, *range(9, 16)),
+            recurrent.gru_backward, loop.upstream(gs[0], H), dh, *weights, rows, gates,
+            before, inner, needs[1], dx, *sums, *scratch, writes=(1, *range(9, 16)),
         )  # fmt: skip
         return wanted(needs, loop.inputs(dx), batch.unordered(xp, dh), *sums)
 
@@ -164,12 +176,12 @@ def rnn_sequence(
     H = h0.shape[1]
     loop = Loop(xp, run, batch, x, H, keep)
     size, height, rows = batch.size, loop.height, loop.rows
-    h, out = loop.state(h0, h0), loop.empty(size, H)
-    kept = loop.empty(height, H), loop.empty(height if keep else 0, H)
-    weights = loop.weight(w_ih), loop.weight(w_hh), loop.bias(bias, H)
+    h, (out, before, copies) = loop.state(h0, h0), loop.outputs(h0)
+    gates = loop.empty(height, H)
+    weights, bias = loop.weights(w_ih, w_hh), loop.bias(bias, H)
     loop.call(
-        recurrent.rnn_forward, rows, loop.turned, *weights, relu, h, keep, *kept, out,
-        writes=(6, 8, 9, 10),
+        recurrent.rnn_forward, rows, *weights, *loop.panels(*weights), bias, relu, h, keep, gates,
+        copies, out, writes=(3, 4, 7, 9, 10, 11),
     )  # fmt: skip
     ys = batch.unpack(xp, out), batch.unordered(xp, h)
 
@@ -177,11 +189,11 @@ def rnn_sequence(
         dh = loop.state(gs[1], h0)
         dx = loop.empty(size, rows.shape[1] if needs[0] else 0)
         dw_ih, dw_hh = loop.sum_for(needs[2], w_ih), loop.sum_for(needs[3], w_hh)
-        db = loop.sum_for(needs[4] or needs[5], weights[2])
-        raw = xp.ascontiguousarray(w_ih), xp.ascontiguousarray(w_hh)
+        db = loop.sum_for(needs[4] or needs[5], bias)
         loop.call(
-            recurrent.rnn_backward, loop.upstream(gs[0], H), dh, *raw, relu, rows, *kept,
-            needs[1], dx, dw_ih, dw_hh, db, loop.empty(loop.room, H), writes=(1, *range(9, 14)),
+            recurrent.rnn_backward, loop.upstream(gs[0], H), dh, *weights, relu, rows, gates,
+            before, needs[1], dx, dw_ih, dw_hh, db, loop.empty(loop.room, H),
+            writes=(1, *range(9, 14)),
         )  # fmt: skip
         return wanted(needs, loop.inputs(dx), batch.unordered(xp, dh), dw_ih, dw_hh, db, db)
 
