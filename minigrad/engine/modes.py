@@ -174,14 +174,13 @@ def user_frame(depth: int = 2) -> tuple[CodeType, int] | None:
 def user_call(frame: FrameType | None) -> tuple[CodeType, int] | None:
     """`user_frame`, from this frame on."""
     while frame is not None:
-        code = frame.f_code
-        file = code.co_filename
-        if file in OUTSIDE:
-            return code, frame.f_lasti
-        if file not in INSIDE:
-            (INSIDE if file.startswith(PACKAGE) else OUTSIDE).add(file)
-        else:
+        file = frame.f_code.co_filename
+        if file in INSIDE:
             frame = frame.f_back
+        elif file in OUTSIDE:
+            return frame.f_code, frame.f_lasti
+        else:
+            (INSIDE if file.startswith(PACKAGE) else OUTSIDE).add(file)
     return None
 
 
