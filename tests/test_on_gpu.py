@@ -90,6 +90,32 @@ def test_padding_on_the_device():
         np.testing.assert_allclose(theirs, ours, rtol=1e-4, atol=1e-4)
 
 
+def test_one_graph_for_all_lengths(caplog):
+    """As a NumPy array they are an input of the captured step, and stay on the device."""
+    models = []
+    for where in ("cpu", WHERE):
+        mg.manual_seed(1)
+        models.append(nn.LSTM(5, 6, num_layers=2, bidirectional=True).to(where))
+
+    def step(model, x, lengths):
+        model.zero_grad()
+        y, (h, c) = model(x, lengths=lengths)
+        loss = (y * y).sum() + (h * c).sum()
+        loss.backward()
+        return loss
+
+    there = mg.compile(lambda x, lengths: step(models[1], x, lengths))
+    for k, lengths in enumerate(([4, 1, 3], [0, 2, 4], [1, 1, 1], [4, 4, 4])):
+        x = draw(4, 3, 5, seed=k)
+        expected = step(models[0], mg.tensor(x), lengths)
+        found = there(mg.tensor(x, device=WHERE), np.array(lengths))
+        assert found.item() == pytest.approx(expected.item(), rel=1e-4)
+        for ours, theirs in zip(*(model.parameters() for model in models), strict=True):
+            np.testing.assert_allclose(theirs.grad.numpy(), ours.grad.numpy(), 1e-4, 1e-4)
+    assert not caplog.records, caplog.text
+    assert [each.graph is not None for each in there.programs.values()] == [True]
+
+
 class Model(nn.Module):
     def __init__(self):
         super().__init__()

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..backend import Device, device_of
+from ..backend import Device, device_of, namespace
 from ..backend import device as find_device
 from ..engine import Tensor, examine
 from ..errors import ConfigError, ShapeError
@@ -39,10 +39,11 @@ __all__ = [
 def lengths_to_mask(lengths: Any, size: int | None = None, *, device: Any = None) -> Tensor:
     """(B, size) bool, True where position s < lengths[b]: where there is something to attend to.
 
-    `lengths` are host integers; `size` is the largest of them by default. For the key_padding_mask
-    of `MultiheadAttention` take `~lengths_to_mask(…)`.
+    `size` is the largest of `lengths` by default. For the key_padding_mask of `MultiheadAttention`
+    take `~lengths_to_mask(…)`.
 
-    Raises: ShapeError unless 0 ≤ lengths ≤ size.
+    Raises: ShapeError unless 0 ≤ lengths ≤ size, where one can look: with lengths on a GPU, which
+    would have to wait, `size` must be right.
 
     >>> from minigrad import nn
     >>> nn.lengths_to_mask([2, 0, 3])
@@ -50,25 +51,27 @@ def lengths_to_mask(lengths: Any, size: int | None = None, *, device: Any = None
             [False, False, False],
             [ True,  True,  True]])
     """
-    given = on_host(lengths)
+    given = as_array(lengths)
+    if size is None and device_of(given).kind != "cpu":
+        given = device_of(given).to_host(given)
     if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
         raise ShapeError(
             f"lengths_to_mask: lengths are {given.dtype} {given.shape}, expected integers (B,)"
         )
     if size is None:
         size = int(given.max(initial=0))
-    examine(_check_lengths, given, size)
-    mask = np.arange(size) < given.reshape(-1, 1)
-    return Tensor(find_device(device).asarray(mask))
+    where = device_of(given)
+    if where.kind == "cpu":
+        examine(_check_lengths, given, size)
+    if where.kind == "cpu" or device is not None:
+        where = find_device(device)
+    return Tensor(where.asarray(namespace(given).arange(size) < given.reshape(-1, 1)))
 
 
-def on_host(values: Any) -> Any:
-    """Numbers in a list, an array or a Tensor as an array on the host."""
+def as_array(values: Any) -> Any:
+    """Numbers in a list, an array or a Tensor as an array: of the host, or where it is."""
     data = values.data if isinstance(values, Tensor) else values
-    if not hasattr(data, "dtype"):
-        return np.asarray(data)
-    device = device_of(data)
-    return data if device.kind == "cpu" else device.to_host(data)
+    return data if hasattr(data, "dtype") else np.asarray(data)
 
 
 def device_beside(x: Any) -> Device:

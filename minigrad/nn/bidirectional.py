@@ -6,11 +6,10 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from .. import ops
 from ..engine import Tensor
 from ..errors import ConfigError, ShapeError
+from ..ops.recurrent import reverse_each
 from ..ops.recurrent.checks import length_array
 from .attention import device_beside
 from .module import Module
@@ -107,13 +106,11 @@ def reverse_sequences(x: Tensor, lengths: Any = None, *, batch_first: bool = Fal
     if lengths is None:
         return ops.flip(x, axis=axis)
     T, B = x.shape[axis], x.shape[1 - axis]
-    last = length_array("reverse_sequences", lengths, T, B) - 1
-    clock = np.arange(T)[:, None]
-    source = np.where(clock <= last, last - clock, clock)  # (T, B): the step to take
-    place = source * B + np.arange(B) if axis == 0 else source.T + T * np.arange(B)[:, None]
-    flat = ops.reshape(x, (T * B, *x.shape[2:]))
-    index = Tensor(device_beside(x).asarray(place.reshape(-1)))
-    return ops.reshape(ops.take(flat, index, axis=0), x.shape)
+    ends = length_array("reverse_sequences", lengths, T, B)
+    ends = Tensor(device_beside(x).asarray(ends))
+    if not batch_first:
+        return reverse_each(x, ends)
+    return ops.moveaxis(reverse_each(ops.moveaxis(x, 1, 0), ends), 0, 1)
 
 
 def redrawn(layer: Module) -> Module:

@@ -10,7 +10,7 @@ import numpy as np
 from .. import ops
 from ..engine import Tensor, no_grad
 from ..errors import ConfigError, ShapeError
-from ..ops.recurrent.checks import length_array
+from ..ops.recurrent.checks import exists, length_array
 from .attention import dropout_mask
 from .module import Module
 
@@ -88,7 +88,7 @@ class CellRNN(Module):
         if ends is not None:
             if isinstance(ends, np.ndarray):  # not those of a program's input
                 steps = int(ends.max(initial=0))
-            running = Tensor(x.device.asarray(np.arange(steps)[:, None] < ends))
+            running = Tensor(exists(ends, steps, x.device))
             x = ops.where(ops.expand_dims(running, -1), x[:steps], 0)  # 0 · NaN is NaN
         state = self._initial(x) if state is None else state
         y, state = self._scan(x, state, running, reverse)

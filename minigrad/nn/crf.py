@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from ..backend import device_of, namespace
 from ..engine import Tensor, examine, grad, no_grad
 from ..errors import ConfigError, DTypeError, ShapeError
 from ..ops.classification import check_reduction
 from . import init
-from .attention import on_host
+from .attention import as_array
 from .module import Module, new_parameter
 
 __all__ = ["CRF"]
@@ -95,7 +96,7 @@ class CRF(Module):
             return total
         T, B = self._clock(emissions).shape[:2]
         steps = np.asarray(T * B) if lengths is None else lengths.sum()
-        return total / np.maximum(steps, 1).astype(total.dtype)
+        return total / namespace(steps).maximum(steps, 1).astype(total.dtype)
 
     def decode(
         self, emissions: Tensor, mask: Any = None, *, lengths: Any = None
@@ -131,17 +132,18 @@ class CRF(Module):
     def _lengths(self, emissions: Tensor, mask: Any, lengths: Any) -> Any:
         """Those given, or those that a mask means."""
         if mask is None:
-            return None if lengths is None else on_host(lengths)
+            return None if lengths is None else as_array(lengths)
         if lengths is not None:
             raise ConfigError("CRF: give mask or lengths, not both")
-        given = on_host(mask)
+        given = as_array(mask)
         if given.dtype.kind not in "bui":
             raise DTypeError(f"CRF: the mask is {given.dtype}; give bool, True = exists")
         if given.shape != emissions.shape[:2]:
             raise ShapeError(f"CRF: the mask is {given.shape}, expected {emissions.shape[:2]}")
         exists = given.astype(bool).T if self.batch_first else given.astype(bool)
         counts = exists.sum(axis=0)
-        examine(_check_gaps, exists, counts)
+        if device_of(counts).kind == "cpu":  # elsewhere one would wait
+            examine(_check_gaps, exists, counts)
         return counts
 
     def extra_repr(self) -> str:

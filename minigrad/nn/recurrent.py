@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import warnings
+from functools import partial
 from typing import Any
 
 from .. import ops
 from ..engine import Tensor, wrap
 from ..errors import ConfigError, DTypeError, ShapeError
-from ..ops.recurrent import BOTH, gru, lstm, rnn, worth
-from ..ops.recurrent.checks import as_lengths
+from ..ops.recurrent import BOTH, gru, lstm, padded, rnn, worth
+from ..ops.recurrent.checks import as_lengths, on_device
 from . import init
 from .module import Module, Parameter, new_parameter
 
@@ -125,18 +126,20 @@ class Recurrent(Module):
     def _layer(self, x: Tensor, layer: int, initial: list[Any], **params: Any) -> Any:
         """(y, *final states) of a layer; those of its second direction come last."""
         params |= self._options()
+        masked = on_device(params["lengths"])
+        run = partial(padded, self.op) if masked else self.op
         ends = [f"_l{layer}", f"_l{layer}_reverse"][: 1 + self.bidirectional]
         first = layer * len(ends)
         args = [
             [*(s[first + k] for s in initial), *self._weights(end)] for k, end in enumerate(ends)
         ]
         if len(ends) == 1:
-            return self.op(x, *args[0], **params)
-        if worth(x, *self._weights(ends[0])[:2]):
+            return run(x, *args[0], **params)
+        if not masked and worth(x, *self._weights(ends[0])[:2]):
             return BOTH[self.op](x, *args[0], *args[1], **params)
-        ahead = self.op(x, *args[0], **params)
+        ahead = run(x, *args[0], **params)
         params["reverse"] = not params["reverse"]
-        back = self.op(x, *args[1], **params)
+        back = run(x, *args[1], **params)
         return ops.concat([ahead[0], back[0]], axis=-1), *ahead[1:], *back[1:]
 
     def _weights(self, end: str) -> list[Any]:
@@ -227,7 +230,9 @@ class RNN(Recurrent):
         dropout: probability, in training, of dropping an output between two layers.
         lengths (of the call): how many steps of each sequence exist, B integers in any order.
             Padding is never read and never changes a gradient, outputs there are 0, and the final
-            state is each sequence's own. No sorting, no packing.
+            state is each sequence's own. No sorting, no packing. On a GPU, lengths of the host save
+            the steps that do not exist; lengths on it, as in a step that `mg.compile` captures, do
+            not, but nothing waits for them.
         reverse (of the call): swap the directions: read from each sequence's end to its start.
 
     Init: U(±1/√hidden_size), as in PyTorch.

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array, device_of
+from ..backend import Array, device_of, namespace
 from ..engine import Tensor, examine, function, fused, op, ops
 from ..errors import DTypeError, IndexRangeError, ShapeError
 from .classification import host_visible
@@ -144,14 +144,14 @@ def _prepare(
             f"{what}: emissions of {K} tags with transitions {transitions.shape}, start "
             f"{start.shape}, end {end.shape}; expected {(K, K)}, {(K,)} and {(K,)}"
         )
-    from .recurrent.checks import length_array
+    from .recurrent.checks import exists, length_array
 
     device = device_of(emissions.data if isinstance(emissions, Tensor) else emissions)
     steps = length_array(what, lengths, T, B)
     if steps is None:
         return emissions, device.asarray(np.full(B, T))
-    on = np.arange(T)[:, None, None] < steps[:, None]  # (T, B, 1)
-    return ops.where(device.asarray(on), emissions, 0), device.asarray(steps)
+    on = exists(steps, T, device)[..., None]  # (T, B, 1)
+    return ops.where(on, emissions, 0), device.asarray(steps)
 
 
 @function
@@ -191,8 +191,7 @@ def crf_log_likelihood(
     total = _crf(emissions, transitions, start, end, steps)
     if not T:
         return -total
-    device = device_of(steps)
-    on = device.asarray(np.arange(T)[:, None]) < steps  # (T, B)
+    on = namespace(steps).arange(T)[:, None] < steps  # (T, B)
     seen, known = host_visible(tags), host_visible(on)
     if seen is not None and known is not None:
         examine(_check_tags, what, seen, known, K)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import NAMESPACES, Array, device_of
+from ..backend import NAMESPACES, Array, Device, device_of, namespace
 from ..engine import Tensor, examine, function, fused, ops
 from ..errors import DeviceError, DTypeError, IndexRangeError, ShapeError
 from .classification import check_reduction, host_visible
@@ -197,8 +197,8 @@ def ctc_loss(
     Args:
         log_probs: log probabilities, of `log_softmax`.
         targets: class ids, none of them `blank`; what is past the end may be anything.
-        input_lengths: how many of the T frames exist; host integers.
-        target_lengths: how many of the S labels exist; host integers.
+        input_lengths: how many of the T frames exist.
+        target_lengths: how many of the S labels exist.
         blank: the class that is no label.
         reduction: "mean": each loss over its target's length (1 at least), then the average over
             the batch; "sum"; "none".
@@ -208,8 +208,9 @@ def ctc_loss(
     softmax minus the alignments' shares; through `log_softmax` both give the same. Where the loss
     is infinite, the gradient is 0, not NaN.
 
-    Raises: ShapeError, DTypeError for arguments that do not fit; DeviceError for lengths on a
-    device; on the CPU also IndexRangeError for a label that is no class, or the blank.
+    Raises: ShapeError, DTypeError for arguments that do not fit; DeviceError for target_lengths on
+    a device beside targets of one axis; on the CPU also IndexRangeError for a label that is no
+    class, or the blank.
 
     >>> import minigrad as mg
     >>> even = mg.log_softmax(mg.zeros((2, 3)))  # 2 frames: "aa", "a-" and "-a" of 9 say "a"
@@ -226,8 +227,8 @@ def ctc_loss(
         log_probs = ops.expand_dims(log_probs, 1)
     T, N, C = log_probs.shape
     device = device_of(log_probs.data if isinstance(log_probs, Tensor) else log_probs)
-    frames = _lengths("input_lengths", input_lengths, N, T, "frames")
-    labels = _lengths("target_lengths", target_lengths, N, None, "labels")
+    frames = _lengths("input_lengths", input_lengths, N, T, "frames", device)
+    labels = _lengths("target_lengths", target_lengths, N, None, "labels", device)
     if not -C <= blank < C:
         raise IndexRangeError(f"ctc_loss: blank is {blank}, expected one of {C} classes")
     blank %= C
@@ -246,21 +247,23 @@ def ctc_loss(
         return losses if batched else losses[0]
     if reduction == "sum":
         return losses.sum()
-    return (losses / device.asarray(np.maximum(labels, 1).astype(losses.dtype))).mean()
+    return (
+        losses / device.asarray(namespace(labels).maximum(labels, 1).astype(losses.dtype))
+    ).mean()
 
 
-def _lengths(name: str, given: Any, N: int, most: int | None, what: str) -> Any:
-    """(N,) integers on the host."""
+def _lengths(name: str, given: Any, N: int, most: int | None, what: str, device: Device) -> Any:
+    """(N,) integers, on the host or on the device."""
     data = given.data if isinstance(given, Tensor) else given
     lengths = data if type(data) in NAMESPACES else np.asarray(data)
-    if device_of(lengths).kind != "cpu":
-        raise DeviceError(f"ctc_loss: {name} are on a device; give them as a list or on the CPU")
+    if (where := device_of(lengths)).kind != "cpu" and where is not device:
+        raise DeviceError(f"ctc_loss: {name} are on {where}, log_probs on {device}")
     lengths = lengths.reshape(1) if lengths.ndim == 0 else lengths
     if lengths.shape != (N,) or (N and lengths.dtype.kind not in "iu"):
         raise ShapeError(
             f"ctc_loss: {name} are {lengths.dtype} {lengths.shape}, expected integers ({N},)"
         )
-    if N:
+    if N and where.kind == "cpu":  # elsewhere one would wait
         examine(_check_lengths, name, lengths, most, what)
     return lengths.astype(np.int64)
 
@@ -272,9 +275,16 @@ def _check_lengths(name: str, lengths: Any, most: int | None, what: str) -> None
 
 def _padded(targets: Any, labels: Any, N: int, device: Any) -> Any:
     """Targets as (N, S)."""
+    on_host = device_of(labels).kind == "cpu"
     if targets.ndim == 2:
-        examine(_check_rows, targets.shape, labels)
+        if on_host:
+            examine(_check_rows, targets.shape, labels)
         return targets
+    if not on_host:
+        raise DeviceError(
+            f"ctc_loss: target_lengths are on {device}, so the host cannot tell whose the labels "
+            f"{targets.shape} are; give targets of shape ({N}, S)"
+        )
     if targets.ndim != 1 or len(targets) < labels.sum() or (N > 1 and len(targets) > labels.sum()):
         raise ShapeError(
             f"ctc_loss: targets are {targets.shape}, expected ({N}, S) or all of the "

@@ -331,7 +331,7 @@ def test_bad_states():
 def test_mixed_devices():
     with pytest.raises(DeviceError, match="lstm"):
         nn.LSTM(4, 5)(mg.zeros((6, 3, 4), device="strict"))
-    with pytest.raises(DeviceError, match="lengths are on strict"):
+    with pytest.raises(DeviceError, match="lengths are on strict, x on cpu"):
         ask(lengths=mg.asarray([6, 2, 1], device="strict"))
 
 

@@ -418,8 +418,10 @@ def test_lengths_come_as_lists_arrays_or_tensors():
     for given in ([3, 1], (3, 1), np.array([3, 1], np.int32), mg.asarray([3, 1])):
         assert as_lengths("rnn", given, 4, 2) == (3, 1)
     on_device = mg.asarray([3, 1], device="strict")
-    with pytest.raises(DeviceError, match="lengths are on strict"):
-        as_lengths("rnn", on_device, 4, 2)
+    assert as_lengths("rnn", on_device, 4, 2) is on_device.data
+    args = [mg.asarray(a, device="strict") for a in arguments("gru", 4, 2, 4, 6)]
+    with pytest.raises(DeviceError, match="gru: lengths are on strict"):
+        gru(*args, lengths=on_device)
 
 
 @pytest.mark.parametrize(

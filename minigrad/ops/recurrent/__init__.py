@@ -6,6 +6,7 @@ Where that is quicker, both directions of a layer are one line; see `_both`.
 from ._both import BOTH, worth
 from ._gru import gru
 from ._lstm import lstm
+from ._padded import padded, reverse_each
 from ._rnn import rnn
 
-__all__ = ["BOTH", "gru", "lstm", "rnn", "worth"]
+__all__ = ["BOTH", "gru", "lstm", "padded", "reverse_each", "rnn", "worth"]

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from ...backend import device_of
 from ...engine import Tensor, ops
 from ._schedule import Lengths
-from .checks import length_array
+from .checks import exists, length_array
 
 
 def scan(
@@ -27,8 +25,7 @@ def scan(
     T, B = x.shape[:2]
     ends = length_array("scan", lengths, T, B)
     if ends is not None:
-        clock = np.arange(T)[:, None, None]
-        running = Tensor(device_of(x.data).asarray(clock < ends[:, None]))
+        running = Tensor(exists(ends, T, device_of(x.data))[..., None])
         x = ops.where(running, x, 0.0)  # before anything else: a NaN times a zero is a NaN
     inputs = ops.unstack(x) if T else []
     y: list[Any] = [None] * T

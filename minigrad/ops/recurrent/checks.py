@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ...backend import Array, device_of
-from ...engine import Tensor, examine, recording
+from ...backend import Array, Device, device_of, namespace
+from ...engine import Tensor, examine
 from ...errors import DeviceError, DTypeError, ShapeError
 from ._schedule import Lengths
 
@@ -60,47 +60,67 @@ def check(
             raise DTypeError(
                 f"{op}: x is {x.dtype}, {name} is {array.dtype}; give all arguments one dtype"
             )
-    return as_lengths(op, lengths, T, B)
+    lengths = as_lengths(op, lengths, T, B)
+    if on_device(lengths):
+        raise DeviceError(
+            f"{op}: lengths are on {device_of(lengths)}; give them as a list or on the CPU: they "
+            "decide, on the host, which steps are computed. The layer takes both, nn.LSTM say"
+        )
+    return lengths
 
 
-def as_lengths(name: str, lengths: Any, T: int, B: int) -> Lengths:
-    """`lengths`, given as a list, a NumPy array or a Tensor on the CPU, as a tuple of B ints."""
+def on_device(lengths: Any) -> bool:
+    """Whether `lengths` of `as_lengths` are on a device, so that the host does not know them."""
+    return not isinstance(lengths, tuple | None) and device_of(lengths).kind != "cpu"
+
+
+def as_lengths(name: str, lengths: Any, T: int, B: int) -> Any:
+    """`lengths`, given as a list, a NumPy array or a Tensor on the CPU, as a tuple of B ints.
+
+    Those on a device stay an array of it, and so do those of a program's input, where each replay
+    looks at its own.
+    """
     if lengths is None:
         return None
     if isinstance(lengths, Tensor):
         lengths = lengths.data
-    if not isinstance(lengths, tuple | list | np.ndarray):
-        if recording() and device_of(lengths).kind == "cpu":
-            return lengths  # of an input: each replay looks at its own
-        where = device_of(lengths)
-        raise DeviceError(
-            f"{name}: lengths are on {where}; give them as a list or on the CPU: they decide, on "
-            "the host, which steps are computed. A step that mg.compile captures takes a tuple"
-        )
+    if hasattr(lengths, "dtype") and not isinstance(lengths, np.ndarray):
+        _check_shape(name, lengths, B)
+        return lengths
     host = np.asarray(lengths)
     _check_lengths(name, host, T, B)
     return tuple(host.tolist())
 
 
 def length_array(name: str, lengths: Any, T: int, B: int) -> Any:
-    """`lengths` as an array of B integers on the host, or None: for code that makes masks of them.
+    """`lengths` as an array of B integers, or None: for code that makes masks of them.
 
-    Those of a program's input are looked at in each replay.
+    They are on the host, and those of a program's input are looked at in each replay; or they are
+    on the device, where the host would have to wait for a look.
     """
     lengths = as_lengths(name, lengths, T, B)
     if isinstance(lengths, tuple):
         return np.array(lengths, dtype=np.int64)
-    if lengths is not None:
+    if lengths is not None and not on_device(lengths):
         examine(_check_lengths, name, lengths, T, B)
     return lengths
 
 
+def exists(lengths: Array, T: int, device: Device) -> Array:
+    """(T, B) on `device`, True where a step exists; lengths (B,) of `length_array`."""
+    return device.asarray(namespace(lengths).arange(T)[:, None] < lengths)
+
+
 def _check_lengths(name: str, lengths: Array, T: int, B: int) -> None:
+    _check_shape(name, lengths, B)
+    for b in np.flatnonzero((lengths < 0) | (lengths > T)):
+        raise ShapeError(f"{name}: lengths[{b}] is {lengths[b]}, expected 0 … {T}: x has {T} steps")
+
+
+def _check_shape(name: str, lengths: Array, B: int) -> None:
     if lengths.shape != (B,):
         raise ShapeError(
             f"{name}: lengths have shape {lengths.shape}, expected ({B},): one per sequence"
         )
     if lengths.dtype.kind not in "iu" and B:
         raise DTypeError(f"{name}: lengths are {lengths.dtype}, expected integers")
-    for b in np.flatnonzero((lengths < 0) | (lengths > T)):
-        raise ShapeError(f"{name}: lengths[{b}] is {lengths[b]}, expected 0 … {T}: x has {T} steps")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.define import FusedOp
-from ...ops.recurrent import BOTH, gru, lstm, rnn
+from ...ops.recurrent import BOTH, gru, lstm, reverse_each, rnn
 from .sample import Sample, real
 
 T, B, I, H, P = 3, 3, 2, 2, 1
@@ -130,7 +130,16 @@ WAYS: dict[str, dict[str, Any]] = {
     "lengths, reverse": {"lengths": UNSORTED, "reverse": True},
 }
 
+
+def _reverse_each(x: Any, lengths: Any) -> Any:
+    y = x.copy()
+    for b, n in enumerate(lengths):
+        y[:n, b] = x[:n, b][::-1]
+    return y
+
+
 SAMPLES = [
+    Sample("reverse_each", (real(4, 3, 2), np.array([3, 0, 4])), _reverse_each, call=reverse_each),
     *(_sample(rnn, 1, _rnn, label, **params) for label, params in WAYS.items()),
     _sample(rnn, 1, _rnn, "relu", nonlinearity="relu", lengths=UNSORTED),
     *(_sample(gru, 3, _gru, label, **params) for label, params in WAYS.items()),
