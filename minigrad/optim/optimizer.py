@@ -113,11 +113,9 @@ class Optimizer(Groups, Rule):
             for cohort in self._cohorts(ledger, given):
                 work.append((ledger, cohort))
                 grads.append(given)
+        before_replay(partial(self._refresh, work))
         recorded = recording()
-        if not recorded:
-            self._refresh(work)
-        else:
-            before_replay(partial(self._refresh, work))
+        if recorded:
             structure = [self._structure(group) for group in self.param_groups]
             guard(object(), partial(self._holds, work, structure))
         for (ledger, cohort), given in zip(work, grads, strict=True):
