@@ -128,6 +128,19 @@ class Steps:
             draws.put(self.at, self.stream.host.skip(self.count))
 
 
+def drawn() -> int:
+    """How many draws the step that is being captured has made."""
+    found = _STEPS.get()
+    return 0 if found is None else found.count
+
+
+def drawn_again(count: int) -> None:
+    """The next draws of the step that is being captured are those after the first `count`."""
+    found = _STEPS.get()
+    if found is not None:
+        found.count = count
+
+
 @contextlib.contextmanager
 def steps(prepared: Steps) -> Iterator[None]:
     """Inside the `with`, draws of GPUs belong to a step that will be replayed."""

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import get_rng_state, set_rng_state
 from ..errors import ConfigError, GradError, ShapeError
 from .define import alias
 from .derive import saved_inputs
 from .modes import MODES, enable_grad, tick, user_frame
 from .op import Op
 from .operators import ops
+from .recording import Moment
 from .tape import Edge, Node, Spec, edge
 from .tensor import TAPE, Tensor, wrap
 from .tree import flatten
@@ -30,20 +30,21 @@ class _Checkpoint(Op):
     def pull(
         self, node: Node, gs: list[Any], wanted: int, create_graph: bool, chosen: Any = None
     ) -> list[Any]:
-        function, args, rng = node.residual
+        function, args, begin = node.residual
         saved = saved_inputs(node) if create_graph else ()
         start = tick()
         xs = list(args)
-        now = get_rng_state()
+        now = Moment()
+        now.note()
         with enable_grad():
             for i, x in enumerate(args):
                 if node.mask >> i & 1:
                     xs[i] = alias(saved[i]) if create_graph else x.detach().requires_grad_()
-            set_rng_state(rng)
+            begin.rewind()
             try:
                 out = function(*xs)
             finally:
-                set_rng_state(now)
+                now.rewind()
         keys: list[Edge | None] = [edge(x) if isinstance(x, Tensor) else None for x in xs]
         n = len(args)
         keys += zip(node.parents[n:], node.slots[n:], strict=True)
@@ -82,7 +83,8 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
     """
     if not MODES.get().grad:
         return f(*args)
-    rng = get_rng_state()
+    begin = Moment()
+    begin.note()
     start = tick()
     fixed = [a.detach() if isinstance(a, Tensor) else a for a in args]
     mask = sum(1 << i for i, a in enumerate(args) if isinstance(a, Tensor) and a.requires_grad)
@@ -108,7 +110,7 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
     node.mask = mask | ((1 << len(outside)) - 1) << len(args)
     node.inputs = [x.data if mask >> i & 1 else None for i, x in enumerate(fixed)]
     node.inputs += [None] * len(outside)
-    node.residual = f, fixed, rng
+    node.residual = f, fixed, begin
     node.versions = [
         (version, i)
         for i, x in enumerate(fixed)

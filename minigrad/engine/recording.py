@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..backend import Device, threads
+from ..backend import Device, get_rng_state, set_rng_state, threads
 from .modes import MODES
 
 
@@ -58,6 +58,30 @@ def examine(look: Callable[..., None], *args: Any) -> None:
     """
     recorder = MODES.get().recorder
     look(*args) if recorder is None else recorder.examine(look, args)
+
+
+class Moment:
+    """Where the random streams stand at one place of a step; a program notes it in each replay."""
+
+    state: Any
+
+    def note(self) -> None:
+        """This is the place."""
+        recorder = MODES.get().recorder
+        self.read() if recorder is None else recorder.note(self)
+
+    def rewind(self) -> None:
+        """Random numbers from here on are those that followed the place."""
+        recorder = MODES.get().recorder
+        self.write() if recorder is None else recorder.rewind(self)
+
+    def read(self) -> None:
+        """Look where the streams stand now."""
+        self.state = get_rng_state()
+
+    def write(self) -> None:
+        """Bring the streams there."""
+        set_rng_state(self.state)
 
 
 def guard(key: Any, function: Callable[[], Any]) -> None:

@@ -94,6 +94,27 @@ def test_random_numbers_repeat():
     assert mg.rand(3).tolist() == after
 
 
+@pytest.mark.parametrize("device", ["cpu", "strict"])
+def test_random_numbers_repeat_in_each_replay(device):
+    w = mg.ones(100, device=device).requires_grad_()
+    x = mg.ones(100, device=device)
+
+    def step(x):
+        w.grad = None
+        y = mg.checkpoint(lambda t: mg.dropout(t * w, 0.5), x)
+        y.sum().backward()
+        return y, w.grad, mg.rand(3, device=device)
+
+    runs = []
+    for function in (step, mg.compile(step)):
+        mg.manual_seed(1)
+        runs.append([[t.numpy() for t in function(x)] for _ in range(4)])
+    for plain, replayed in zip(*runs, strict=True):
+        np.testing.assert_array_equal(replayed[1], replayed[0])
+        for one, other in zip(plain, replayed, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 def test_the_stream_is_restored_when_the_recomputation_fails():
     calls = []
 

@@ -13,10 +13,11 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ...backend import NAMESPACES, Array, Device
+from ...backend import NAMESPACES, Array, Device, philox
 from ...backend.graph import feeder
 from ...errors import MinigradError
 from ..modes import PACKAGE, switched
+from ..recording import Moment
 from ..tensor import Tensor, wrap
 from .conditions import Conditions
 from .memory import mapped
@@ -57,6 +58,14 @@ class Capturing:
 
     def examine(self, look: Callable[..., None], args: Any) -> None:
         """Values are not looked at on a device that would have to wait."""
+
+    def note(self, moment: Moment) -> None:
+        """A graph cannot ask the host, but counts its own draws."""
+        moment.state = philox.drawn()
+
+    def rewind(self, moment: Moment) -> None:
+        """Draw again from there in each launch."""
+        philox.drawn_again(moment.state)
 
     def before_replay(self, refresh: Callable[[], None]) -> None:
         """Call `refresh` before each launch."""

@@ -19,6 +19,7 @@ import numpy as np
 from ...backend import device, instead
 from ...errors import CompileError
 from ..modes import Place, place, switched, user_frame
+from ..recording import Moment
 from ..tensor import Tensor
 from . import calls
 from .conditions import Conditions
@@ -333,6 +334,14 @@ class Recorder:
         with switched(recorder=None), instead(None):
             look(*values(args))
         self.line(look, refs(args), {}, [], effect=True)
+
+    def note(self, moment: Moment) -> None:
+        """Look where the random stream stands, now and in each replay."""
+        self.examine(moment.read, ())
+
+    def rewind(self, moment: Moment) -> None:
+        """Draw again from there, now and in each replay."""
+        self.examine(moment.write, ())
 
     def before_replay(self, refresh: Callable[[], None]) -> None:
         """Call `refresh` now, and before each replay."""
