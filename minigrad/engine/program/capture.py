@@ -150,13 +150,14 @@ class Captured:
             return
         self.conditions = mode.conditions
         self.refreshers = mode.refreshers
-        for leaf in touched.values():  # the graph reads and writes where their data lie
-            self.conditions.place(leaf)
-        self.grads = [(leaf, leaf.grad) for leaf in touched.values() if leaf.grad is not None]
+        leaves = list(touched.values())
+        touched.clear()
+        leaves = self.conditions.places(leaves)  # the graph reads and writes where their data lie
+        self.grads = [(leaf, leaf.grad) for leaf in leaves if leaf.grad is not None]
 
 
 def _seen(value: Any, touched: dict[int, Tensor]) -> Any:
-    if isinstance(value, Tensor) and value.requires_grad and value.node is None:
+    if isinstance(value, Tensor) and value.node is None:
         touched[id(value)] = value
     return value
 

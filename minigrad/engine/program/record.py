@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -79,17 +78,11 @@ def _finish(
         _Output(program.view(r[0]), r[1]) if r else x for r, x in zip(refs, results, strict=True)
     ]
     result = mapped(shape, results.__getitem__)
-    for leaf in _outliving(recorder):
-        recorder.conditions.place(leaf)
+    leaves = [leaf for leaf, *_ in recorder.lifted.values()]
+    recorder.lifted.clear()
+    recorder.conditions.places(leaves)
     outputs = mapped(shape, out.__getitem__)
     return result, Recorded(program, inputs, outputs, grads, recorder.conditions)
-
-
-def _outliving(recorder: Recorder) -> list[Tensor]:
-    """The Tensors from outside that somebody holds beside the recorder."""
-    weak = [weakref.ref(leaf) for leaf, *_ in recorder.lifted.values()]
-    recorder.lifted.clear()
-    return [leaf for leaf in (ref() for ref in weak) if leaf is not None]
 
 
 def _taken(recorder: Recorder, outputs: Any) -> tuple[list[Any], list[Any], Any]:

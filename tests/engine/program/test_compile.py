@@ -392,3 +392,31 @@ def test_an_array_of_numpy_meets_tensors():
         step = mg.compile(function)
         for x in (np.array([[1.0, 2.0], [3.0, 4.0]]), np.full((2, 2), 0.5)):
             np.testing.assert_array_equal(step(x).numpy(), function(x).detach().numpy())
+
+
+@pytest.mark.parametrize("device", ["cpu", "strict"])
+def test_parameters_that_are_frozen_later_stay_as_they_are(device):
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1)).to(device)
+    optimizer = mg.optim.SGD(model.parameters(), lr=0.1)
+
+    @mg.compile
+    def step(x):
+        optimizer.zero_grad()
+        loss = (model(x) ** 2).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    x = mg.ones((2, 3), device=device)
+    for _ in range(3):
+        step(x)
+    model[0].requires_grad_(False)
+    first, last = (layer.weight.numpy().copy() for layer in model)
+    for _ in range(3):
+        step(x)
+    np.testing.assert_array_equal(model[0].weight.numpy(), first)
+    assert (model[1].weight.numpy() != last).any()
+    model[0].requires_grad_()
+    for _ in range(3):
+        step(x)
+    assert (model[0].weight.numpy() != first).any()
