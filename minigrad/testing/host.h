@@ -44,7 +44,6 @@ static inline float __fmul_rn(float a, float b) { return a * b; }
 static inline float __fadd_rn(float a, float b) { return a + b; }
 static inline double __dmul_rn(double a, double b) { return a * b; }
 static inline double __dadd_rn(double a, double b) { return a + b; }
-template <class V> static inline V __ldcg(const V* p) { return *p; }
 static inline float mg_half_to_float(unsigned short bits) {
   _Float16 x; std::memcpy(&x, &bits, 2); return (float)x;
 }

@@ -6,7 +6,8 @@
 //
 // MG_CELL is one of cells.cuh. What blocks tell each other in a step is a matrix of W numbers: h on the
 // way forward, the gradients of the gates on the way back; n sequences side by side, in rows of 32s.
-// Every block multiplies its weights with all of it. The warps share the sum, `splits` parts of it.
+// Every block multiplies its weights with all of it. The warps share the sum, `splits` parts of it. That
+// what others wrote is there is the meeting's affair: it acquires, so no cache has anything older.
 #include "cells.cuh"
 #include "tiles.cuh"
 typedef MG_CELL Cell;
@@ -58,43 +59,56 @@ __device__ __forceinline__ A* mg_sums_after(A* room, i64 rows, i64 depth) {
   return (A*)((W*)room + rows * (depth + PAD));
 }
 
-// sums = weights x, x with `depth` rows that are N apart. A warp takes 32 sequences and four tiles of
-// rows at once; four tiles of x are under way at once.
-template <int>
-__device__ __forceinline__ void mg_products(
+// sums += weights x for HIGH tiles of weights, one below the other from row m on, and from column k on
+// DEEP tiles of x, which are all under way at once.
+template <int HIGH, int DEEP>
+__device__ __forceinline__ void mg_tiles(
+    mg_sums* sums, A* room, const W* x, i64 rows, i64 depth, i64 N, i64 m, i64 k) {
+  mg_right right[DEEP];
+#pragma unroll
+  for (int i = 0; i < DEEP; ++i) right[i].load(x + (k + 16 * i) * N, N);
+#pragma unroll
+  for (int i = 0; i < DEEP; ++i) {
+    mg_left left[HIGH];
+#pragma unroll
+    for (int t = 0; t < HIGH; ++t)
+      left[t].load(&mg_weight(room, rows, depth, m + 8 * t, k + 16 * i), depth + PAD);
+#pragma unroll
+    for (int t = 0; t < HIGH; ++t) sums[t].add(left[t], right[i], W());
+  }
+}
+
+// sums = weights x, x with `depth` rows that are N apart. A warp takes 32 sequences.
+template <int HIGH>
+__device__ __forceinline__ void mg_rows(
     A* room, const W* x, i64 rows, i64 depth, i64 N, const Share& at, i64 splits) {
   const i64 warp = threadIdx.x / 32, warps = blockDim.x / 32, groups = at.row / 32;
   const i64 part = (depth / 16 + splits - 1) / splits * 16;
   for (i64 task = warp; task < groups * splits; task += warps) {
-    i64 split = task / groups, j = task % groups * 32;
-    i64 end = (split + 1) * part < depth ? (split + 1) * part : depth;
-    for (i64 m = 0; m < rows; m += 32) {
-      mg_sums sums[4];
-      for (i64 k = split * part; k < end; k += 64) {
-        mg_right right[4];
-#pragma unroll
-        for (int i = 0; i < 4; ++i)
-          if (k + 16 * i < end) right[i].load(x + (k + 16 * i) * N + j, N);
-#pragma unroll
-        for (int i = 0; i < 4; ++i)
-#pragma unroll
-          for (int t = 0; t < 4; ++t)
-            if (k + 16 * i < end && m + 8 * t < rows) {
-              mg_left left;
-              left.load(&mg_weight(room, rows, depth, m + 8 * t, k + 16 * i), depth + PAD);
-              sums[t].add(left, right[i], W());
-            }
-      }
+    i64 split = task / groups, j = task % groups * 32, begin = split * part;
+    i64 end = begin + part < depth ? begin + part : depth;
+    for (i64 m = 0; m < rows; m += 8 * HIGH) {
+      mg_sums sums[HIGH];
+      i64 k = begin;
+      for (; k + 64 <= end; k += 64) mg_tiles<HIGH, 4>(sums, room, x + j, rows, depth, N, m, k);
+      for (; k < end; k += 16) mg_tiles<HIGH, 1>(sums, room, x + j, rows, depth, N, m, k);
       A* to = mg_sums_after(room, rows, depth) + (split * rows + m) * at.row + j;
 #pragma unroll
-      for (int t = 0; t < 4; ++t)
-        if (m + 8 * t < rows) sums[t].store(to + 8 * t * at.row, at.row);
+      for (int t = 0; t < HIGH; ++t) sums[t].store(to + 8 * t * at.row, at.row);
     }
   }
 }
+
+__device__ __forceinline__ void mg_products(
+    A* room, const W* x, i64 rows, i64 depth, i64 N, const Share& at, i64 splits) {
+  if (rows % 32 == 0) mg_rows<4>(room, x, rows, depth, N, at, splits);
+  else if (rows % 24 == 0) mg_rows<3>(room, x, rows, depth, N, at, splits);
+  else if (rows % 16 == 0) mg_rows<2>(room, x, rows, depth, N, at, splits);
+  else mg_rows<1>(room, x, rows, depth, N, at, splits);
+}
 #else
 typedef T W;
-struct alignas(4 * sizeof(A)) mg_quad { A of[4]; };
+template <class V, int COUNT> struct alignas(COUNT * sizeof(V)) mg_words { V of[COUNT]; };
 __device__ __forceinline__ A& mg_weight(A* room, i64 rows, i64 depth, i64 m, i64 k) {
   return room[k * rows + m];
 }
@@ -102,33 +116,44 @@ __device__ __forceinline__ A* mg_sums_after(A* room, i64 rows, i64 depth) {
   return room + rows * depth;
 }
 
-// The same with a sequence per lane: x is read in whole lines, weights as one word for all lanes, the
-// sums of `ROWS` rows in registers.
-template <int ROWS>
-__device__ __forceinline__ void mg_products(
+// The same without: a warp takes 32 sequences and LANES · ROWS rows of weights, a lane ROWS of them and
+// LANES sequences next to each other, with the sums in registers. A number of x serves ROWS products, a
+// weight LANES: the more, the less is read for each.
+template <int ROWS, int LANES>
+__device__ __forceinline__ void mg_rows(
     A* room, const W* x, i64 rows, i64 depth, i64 N, const Share& at, i64 splits) {
-  const i64 warp = threadIdx.x / 32, lane = threadIdx.x % 32, warps = blockDim.x / 32;
+  const int warp = threadIdx.x / 32, warps = blockDim.x / 32, across = 32 / LANES;
+  const int low = threadIdx.x % 32 / across * ROWS, lane = threadIdx.x % across * LANES;
   const i64 groups = at.row / 32, part = (depth + splits - 1) / splits;
   for (i64 task = warp; task < groups * splits; task += warps) {
-    i64 split = task / groups, j = task % groups * 32 + lane;
-    i64 end = (split + 1) * part < depth ? (split + 1) * part : depth;
+    i64 split = task / groups, j = task % groups * 32 + lane, begin = split * part;
+    i64 end = begin + part < depth ? begin + part : depth;
     if (j >= at.many) continue;
-    for (i64 m = 0; m < rows; m += ROWS) {
-      A sum[ROWS];
-      for (int r = 0; r < ROWS; ++r) sum[r] = 0;
+    for (i64 m = low; m < rows; m += LANES * ROWS) {
+      A sum[ROWS][LANES];
+      for (int r = 0; r < ROWS; ++r) for (int s = 0; s < LANES; ++s) sum[r][s] = 0;
 #pragma unroll 4
-      for (i64 k = split * part; k < end; ++k) {
-        A value = mg_load(x + k * N + j);
-        const mg_quad* quads = (const mg_quad*)&mg_weight(room, rows, depth, m, k);
-        for (int q = 0; q < ROWS / 4; ++q) {
-          mg_quad w = quads[q];
-          for (int r = 0; r < 4; ++r) sum[4 * q + r] += w.of[r] * value;
+      for (i64 k = begin; k < end; ++k) {
+        mg_words<W, LANES> value = *(const mg_words<W, LANES>*)(x + k * N + j);
+        for (int q = 0; q < ROWS; q += 4) {
+          mg_words<A, 4> w = *(const mg_words<A, 4>*)&mg_weight(room, rows, depth, m + q, k);
+          for (int r = 0; r < 4; ++r)
+            for (int s = 0; s < LANES; ++s) sum[q + r][s] += w.of[r] * A(value.of[s]);
         }
       }
       A* to = mg_sums_after(room, rows, depth) + (split * rows + m) * at.row + j;
-      for (int r = 0; r < ROWS; ++r) to[r * at.row] = sum[r];
+      for (int r = 0; r < ROWS; ++r) for (int s = 0; s < LANES; ++s) to[r * at.row + s] = sum[r][s];
     }
   }
+}
+
+__device__ __forceinline__ void mg_products(
+    A* room, const W* x, i64 rows, i64 depth, i64 N, const Share& at, i64 splits) {
+  if (rows % 32 == 0) mg_rows<8, 4>(room, x, rows, depth, N, at, splits);
+  else if (rows % 16 == 0) mg_rows<4, 4>(room, x, rows, depth, N, at, splits);
+  else if (rows % 24 == 0) mg_rows<12, 2>(room, x, rows, depth, N, at, splits);
+  else if (rows % 8 == 0) mg_rows<4, 2>(room, x, rows, depth, N, at, splits);
+  else mg_rows<4, 1>(room, x, rows, depth, N, at, splits);
 }
 #endif
 
@@ -154,7 +179,8 @@ extern "C" __global__ void MG_CLUSTER recurrent_forward(
   const A* sums = mg_sums_after(room, rows, H);
   for (i64 e = threadIdx.x; e < rows * H; e += blockDim.x) {
     i64 m = e / H, k = e % H, unit = m % J;
-    mg_weight(room, rows, H, m, k) = unit < at.mine ? A(U[(m / J * H + at.low + unit) * U_row + k]) : A(0);
+    A weight = unit < at.mine ? A(U[(m / J * H + at.low + unit) * U_row + k]) : A(0);
+    mg_weight(room, rows, H, m, k) = weight;
   }
   for (int e = threadIdx.x; e < count; e += blockDim.x) {
     i64 k = at.low + e / many, j = at.begin + e % many;
@@ -163,8 +189,7 @@ extern "C" __global__ void MG_CLUSTER recurrent_forward(
   bool together = mg_meet(meet);
   for (i64 step = 0; step < steps && together; ++step) {
     const W* before = told + step % 2 * H * N + at.begin;
-    if (J % 8) mg_products<4 * G>(room, before, rows, H, N, at, splits);
-    else mg_products<8 * G>(room, before, rows, H, N, at, splits);
+    mg_products(room, before, rows, H, N, at, splits);
     __syncthreads();
     T* block = blocks + step % turns * Cell::SAVED * plane;
     T* next = blocks + (step + 1) % turns * Cell::SAVED * plane + plane;  // its c before
@@ -226,8 +251,7 @@ extern "C" __global__ void MG_CLUSTER recurrent_backward(
       if (has_dy) mg_prefetch(dy + (column - stride + j) * dy_row + k);
     }
     together = mg_meet(meet);
-    if (J % 8) mg_products<4>(room, now, J, depth, N, at, splits);
-    else mg_products<8>(room, now, J, depth, N, at, splits);
+    mg_products(room, now, J, depth, N, at, splits);
     __syncthreads();
   }
   for (int e = threadIdx.x; e < count; e += blockDim.x) {

@@ -22,7 +22,7 @@ __device__ __forceinline__ unsigned short mg_float_to_half(float x) {
 #define MG_INFINITY __int_as_float(0x7F800000)
 #define MG_NAN __int_as_float(0x7FC00000)
 #define MG_SHARED(type, name) \
-  extern __shared__ __align__(16) double mg_dynamic[]; type* name = (type*)mg_dynamic
+  extern __shared__ __align__(128) double mg_dynamic[]; type* name = (type*)mg_dynamic
 // All threads of a grid whose blocks run at the same time. `counter` is zero before the launch.
 // False if others have not come for 2^33 cycles, seconds: then no later meeting waits for them.
 __device__ __forceinline__ bool mg_grid_sync(unsigned* counter) {
@@ -32,7 +32,7 @@ __device__ __forceinline__ bool mg_grid_sync(unsigned* counter) {
     unsigned old;
     long long begin = clock64();
     asm volatile("fence.acq_rel.gpu;" ::: "memory");
-    asm volatile("atom.add.release.gpu.u32 %0, [%1], 1;" : "=r"(old) : "l"(counter) : "memory");
+    asm volatile("atom.add.relaxed.gpu.u32 %0, [%1], 1;" : "=r"(old) : "l"(counter) : "memory");
     unsigned target = ((old & ~late) / gridDim.x + 1) * gridDim.x;
     do {
       asm volatile("ld.acquire.gpu.u32 %0, [%1];" : "=r"(now) : "l"(counter) : "memory");
@@ -85,16 +85,6 @@ typedef MG_A A;
 
 #define MG_EACH(i, count) \
   for (i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x; i < (count); i += (i64)gridDim.x * blockDim.x)
-
-// What another block may have written: read past this multiprocessor's own cache. Only global memory.
-__device__ __forceinline__ float mg_load(const float* p) { return __ldcg(p); }
-__device__ __forceinline__ double mg_load(const double* p) { return __ldcg(p); }
-__device__ __forceinline__ float mg_load(const half_t* p) {
-  half_t x; x.bits = __ldcg(&p->bits); return x;
-}
-__device__ __forceinline__ float mg_load(const bfloat_t* p) {
-  bfloat_t x; x.bits = __ldcg(&p->bits); return x;
-}
 
 __device__ __forceinline__ float mg_sigmoid(float halved) { return 0.5f + 0.5f * tanh(halved); }
 __device__ __forceinline__ double mg_sigmoid(double halved) { return 0.5 + 0.5 * tanh(halved); }

@@ -39,7 +39,7 @@ KINDS = [
     ("float32", None, 10, 5, False), ("float32", None, 9, 37, True), ("float64", None, 8, 3, False),
     ("float16", None, 10, 5, False), ("float16", None, 48, 5, False),
     ("float32", "bfloat16", 16, 5, False), ("float32", "bfloat16", 32, 37, True),
-    ("float32", "float16", 32, 37, False),
+    ("float32", "float16", 32, 37, False), ("float32", "bfloat16", 64, 37, False),
 ]  # fmt: skip
 CLOSE = {"float64": 1e-13, "float32": 5e-6, "float16": 4e-3}
 
