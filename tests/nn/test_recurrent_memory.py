@@ -12,6 +12,7 @@ import minigrad as mg
 from minigrad import nn
 from minigrad.backend import fast
 from minigrad.ops.recurrent import _both, _gradients
+from tests.allocations import allocations
 
 
 @pytest.mark.parametrize("layer", [nn.RNN, nn.LSTM, nn.GRU])
@@ -89,3 +90,23 @@ def test_memory_does_not_grow(layer, threads, monkeypatch):
         mg.set_num_threads(before)
     outputs = 4 * 8 * 4 * 64  # bytes; a thread may still hold what it did last
     assert last - first < 9 * len(batches) * outputs / 2
+
+
+@pytest.mark.parametrize("layer", [nn.RNN, nn.GRU, nn.LSTM])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_an_eager_step_allocates_as_often_for_many_time_steps_as_for_few(layer, bidirectional):
+    model, counts = layer(16, 32, bidirectional=bidirectional), []
+    before = mg.get_num_threads()
+    mg.set_num_threads(1)
+    try:
+        for T in (8, 32):
+            x = mg.randn(T, 4, 16)
+            for _ in range(3):
+                model.zero_grad()
+                with allocations() as sizes:
+                    y, _ = model(x)
+                    (y * y).sum().backward()
+            counts.append(len(sizes))
+    finally:
+        mg.set_num_threads(before)
+    assert counts[0] == counts[1] < 150

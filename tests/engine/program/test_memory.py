@@ -14,6 +14,7 @@ from minigrad import nn
 from minigrad.engine.program.memory import Memory, Ref
 from minigrad.engine.program.plan import ALIGN, Free, Plan, touched
 from minigrad.engine.program.recorder import Line
+from tests.allocations import allocations
 
 
 def step_of(model, T=20):
@@ -74,6 +75,34 @@ def test_a_replay_makes_no_arrays(name):
     # What is left are NumPy's own buffers for loops over broadcast and strided operands: at most
     # 8,192 elements for each operand, whatever the size.
     assert max(peaks) <= 3 * 8192 * 4 + 4096
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_training_step_allocates_no_array(name):
+    """Forward, backward and Adam: not one array beyond single numbers, not for a moment.
+
+    A softmax is called whole, because it looks at values: it makes one number per row.
+    """
+    model = MODELS[name]()
+    optimizer = mg.optim.Adam(model.parameters())
+    x = mg.asarray(np.random.default_rng(0).standard_normal((20, 16, 32), np.float32))
+    rows = 20 * 4 * 16 if name == "Transformer" else 0
+
+    @mg.compile
+    def step(x):
+        optimizer.zero_grad()
+        y = model(x)
+        loss = ((y[0] if isinstance(y, tuple) else y) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    for _ in range(3):
+        step(x)
+    with allocations() as sizes:
+        step(x)
+    assert [size for size in sizes if size > max(8, 4 * rows)] == []
+    assert len(sizes) < 20
 
 
 def test_memory_that_lives_at_one_time_does_not_overlap():
