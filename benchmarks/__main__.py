@@ -3,7 +3,7 @@
     python -m benchmarks                      # the training steps W1 … W7, small ops, the sampler
     python -m benchmarks --only W1,W3 --impl eager,compiled,jax --quick
     python -m benchmarks --growth             # time and memory against T, batch, hidden size, …
-    python -m benchmarks --all                # both: the official run, about 12 minutes
+    python -m benchmarks --all                # both: the official run, about 14 minutes
     python -m benchmarks --profile --only W4 --impl eager     # where a step spends its time
     python -m benchmarks --device cuda        # on a GPU, beside PyTorch's cuDNN: ten minutes
     python -m benchmarks --device cuda --all    # and beside torch.compile, which takes longer

@@ -18,6 +18,7 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 from ..backend import Array, get_num_threads, set_num_threads
+from ..backend.blas_threads import get_blas_threads, set_blas_threads
 from ..backend.device import in_use
 from ..errors import ConfigError, ParallelError
 from .group import Group, on_host
@@ -72,12 +73,13 @@ def run(main: Callable[[Group], T], processes: int | None = None, timeout: float
         raise ConfigError(
             "parallel.run: a GPU is in use, and does not survive a fork; for GPUs: start('nccl')"
         )
-    threads = get_num_threads()
+    threads, blas = get_num_threads(), get_blas_threads()
     set_num_threads(max(1, threads // processes))
     try:
         return Forked(processes, timeout).lead(main)
     finally:
         set_num_threads(threads)
+        set_blas_threads(blas or 1)  # the environment may say that it has another number
 
 
 class Forked(Group):

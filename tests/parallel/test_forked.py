@@ -12,6 +12,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn, optim, parallel
+from minigrad.backend.blas_threads import get_blas_threads, set_blas_threads
 from minigrad.errors import ConfigError, ParallelError
 from minigrad.parallel import forked
 from tests.parallel import ranks as cases
@@ -22,13 +23,15 @@ SOON = 20.0  # seconds, on a busy machine
 
 @pytest.fixture(autouse=True)
 def _nobody_stays_behind():
-    before = mg.get_num_threads()
+    before = mg.get_num_threads(), get_blas_threads()
     mg.set_num_threads(4)
+    set_blas_threads(3)
     yield
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
-    assert mg.get_num_threads() == 4
-    mg.set_num_threads(before)
+    assert (mg.get_num_threads(), get_blas_threads() or 3) == (4, 3)
+    mg.set_num_threads(before[0])
+    set_blas_threads(before[1] or 1)
 
 
 def test_what_there_was_is_there_and_the_result_is_rank_0s():
@@ -261,6 +264,20 @@ def test_an_interrupt_of_all_is_an_interrupt_here():
 
     with pytest.raises(KeyboardInterrupt):
         parallel.run(main, processes=3)
+
+
+def test_no_process_stays_behind_where_not_all_can_be_started(monkeypatch):
+    fork, started = os.fork, []
+
+    def one_only():
+        if started:
+            raise BlockingIOError("no more processes")
+        started.append(fork())
+        return started[0]
+
+    monkeypatch.setattr(os, "fork", one_only)
+    with pytest.raises(BlockingIOError):
+        parallel.run(lambda group: group.barrier(), processes=3)
 
 
 def test_run_from_a_thread():
