@@ -16,6 +16,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from time import process_time
 from typing import Any, NamedTuple
 
@@ -220,12 +221,14 @@ def rows(torch: Any) -> Iterator[Case]:
     for n, I, O in ((1024, 128, 512), (32, 128, 128), (2048, 128, 65)):
         inputs = [draw(n, I), draw(O, I), draw(O)]
         yield Case(f"linear {n},{I},{O}", inputs, mg.linear, F.linear)
-        yield Case(
-            f"linear+relu {n},{I},{O}",
-            inputs,
-            lambda x, w, b: mg.relu(mg.linear(x, w, b)),
-            lambda x, w, b: F.relu(F.linear(x, w, b)),
-        )
+        for name in ("tanh", "relu", "gelu"):
+            theirs = getattr(torch, name, None) or getattr(F, name)
+            yield Case(
+                f"linear+{name} {n},{I},{O}",
+                inputs,
+                partial(mg.linear, activation=name),
+                lambda x, w, b, theirs=theirs: theirs(F.linear(x, w, b)),
+            )
 
 
 def elements(torch: Any) -> Iterator[Case]:

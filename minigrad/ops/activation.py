@@ -36,10 +36,15 @@ def along(xp: Any, x: Array, value: float) -> Array:
     return xp.full(x.shape[-1:], value, dtype=x.dtype)
 
 
+def saturation(xp: Any, x: Array) -> Array:
+    """From here on the sigmoid is 1, and eˣ still fits into the dtype."""
+    return along(xp, x, 11.0 if x.dtype.itemsize < 4 else 40.0)
+
+
 @elementwise
 def sigmoid(xp: Any, x: Array) -> Array:
     """1 / (1 + e⁻ˣ), without overflow and with full relative precision for negative x."""
-    e = xp.exp(xp.minimum(x, along(xp, x, 11.0 if x.dtype.itemsize < 4 else 40.0)))  # σ(40) is 1
+    e = xp.exp(xp.minimum(x, saturation(xp, x)))
     return e / (e + 1)
 
 

@@ -10,7 +10,7 @@ from ..backend import NAMESPACES, Array
 from ..engine import function, fused, op, ops
 from ..errors import ConfigError, ShapeError
 from . import rows
-from .activation import along, gelu, sigmoid
+from .activation import along, gelu, saturation, sigmoid
 from .linalg import matmul, rows_of
 
 __all__ = ["linear"]
@@ -62,7 +62,10 @@ def _dtanh(xp: Any, g: Array, y: Array) -> Array:
 
 
 def _sigmoid(xp: Any, z: Array, keep: bool) -> Any:
-    return sigmoid.forward(xp, z), None
+    xp.minimum(z, saturation(xp, z), out=z)
+    xp.exp(z, out=z)
+    z /= z + 1
+    return z, None
 
 
 def _dsigmoid(xp: Any, g: Array, y: Array) -> Array:
