@@ -6,7 +6,7 @@ from typing import Any
 
 from ..backend import device as get_device
 from ..engine import Tensor, function, wrap
-from ..errors import ConfigError
+from ..errors import ConfigError, ShapeError
 from .creation import Shape, Spec, shape_of
 from .dtypes import get_default_dtype
 
@@ -16,6 +16,15 @@ __all__ = ["bernoulli", "normal", "rand", "randint", "randn", "randperm", "unifo
 def _leaf(data: Any, requires_grad: bool) -> Tensor:
     t = wrap(data)
     return t.requires_grad_() if requires_grad else t
+
+
+def _numbers(what: str, instead: str, **given: Any) -> None:
+    """Raise for arrays in place of numbers."""
+    for name, value in given.items():
+        if getattr(value, "ndim", 0):
+            raise ShapeError(
+                f"{what}: {name} is one number for all, got shape {value.shape}; write {instead}"
+            )
 
 
 @function
@@ -29,6 +38,7 @@ def uniform(
     requires_grad: bool = False,
 ) -> Tensor:
     """Numbers of U[low, high)."""
+    _numbers("uniform", "low + (high - low) * mg.rand(shape)", low=low, high=high)
     rng = get_device(device).rng
     data = rng.uniform(low, high, shape_of(shape, "uniform"), dtype or get_default_dtype())
     return _leaf(data, requires_grad)
@@ -48,6 +58,7 @@ def normal(
 
     Raises: ConfigError if std < 0.
     """
+    _numbers("normal", "mean + std * mg.randn(shape)", mean=mean, std=std)
     if std < 0:
         raise ConfigError(f"normal: std is {std}, expected a number >= 0")
     rng = get_device(device).rng
@@ -103,6 +114,7 @@ def bernoulli(p: float, shape: Shape = (), *, dtype: Any = None, device: Spec = 
 
     Raises: ConfigError unless 0 ≤ p ≤ 1.
     """
+    _numbers("bernoulli", "mg.rand(p.shape) < p", p=p)
     if not 0 <= p <= 1:
         raise ConfigError(f"bernoulli: p is {p}, expected a probability between 0 and 1")
     rng = get_device(device).rng

@@ -260,3 +260,16 @@ class TestDtypes:
         assert mg.e == np.e
         assert mg.inf == -float("-inf")
         assert mg.nan != mg.nan
+
+
+@pytest.mark.parametrize(
+    ("draw", "instead"),
+    [
+        (mg.bernoulli, r"p is one number.*mg\.rand\(p\.shape\) < p"),
+        (lambda p: mg.normal(0.0, p), r"std is one number.*mg\.randn"),
+        (lambda p: mg.uniform(p, 1.0), r"low is one number.*mg\.rand"),
+    ],
+)
+def test_one_distribution_for_all(draw, instead):
+    with pytest.raises(ShapeError, match=instead):
+        draw(mg.zeros(3))
