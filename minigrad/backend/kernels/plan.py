@@ -52,15 +52,15 @@ fastest on the current device. `ways()` makes them when the kind is new; the las
 class Kind(NamedTuple):
     """What is to be done: steps of a cell with `gates` rows of weights for each of H hidden units.
 
-    `way` is forward or backward, n the number of sequences, `operand` what tensor cores multiply,
-    or None, `beside` whether another branch has the GPU's other half.
+    `way` is forward or backward, `groups` the number of 32s of sequences, `operand` what tensor
+    cores multiply, or None, `beside` whether another branch has the GPU's other half.
     """
 
     cell: str
     gates: int
     way: str
     H: int
-    n: int
+    groups: int
     dtype: str
     operand: str | None
     beside: bool
@@ -98,11 +98,11 @@ def plans(limits: Limits, kind: Kind) -> list[Plan]:
         forward = kind.way == "forward"
         rows, depth = (kind.gates * J, kind.H) if forward else (J, kind.gates * kind.H)
         weights = 2 * rows * (depth + PAD) if kind.operand else wide * rows * depth
-        groups = 1 if cluster else -(-kind.n // 32)  # of sequences, each a warp's
+        groups = 1 if cluster else kind.groups  # each a warp's
         part = wide * rows * 32 * groups  # of the sums, beside the weights
         splits = min(max(1, WARPS // groups), (limits.shared - weights) // part)
         if splits > 0 and blocks:
-            grid = 8 * -(-kind.n // 32) if cluster else -(-kind.H // J)
+            grid = 8 * kind.groups if cluster else -(-kind.H // J)
             launch = Launch(grid, 32 * WARPS, weights + splits * part)
             found.append(Plan(J, splits, launch, cluster, kind.operand))
     return found
@@ -118,7 +118,7 @@ def chosen(
         return None
     gpu = limits()
     dtype = x.dtype.name
-    kind = Kind(cell, gates, way, x.shape[0], n, dtype, operand(gpu, x), in_branch())
+    kind = Kind(cell, gates, way, x.shape[0], -(-n // 32), dtype, operand(gpu, x), in_branch())
     found = plans(gpu, kind)
     if wanted == "1" or not found:
         return found[0] if found else None

@@ -1,6 +1,7 @@
 """All steps of a recurrent layer in one launch: where they fit, and when they are taken."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from tests.backend.kernels.test_in_ops import B, H, I, T, run, values
 
 H200 = plan.Limits(132, 227 << 10, clusters=True)
 A100 = plan.Limits(108, 163 << 10)
-LSTM = plan.Kind("lstm", 4, "forward", 1024, 32, "float32", None, beside=False)
+LSTM = plan.Kind("lstm", 4, "forward", 1024, 1, "float32", None, beside=False)
 
 
 @pytest.fixture
@@ -55,19 +56,19 @@ def test_limits_are_the_devices(monkeypatch):
 @pytest.mark.parametrize("limits", [H200, A100], ids=["H200", "A100"])
 def test_all_blocks_of_a_plan_run_at_once(limits):
     cases = itertools.product(
-        CELLS, ("forward", "backward"), (16, 96, 192, 256, 512, 704, 1024, 2048), (1, 32, 100, 256),
+        CELLS, ("forward", "backward"), (16, 96, 192, 256, 512, 704, 1024, 2048), (1, 4, 8),
         (("float32", None), ("float32", "bfloat16"), ("float64", None)), (False, True),
     )  # fmt: skip
     count = 0
-    for cell, way, size, n, (dtype, operand), beside in cases:
-        kind = plan.Kind(cell.name, cell.gates, way, size, n, dtype, operand, beside)
+    for cell, way, size, groups, (dtype, operand), beside in cases:
+        kind = plan.Kind(cell.name, cell.gates, way, size, groups, dtype, operand, beside)
         for each in plan.plans(limits, kind):
             count += 1
             assert each.launch.shared <= limits.shared
             assert not each.J % (8 if operand else 4)
             assert each.splits >= 1
             if each.cluster:
-                assert each.launch.grid == 8 * -(-n // 32)
+                assert each.launch.grid == 8 * groups
                 assert size <= 8 * each.J
             else:
                 assert each.launch.grid <= limits.multiprocessors // (2 if beside else 1)
@@ -80,7 +81,7 @@ def test_which_sizes_fit():
         return [each.cluster for each in plan.plans(limits, LSTM._replace(**changes))]
 
     assert fits(H200) == [False]
-    assert fits(H200, n=256) == [False]
+    assert fits(H200, groups=8) == [False]
     assert fits(A100) == []  # 192 KB of weights for each of 86 blocks
     assert fits(A100, operand="bfloat16") == [False]
     assert fits(A100, cell="gru", gates=3) == [False]
@@ -94,6 +95,30 @@ def test_which_sizes_fit():
         assert fits(H200, H=384, way=way, operand="bfloat16") == [True, False]
     assert fits(H200._replace(cooperative=False)) == []
     assert fits(H200._replace(multiprocessors=1), H=8, beside=True) == [True]
+
+
+def largest(limits, cell, operand, cluster):
+    """The largest H that both ways of a cell can have, one of the two."""
+    kind = plan.Kind(cell.name, cell.gates, "forward", 0, 1, "float32", operand, beside=False)
+    return max(
+        H
+        for H in range(16, 4000, 16)
+        if all(
+            cluster in [each.cluster for each in plan.plans(limits, kind._replace(H=H, way=way))]
+            for way in ("forward", "backward")
+        )
+    )
+
+
+def test_the_documentation_says_what_fits():
+    text = (Path(__file__).parents[3] / "docs" / "gpu.md").read_text(encoding="utf-8")
+    for gpu, name in ((H200, "H200"), (A100, "A100")):
+        ways = (False, True) if gpu.clusters else (False,)
+        for operand, row in ((None, name), ("bfloat16", f"{name}, bfloat16")):
+            sizes = [
+                ", ".join(str(largest(gpu, cell, operand, way)) for way in ways) for cell in CELLS
+            ]
+            assert f"| {' | '.join([row, *sizes])} |" in text
 
 
 def test_tensor_cores_take_halves_in_sixteens():
@@ -179,7 +204,7 @@ def test_one_launch_where_it_was_faster(name, setting, won, times, launched, mon
     monkeypatch.setattr(plan, "SHORT", T)
     run(name, "strict")
     assert len(persistent(launched)) == 2 * times
-    kinds = [(name, way, H, B, "float32", None, False) for way in ("forward", "backward")]
+    kinds = [(name, way, H, 1, "float32", None, False) for way in ("forward", "backward")]
     assert [kind[:1] + kind[2:] for kind in asked] == (kinds if setting is None else [])
     asked.clear()
     monkeypatch.setattr(plan, "SHORT", T + 1)
@@ -197,7 +222,7 @@ def test_what_races_computes_the_same(cell, dtype):
         for way, make in (("forward", persist._ways), ("backward", persist._ways_back)):
             with precision(rounding):
                 operand = plan.operand(small, like)
-                kind = plan.Kind(cell.name, cell.gates, way, size, 5, dtype, operand, False)
+                kind = plan.Kind(cell.name, cell.gates, way, size, 1, dtype, operand, False)
                 found = plan.plans(small, kind)
                 assert [each.cluster for each in found] == [True, False]
                 *others, right = [each() for each in make(cell, False, found, like, 5)]
