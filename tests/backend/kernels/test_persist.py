@@ -112,11 +112,11 @@ def largest(limits, cell, operand, cluster):
 
 def test_the_documentation_says_what_fits():
     text = (Path(__file__).parents[3] / "docs" / "gpu.md").read_text(encoding="utf-8")
-    for gpu, name in ((H200, "H200"), (A100, "A100")):
-        ways = (False, True) if gpu.clusters else (False,)
+    for has, name in ((H200, "H200"), (A100, "A100")):
+        ways = (False, True) if has.clusters else (False,)
         for operand, row in ((None, name), ("bfloat16", f"{name}, bfloat16")):
             sizes = [
-                ", ".join(str(largest(gpu, cell, operand, way)) for way in ways) for cell in CELLS
+                ", ".join(str(largest(has, cell, operand, way)) for way in ways) for cell in CELLS
             ]
             assert f"| {' | '.join([row, *sizes])} |" in text
 
