@@ -207,22 +207,26 @@ def _reseed(streams: list[Streams]) -> None:
 
 
 def _sums(grads: Sequence[list[Any]]) -> list[Any]:
-    """The gradients of the pieces, added up: large ones on several threads."""
-    columns = list(zip(*grads, strict=True))
+    """The gradients of the pieces, added up: large ones on several threads.
 
-    def add(column: Sequence[Any]) -> Any:
+    Each is taken out of its list as it is added, so that its memory is there for the next sum.
+    """
+    count = len(grads[0])
+
+    def add(i: int) -> Any:
         total: Any = None
-        for g in column:
+        for piece in grads:
+            g, piece[i] = piece[i], None
             total = g if total is None else total if g is None else plus(total, g)
         return total
 
     sizes = [0 if g is None or isinstance(g, RowSparse) else g.size for g in grads[0]]
     if len(grads) == 1 or sum(sizes) < LARGE:
-        return [add(column) for column in columns]
-    order = sorted(range(len(columns)), key=lambda i: -sizes[i])
+        return [add(i) for i in range(count)]
+    order = sorted(range(count), key=lambda i: -sizes[i])
     groups = [order[k :: len(grads)] for k in range(len(grads))]
-    results = fork(*[lambda group=group: [add(columns[i]) for i in group] for group in groups])
+    results = fork(*[lambda group=group: [add(i) for i in group] for group in groups])
     sums: dict[int, Any] = {}
     for group, found in zip(groups, results, strict=True):
         sums.update(zip(group, found, strict=True))
-    return [sums[i] for i in range(len(columns))]
+    return [sums[i] for i in range(count)]

@@ -40,8 +40,8 @@ def run(main: Callable[[Group], T], processes: int | None = None, timeout: float
 
     Everything made before is there in all of them, without a copy: data, the model, this function.
     What they change belongs to each alone; `main` joins it through its group. This process is rank
-    0; the others end with `main`, or with this process. They divide its threads among them
-    (`mg.set_num_threads`), and its output.
+    0; the others end with `main`, or with this process. They write to its output, and divide its
+    threads among them (`mg.set_num_threads`).
 
     Args:
         main: called with a `Group`.

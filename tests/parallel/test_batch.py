@@ -150,6 +150,20 @@ def test_large_gradients_are_added_up_by_several_threads(monkeypatch):
     assert_same(model, found, expected)
 
 
+def test_gradients_give_their_memory_back_as_they_are_added_up():
+    n = 1 << 16
+    tracemalloc.start()
+    try:
+        grads = [[np.full(n, k, np.float32) for _ in range(16)] for k in (1, 2)]
+        before, _ = tracemalloc.get_traced_memory()
+        sums = batch._sums(grads)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert all((total == 3).all() for total in sums)
+    assert peak - before < 5 * sums[0].nbytes
+
+
 def test_hooks_see_the_whole_gradient_once():
     w = mg.tensor([1.0, 2.0], requires_grad=True)
     seen = []

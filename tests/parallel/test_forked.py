@@ -19,6 +19,7 @@ from tests.parallel import ranks as cases
 from tests.parallel.launch import ROOT
 
 SOON = 20.0  # seconds, on a busy machine
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,7 @@
 """What processes do together, whoever started them: `mpiexec`, or a fork of this one."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,12 @@ def ranks_of_a_fork(size, case, folder):
     parallel.run(lambda group: getattr(cases, case)(group, folder), size, timeout=60)
 
 
-@pytest.fixture(params=["fork", pytest.param("mpi", marks=needs_mpi)])
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+
+
+@pytest.fixture(
+    params=[pytest.param("fork", marks=needs_fork), pytest.param("mpi", marks=needs_mpi)]
+)
 def ranks(request):
     """`ranks(size, case, folder)` runs a case of `tests/parallel/ranks.py`."""
     return ranks_of_a_fork if request.param == "fork" else ranks_of_mpi
