@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ import minigrad as mg
 from minigrad import nn, parallel
 from minigrad.engine import RowSparse
 from minigrad.errors import ConfigError, GradError, ShapeError
+from minigrad.parallel import batch
 
 WORKERS = [1, 2, 3, 5, 8]
 RNG = np.random.default_rng(3)
