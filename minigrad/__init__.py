@@ -427,6 +427,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f".{name}", __name__)
     if name == "profile":
         return importlib.import_module(".profiler", __name__).profile
+    if name == "bfloat16":
+        return importlib.import_module(".backend", __name__).bfloat16()
     if name == "cuda":
         return importlib.import_module(".backend.cuda", __name__)
     hint = f"; write {_NAMES[name]}" if name in _NAMES else ""

@@ -25,6 +25,7 @@ from minigrad.backend.kernels.kernel import LAUNCHERS
 from minigrad.data.datasets import locate
 from tests.backend.kernels import test_kernels as kernel_cases
 from tests.backend.kernels import test_persist_kernels as persist_cases
+from tests.nn import test_half
 
 WHERE = os.environ.get("MINIGRAD_GPU_TESTS", "cuda")
 pytestmark = [pytest.mark.gpu] if WHERE == "cuda" else []
@@ -76,6 +77,15 @@ def test_layers(name, dtype):
     for ours, theirs in zip(*found, strict=True):
         assert ours.dtype == theirs.dtype
         np.testing.assert_allclose(theirs, ours, rtol=CLOSE[dtype], atol=CLOSE[dtype])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("name", test_half.LAYERS)
+def test_half_layers(name, dtype):
+    if (WHERE, dtype) == ("strict", "bfloat16"):
+        pytest.skip("the strict device has no bfloat16")
+    pytest.importorskip("ml_dtypes")
+    test_half.assert_near(name, dtype, WHERE)
 
 
 def test_padding_on_the_device():

@@ -34,6 +34,7 @@ from minigrad.backend.device import (
 )
 from minigrad.backend.dlpack import from_dlpack
 from minigrad.backend.gemm import accumulate, matmul, operand
+from minigrad.backend.half import bfloat16, finfo, is_dtype
 from minigrad.backend.heap import keep_freed
 from minigrad.backend.random import Stream, get_rng_state, initial_seed, manual_seed, set_rng_state
 from minigrad.backend.threads import get_num_threads, set_num_threads
@@ -73,15 +74,18 @@ __all__ = [
     "Instead",
     "Stream",
     "accumulate",
+    "bfloat16",
     "chain",
     "device",
     "device_of",
+    "finfo",
     "from_dlpack",
     "fused",
     "get_num_threads",
     "get_rng_state",
     "initial_seed",
     "instead",
+    "is_dtype",
     "manual_seed",
     "matmul",
     "namespace",

@@ -27,7 +27,6 @@ OPERANDS: dict[type, Callable[[Any], Any]] = {}
 """Array type → its `operand(a)`, where there is one."""
 
 ndarray = np.ndarray
-_HALF = np.dtype("float16")
 DIVIDED = 1 << 18  # multiplications from which BLAS divides a product over its threads
 LARGE = 1 << 26  # and from which that is worth it: about a millisecond
 
@@ -37,7 +36,7 @@ def matmul(a: Any, b: Any, out: Any = None) -> Any:
 
     Shapes, as in NumPy: (..., M, K) @ (..., K, N) → (..., M, N), leading axes broadcast; a 1-D `a`
     is a row and a 1-D `b` a column, and that axis is dropped from the result. K = 0 gives zeros;
-    float16 is summed in float32. `out`, if given, is written and returned.
+    float16 and bfloat16 are summed in float32. `out`, if given, is written and returned.
 
     Raises: ShapeError if K differs or the leading axes do not broadcast; DTypeError for element
     types the device has no product for; DeviceError if the arrays are of different devices.
@@ -51,7 +50,7 @@ def matmul(a: Any, b: Any, out: Any = None) -> Any:
     if gemm is not None:
         return gemm(a, b, out)
     try:
-        if a.dtype == _HALF and b.dtype == _HALF:
+        if a.dtype.itemsize == 2 and a.dtype.kind in "fV" and a.dtype == b.dtype:
             return _half(a, b, out)
         product = np.multiply if _is_outer(a, b) else steady(np.matmul, a, b)
         if a.ndim > 2 and b.ndim <= 2 and b.ndim:
@@ -134,8 +133,8 @@ def operand(a: Any) -> Any:
 
 
 def _half(a: Any, b: Any, out: Any) -> Any:
-    """float16 on the CPU: through float32, which BLAS knows (90 × faster) and GPUs sum in, too."""
-    result = matmul(a.astype(np.float32), b.astype(np.float32)).astype(_HALF)
+    """Half precision on the CPU: in float32, which BLAS knows (90 × faster), and GPUs sum in."""
+    result = matmul(a.astype(np.float32), b.astype(np.float32)).astype(a.dtype)
     return result if out is None else copied(out, result)
 
 

@@ -92,7 +92,7 @@ def explain(op: Op, error: Exception, values: list[Any], params: dict[str, Any])
 def check_nan(op: Op, out: Any, values: list[Any]) -> None:
     """Raise if the result has a NaN (`detect_anomaly`)."""
     for o in out if isinstance(out, tuple) else (out,):
-        if getattr(o, "dtype", np.dtype(bool)).kind == "f" and bool((o != o).any()):
+        if getattr(o, "dtype", np.dtype(bool)).kind in "fV" and bool((o != o).any()):
             given = ", ".join(str(getattr(v, "shape", v)) for v in values)
             raise AnomalyError(
                 f"{op.name} made the first NaN from arguments ({given}), at {show(user_place())}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..backend import NAMESPACES, Array, Device, device_of
+from ..backend import NAMESPACES, Array, Device, device_of, is_dtype
 from ..backend import device as get_device
 from ..errors import ConfigError, DTypeError, GradError, ShapeError
 from .host import HostValue
@@ -256,7 +256,7 @@ class Tensor(HostValue, Operators):
 
         Differentiable: the gradient comes back to where the tensor was.
         """
-        if isinstance(target, Device) or (isinstance(target, str) and not _is_dtype(target)):
+        if isinstance(target, Device) or (isinstance(target, str) and not is_dtype(target)):
             return ops.to_device(self, device=get_device(target))
         return ops.astype(self, np.dtype(target))
 
@@ -326,11 +326,3 @@ def wrap(data: Array, node: Node | None = None, index: int = 0) -> Tensor:
 
 
 _new = Tensor.__new__
-
-
-def _is_dtype(name: str) -> bool:
-    try:
-        np.dtype(name)
-    except TypeError:
-        return False
-    return True

@@ -8,7 +8,7 @@ from typing import Any
 from .. import ops
 from ..engine import Tensor, wrap
 from ..errors import ConfigError, DTypeError, ShapeError
-from ..ops.recurrent import gru, lstm, rnn
+from ..ops.recurrent import gru, in_float32, lstm, rnn
 from . import init
 from .module import Module, Parameter, new_parameter
 
@@ -85,7 +85,7 @@ class Cell(Module):
             given = given if lead else [ops.reshape(state, (1, H)) for state in given]
         x = ops.reshape(x, (1, B, self.input_size))
         weights = self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
-        new = self._sequence(x, *given, *weights)[1:]
+        new = in_float32(self._sequence)(x, *given, *weights)[1:]
         return tuple(new) if lead else tuple(ops.reshape(state, (H,)) for state in new)
 
     def extra_repr(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 
-from ..backend import Device
+from ..backend import Device, is_dtype
 from ..backend import device as find_device
 from ..engine import MODES, Tensor, settle
 from ..engine.calls import TORCH, wrong_arguments
@@ -202,7 +202,7 @@ class Module:
         Raises: DTypeError for a dtype that is not floating.
         """
         tensors = list({id(t): t for _, _, _, t in self._all_tensors()}.values())
-        if isinstance(target, Device) or (isinstance(target, str) and not _is_dtype(target)):
+        if isinstance(target, Device) or (isinstance(target, str) and not is_dtype(target)):
             arrays = [find_device(target).asarray(t.data) for t in tensors]
         else:
             dtype = np.dtype(target)
@@ -275,14 +275,6 @@ def _find(kind: type[T], name: str, value: Any) -> Iterator[tuple[str, T]]:
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             if isinstance(item, (kind, list, tuple, dict)):  # else skipped fast: a vocabulary
                 yield from _find(kind, f"{name}.{key}", item)
-
-
-def _is_dtype(name: str) -> bool:
-    try:
-        np.dtype(name)
-    except TypeError:
-        return False
-    return True
 
 
 def new_parameter(*shape: int, dtype: Any = None, device: Any = None) -> Parameter:

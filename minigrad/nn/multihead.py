@@ -258,7 +258,7 @@ def _allowed(mask: Any, name: str) -> Any:
     """A mask with True = blocked as one with True = attend; floats stay."""
     if mask.dtype == bool:
         return ~mask
-    if mask.dtype.kind != "f":
+    if mask.dtype.kind not in "fV":
         raise DTypeError(f"MultiheadAttention: {name} is {mask.dtype}; give bool or floats")
     return mask
 

@@ -10,7 +10,7 @@ from typing import Any
 from .. import ops
 from ..engine import Tensor, wrap
 from ..errors import ConfigError, DTypeError, ShapeError
-from ..ops.recurrent import BOTH, gru, lstm, padded, rnn, worth
+from ..ops.recurrent import BOTH, gru, in_float32, lstm, padded, rnn, worth
 from ..ops.recurrent.checks import as_lengths, on_device
 from . import init
 from .module import Module, Parameter, new_parameter
@@ -127,7 +127,7 @@ class Recurrent(Module):
         """(y, *final states) of a layer; those of its second direction come last."""
         params |= self._options()
         masked = on_device(params["lengths"])
-        run = partial(padded, self.op) if masked else self.op
+        run = in_float32(partial(padded, self.op) if masked else self.op)
         ends = [f"_l{layer}", f"_l{layer}_reverse"][: 1 + self.bidirectional]
         first = layer * len(ends)
         args = [
@@ -136,7 +136,7 @@ class Recurrent(Module):
         if len(ends) == 1:
             return run(x, *args[0], **params)
         if not masked and worth(x, *self._weights(ends[0])[:2]):
-            return BOTH[self.op](x, *args[0], *args[1], **params)
+            return in_float32(BOTH[self.op])(x, *args[0], *args[1], **params)
         ahead = run(x, *args[0], **params)
         params["reverse"] = not params["reverse"]
         back = run(x, *args[1], **params)

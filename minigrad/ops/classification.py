@@ -35,7 +35,7 @@ def _cross_entropy(
     """-Σ q log softmax(logits): softmax, logarithm and choice of class in one."""
     x = _rows(xp, logits, axis)
     n, classes = x.shape
-    soft = target.dtype.kind == "f"
+    soft = target.dtype.kind in "fV"
     eps = label_smoothing
     each, even = xp.arange(n), 1.0 if weight is None else weight
     if soft:
@@ -132,7 +132,7 @@ def _plain_cross_entropy(
     along = tuple([classes if i == axis else 1 for i in range(logits.ndim)])
     w = 1.0 if weight is None else ops.reshape(weight, along)
     divisor: Any
-    if target.dtype.kind == "f":
+    if target.dtype.kind in "fV":
         q = (target * (1 - label_smoothing) + label_smoothing / classes) * w
         divisor = max(1, logits.size // max(1, classes))
     else:
@@ -267,7 +267,7 @@ def check_classes(
         ids = host_visible(target)
         if ids is not None:
             examine(_check_range, name, ids, classes, ignore_index)
-    elif not soft or target.dtype.kind != "f":
+    elif not soft or target.dtype.kind not in "fV":
         raise DTypeError(f"{name}: target has dtype {target.dtype}; give integer class ids")
     elif target.shape != x.shape:
         raise ShapeError(
@@ -285,7 +285,7 @@ def check_labels(name: str, target: Any) -> None:
     if isinstance(target, Tensor) and target.requires_grad:
         return
     labels = host_visible(target)
-    if labels is not None and labels.dtype.kind == "f":
+    if labels is not None and labels.dtype.kind in "fV":
         examine(_check_nan, name, labels)
 
 

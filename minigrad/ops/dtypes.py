@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import backend
 from ..engine import Tensor, function
 from ..errors import DTypeError
 
@@ -103,7 +104,7 @@ class _FloatLimits:
 @function
 def finfo(dtype: Any) -> Any:
     """Limits of a floating dtype (or of a tensor's): `.bits .eps .max .min .smallest_normal`."""
-    return _FloatLimits(np.finfo(_dtype(dtype)))
+    return _FloatLimits(backend.finfo(_dtype(dtype)))
 
 
 @function

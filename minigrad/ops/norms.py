@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array
+from ..backend import Array, finfo
 from ..engine import function, fused, ops
 from ..errors import ConfigError, ShapeError
 from . import rows
@@ -31,7 +31,7 @@ def rms_norm(
     Raises: ShapeError if the last axes of x, or γ, do not have `normalized_shape`.
     """
     shape = normalized("rms_norm", x, normalized_shape, weight=weight)
-    eps = float(np.finfo(x.dtype).eps) if eps is None else eps
+    eps = float(finfo(x.dtype).eps) if eps is None else eps
     return _layer_norm(x, weight, None, normalized_shape=shape, eps=eps, centred=False)
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend import Array
+from ..backend import Array, finfo
 from ..engine import Tensor, function, op, ops
 from ..errors import ConfigError, DTypeError, ShapeError
 from .broadcasting import sum_to
@@ -174,7 +174,7 @@ def slogdet(x: Any, /) -> SlogdetResult:
 def _tolerance(x: Any, rtol: Any) -> Any:
     """`rtol` as something that multiplies (…, 1) singular values; None: max(M, N) · eps."""
     if rtol is None:
-        return max(x.shape[-2:]) * float(np.finfo(x.dtype).eps)
+        return max(x.shape[-2:]) * float(finfo(x.dtype).eps)
     if isinstance(rtol, Tensor):
         rtol = rtol.data
     return rtol[..., None] if getattr(rtol, "ndim", 0) else rtol

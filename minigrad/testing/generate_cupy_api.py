@@ -2,7 +2,7 @@
 
 Run it where the supported CuPy is installed; no GPU and no driver are needed::
 
-    pip install --no-deps --target /tmp/cupy "cupy-cuda13x>=14.2,<15" cuda-pathfinder
+    pip install --no-deps --target /tmp/cupy "cupy-cuda13x>=14.2,<15" cuda-pathfinder ml_dtypes
     PYTHONPATH=/tmp/cupy python -m minigrad.testing.generate_cupy_api
 
 The strict device and the lint read the file, so neither needs CuPy. Its parts:

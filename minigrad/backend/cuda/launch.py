@@ -10,6 +10,7 @@ import numpy as np
 
 from minigrad.backend.cuda import cublas
 from minigrad.backend.device_gemm import current_precision
+from minigrad.backend.half import bfloat16
 from minigrad.backend.kernels.kernel import Kernel, Launch, options, source
 from minigrad.backend.kernels.plan import Limits
 from minigrad.backend.kernels.products import multiply
@@ -83,9 +84,7 @@ def _pointer(x: Any) -> int:
 def _half(precision: str | None) -> Any:
     """The type that float32 is rounded to for `precision`, or None."""
     if precision == "bfloat16":
-        import ml_dtypes
-
-        return ml_dtypes.bfloat16
+        return bfloat16()
     return np.float16 if precision == "float16" else None
 
 

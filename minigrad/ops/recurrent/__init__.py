@@ -8,5 +8,6 @@ from ._gru import gru
 from ._lstm import lstm
 from ._padded import padded, reverse_each
 from ._rnn import rnn
+from ._wide import in_float32
 
-__all__ = ["BOTH", "gru", "lstm", "padded", "reverse_each", "rnn", "worth"]
+__all__ = ["BOTH", "gru", "in_float32", "lstm", "padded", "reverse_each", "rnn", "worth"]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.testing.cupy_api import api, method_parameters
+from minigrad.testing.strict import array
 from minigrad.testing.strict.array import StrictArray, checked, host_array, index_key, unwrap, wrap
 from minigrad.testing.strict.events import call, event
 
@@ -28,8 +29,9 @@ class StrictUfunc:
     def __init__(self, name: str) -> None:
         self.name = self.__name__ = name
         self._f: Any = getattr(np, name)
-        loops = [loop.split("->") for loop in api().ufuncs[name]]
-        self._loops = [([np.dtype(c) for c in i], [np.dtype(c) for c in o]) for i, o in loops]
+        known = array.DTYPES | {"-", ">"}
+        loops = [loop.split("->") for loop in api().ufuncs[name] if known.issuperset(loop)]
+        self._loops = [(list(map(_dtype, i)), list(map(_dtype, o))) for i, o in loops]
         self.nin, self.nout = len(loops[0][0]), len(loops[0][1])
 
     def __repr__(self) -> str:
@@ -120,6 +122,10 @@ class StrictUfunc:
         writes = () if into is None else (into,)
         result = call(function, raw, axis, dtype, into, writes=writes, **kwargs)
         return wrap(result) if out is None else out
+
+
+def _dtype(char: str) -> np.dtype[Any]:
+    return np.dtype("bfloat16" if char == "E" else char)
 
 
 def _names(dtypes: Any) -> str:
