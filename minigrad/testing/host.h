@@ -51,27 +51,28 @@ static inline unsigned short mg_float_to_half(float x) {
   _Float16 y = (_Float16)x; unsigned short bits; std::memcpy(&bits, &y, 2); return bits;
 }
 
-// Tiles of tensor cores, as in tiles.cuh: each thread of a warp has all of them, and one stores.
+// Tiles of tensor cores, as in tiles.cuh: the first thread of a warp has all of them.
+static inline bool mg_first() { return threadIdx.x % 32 == 0; }
 struct mg_left {
   float at[8][16];
   template <class V> void load(const V* p, long long row) {
-    for (int m = 0; m < 8; ++m) for (int k = 0; k < 16; ++k) at[m][k] = p[m * row + k];
+    for (int m = 0; m < 8 && mg_first(); ++m) for (int k = 0; k < 16; ++k) at[m][k] = p[m * row + k];
   }
 };
 struct mg_right {
   float at[16][32];
   template <class V> void load(const V* p, long long row) {
-    for (int k = 0; k < 16; ++k) for (int j = 0; j < 32; ++j) at[k][j] = p[k * row + j];
+    for (int k = 0; k < 16 && mg_first(); ++k) for (int j = 0; j < 32; ++j) at[k][j] = p[k * row + j];
   }
 };
 struct mg_sums {
   float at[8][32] = {};
   template <class V> void add(const mg_left& a, const mg_right& b, V) {
-    for (int m = 0; m < 8; ++m) for (int k = 0; k < 16; ++k)
+    for (int m = 0; m < 8 && mg_first(); ++m) for (int k = 0; k < 16; ++k)
       for (int j = 0; j < 32; ++j) at[m][j] += a.at[m][k] * b.at[k][j];
   }
   void store(float* p, long long row) const {
-    for (int m = 0; m < 8 && threadIdx.x % 32 == 0; ++m) std::memcpy(p + m * row, at[m], 128);
+    for (int m = 0; m < 8 && mg_first(); ++m) std::memcpy(p + m * row, at[m], 128);
   }
 };
 

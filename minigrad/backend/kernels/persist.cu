@@ -177,9 +177,9 @@ extern "C" __global__ void MG_CLUSTER recurrent_forward(
   const int G = Cell::GATES, many = at.many, count = at.mine * at.many;
   const i64 rows = G * J, N = (n + 31) / 32 * 32, plane = H * n;
   const A* sums = mg_sums_after(room, rows, H);
-  for (i64 e = threadIdx.x; e < rows * H; e += blockDim.x) {
-    i64 m = e / H, k = e % H, unit = m % J;
-    A weight = unit < at.mine ? A(U[(m / J * H + at.low + unit) * U_row + k]) : A(0);
+  for (int e = threadIdx.x; e < rows * H; e += blockDim.x) {
+    int m = e / int(H), k = e % int(H), gate = m / int(J), unit = m % int(J);
+    A weight = unit < at.mine ? A(U[(gate * H + at.low + unit) * U_row + k]) : A(0);
     mg_weight(room, rows, H, m, k) = weight;
   }
   for (int e = threadIdx.x; e < count; e += blockDim.x) {
@@ -228,8 +228,8 @@ extern "C" __global__ void MG_CLUSTER recurrent_backward(
   const int G = Cell::GATES, many = at.many, count = at.mine * at.many;
   const i64 depth = G * H, N = (n + 31) / 32 * 32, plane = H * n;
   const A* sums = mg_sums_after(room, J, depth);
-  for (i64 e = threadIdx.x; e < depth * J; e += blockDim.x) {
-    i64 k = e / J, unit = e % J;
+  for (int e = threadIdx.x; e < depth * J; e += blockDim.x) {
+    int k = e / int(J), unit = e % int(J);
     mg_weight(room, J, depth, unit, k) = unit < at.mine ? A(V[k * H + at.low + unit]) : A(0);
   }
   bool together = true;

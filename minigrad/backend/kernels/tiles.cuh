@@ -2,7 +2,7 @@
 // sixteen weights, in shared memory, with those of 32 sequences, in global memory, and puts the sums
 // into shared memory. Rows are `row` apart, a multiple of 8; tiles begin at multiples of 32 bytes.
 //
-// Which numbers of a tile a thread holds is the hardware's affair; in testing/host.h it holds all.
+// Which numbers of a tile a thread holds is the hardware's affair; in testing/host.h one holds all.
 #ifndef MG_HOST
 #define MG_ALL(c, r) c(r[0]), c(r[1]), c(r[2]), c(r[3]), c(r[4]), c(r[5]), c(r[6]), c(r[7])
 #define MG_SHAPE ".sync.aligned.row.m8n32k16"

@@ -188,6 +188,25 @@ def test_rounded_products_are_those_of_the_steps(kind, launched, monkeypatch):
     assert persistent(launched) == [f"{prefix}_forward", f"{prefix}_backward"]
 
 
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_in_a_captured_step(kind, monkeypatch):
+    monkeypatch.setenv("MINIGRAD_PERSISTENT", "1")
+    layer, x = getattr(mg.nn, kind)(I, H, bidirectional=True), values(T, B, I)
+
+    def step(x):
+        layer.zero_grad()
+        loss = (layer(x)[0] ** 2).sum()
+        loss.backward()
+        return loss
+
+    host = [step(mg.tensor(x * k)).item() for k in (1, 1, 2)]
+    layer.to("strict")
+    captured = mg.compile(step)
+    there = [captured(mg.tensor(x * k, device="strict")).item() for k in (1, 1, 2)]
+    np.testing.assert_allclose(there, host, rtol=1e-5)
+    assert [each.graph is not None for each in captured.programs.values()] == [True]
+
+
 @pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
 @pytest.mark.parametrize(
     ("setting", "won", "times"),
