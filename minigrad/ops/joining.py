@@ -1,7 +1,7 @@
 """Joining and splitting: concat, stack, unstack, split, chunk.
 
-Each is one line on the tape. Taking a sequence apart with `unstack` (or a loop over it) and joining
-it with `stack` costs one pass backward, where a loop over x[t] would cost one pass per step.
+Each is one line on the tape. Taking a sequence apart with `unstack` (or a loop over it) is one line
+for all steps, where x[t] is one for each.
 """
 
 from __future__ import annotations

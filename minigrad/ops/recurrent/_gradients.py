@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ...backend import Array, on_cpu
 from ...backend.threads import forks
 from ...engine import fork
+from ..rows import row_sums
 from ._products import product
 from ._schedule import Schedule
 
@@ -150,7 +151,7 @@ class GateGradients:
 
         def rest() -> None:
             for gates, out in self.biases:
-                self.xp.add(out, d[gates].sum(axis=1), out)
+                self.xp.add(out, row_sums(self.xp, d[gates])[:, 0], out)
             for gates, weight, out in self.inputs:
                 product(self.xp, d[gates].T, weight, out[low:high])()
 
