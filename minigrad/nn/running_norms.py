@@ -200,7 +200,8 @@ class InstanceNorm1d(RunningNorm):
         places = tuple(range(2, x.ndim))
         if math.prod(x.shape[2:]) == 1:
             raise ShapeError(f"{type(self).__name__}: x is {x.shape}, one value has no variance")
-        if self.training and self.momentum is not None and self.running_mean is not None:
+        follows = self.momentum is not None and self.running_mean is not None
+        if self.training and follows and x.size:
             with no_grad():
                 mean, var = x.mean(axis=places), ops.var(x, axis=places, correction=1)
                 self._follow(mean.mean(axis=0), var.mean(axis=0), self.momentum)

@@ -99,3 +99,13 @@ def test_errors():
         nn.BatchNorm1d(3)(mg.zeros((1, 3)))
     with pytest.raises(ShapeError, match="mean"):
         mg.batch_norm(mg.zeros((2, 3)), mg.zeros(2), mg.zeros(3))
+
+
+@pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:invalid value")
+@pytest.mark.parametrize("shape", [(0, 4, 3), (2, 4, 0)])
+@pytest.mark.parametrize("kind", [nn.BatchNorm1d, nn.InstanceNorm1d])
+def test_an_empty_batch_spoils_no_running_statistics(kind, shape):
+    norm = kind(4, track_running_stats=True)
+    assert norm(mg.zeros(shape)).shape == shape
+    assert norm.running_mean.tolist() == [0] * 4
+    assert norm.running_var.tolist() == [1] * 4

@@ -12,7 +12,6 @@ from .sample import Sample, bools, real
 X, Y = real(3, 4), real(2, 3, 4)
 ROWS = np.array([[2, 0], [0, -1]])  # a repeated and a negative one, and one left out
 PAIRS = np.array([[0, 1, 1, -2], [2, 0, 0, 3]])  # along two axes
-MEETING = np.array([3, 0, 0, 3, 1])
 IDS = np.array([[4, 0, 1], [1, 1, 0]])
 MANY = np.array([1, 0, 5, 8] + [3, 2, 4, 6, 7, 1, 0] * 2 + [5, 5] * 29 + [7])
 MANY_TIMES = {"axis": 0, "shape": (9, 2)}
