@@ -40,6 +40,8 @@ class Event:
 class _Spy:
     """Stands in for the op of one line."""
 
+    adds = None  # what is sent is to be seen, so it is not added in passing
+
     def __init__(self, op: Any, line: int, events: list[Event]) -> None:
         self._op, self._line, self._events = op, line, events
 
