@@ -126,6 +126,7 @@ MOVES: dict[str, Rule] = {
             "g, 0 at the indices", "g at the indices", ""),
     "repeat": ("copies send back their sum", "Σ g over the copies"),
     "reshape": ("the same numbers in the old shape", "g, reshaped"),
+    "reverse_each": ("each sequence is reversed back", "g, each reversed", ""),
     "roll": ("rolled back", "g, rolled back"),
     "setitem": ("the value gets the gradient of its places, x that of the others",
                 "g, 0 at the key", "g at the key"),
