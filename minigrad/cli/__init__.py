@@ -1,9 +1,10 @@
-"""The command `minigrad`: draw a computation, check its derivatives, list its tape.
+"""The command `minigrad`: draw a computation, check its derivatives, list its tape, try the GPU.
 
     minigrad draw train.py:loss -o graph.html
     minigrad draw --model lstm --steps 20 --composite -o lstm.svg
     minigrad check train.py:loss
     minigrad tape train.py:loss
+    minigrad gpu
 
 The function is called without arguments and returns a Tensor, or (Tensor, model).
 """
@@ -57,13 +58,20 @@ def _parser() -> argparse.ArgumentParser:
     from .. import __version__
 
     parser = argparse.ArgumentParser(
-        prog="minigrad", description="Draw a computation, check its derivatives, list its tape."
+        prog="minigrad",
+        description="Draw a computation, check its derivatives, list its tape, try the GPU.",
     )
     parser.add_argument("--version", action="version", version=f"minigrad {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     _draw_parser(commands)
     _check_parser(commands)
     _tape_parser(commands)
+    gpu = commands.add_parser(
+        "gpu",
+        help="try what minigrad needs of a GPU",
+        description="Products, kernels, random numbers and a captured step, beside the CPU's.",
+    )
+    gpu.set_defaults(run=_gpu)
     return parser
 
 
@@ -160,6 +168,15 @@ def _check(args: argparse.Namespace) -> int:
     text, passed = check(args.where, order=args.order, eps=args.eps, atol=args.atol, rtol=args.rtol)
     sys.stdout.write(text)
     return 0 if passed else 1
+
+
+def _gpu(args: argparse.Namespace) -> int:
+    from .gpu import gpu
+
+    for line in gpu():
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    return 0
 
 
 def _tape(args: argparse.Namespace) -> int:

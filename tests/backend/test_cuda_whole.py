@@ -19,6 +19,15 @@ LEFT_OUT = (  # files, and what only hardware can say
 )
 
 
+def test_the_first_look():
+    env = os.environ | {"PYTHONPATH": f"{STAND_IN}{os.pathsep}{STAND_IN.parents[2]}"}
+    command = [sys.executable, "-m", "minigrad", "gpu"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.stdout.count("  works  ") == 12
+    assert "captured" not in ran.stderr
+
+
 FILES = ["tests/test_on_gpu.py", "tests/backend/test_gpu.py", "tests/parallel/test_nccl.py"]
 
 
