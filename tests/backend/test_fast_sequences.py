@@ -39,6 +39,22 @@ def test_product(shape, turned):
     np.testing.assert_allclose(out, a @ b, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "shape", [(3, 5, 7), (16, 128, 512), (5, 1030, 70), (40, 20, 64), (2, 0, 3), (0, 2, 3)]
+)
+def test_turned_product(shape):
+    M, K, N = shape
+    a, w, start = draw(M, K), draw(N, K), draw(M, N)
+    panels = np.full((-(-N // blas.WIDE), K, blas.WIDE), np.nan, np.float32)
+    blas.turn(w, panels)
+    for room in (panels, panels[:0]):
+        out = start.copy()
+        blas.turned_product(tuple(blas.sgemm()), a, w, room, out, True)
+        np.testing.assert_allclose(out, start + a @ w.T, rtol=1e-4, atol=1e-4)
+        blas.turned_product(tuple(blas.sgemm()), a, w, room, out, False)
+        np.testing.assert_allclose(out, a @ w.T, rtol=1e-4, atol=1e-4)
+
+
 LENGTHS = {"full": None, "padded": [40, 3, 0, 17, 40, 1, 22, 39, 5]}
 
 
@@ -113,6 +129,16 @@ def test_layers(name, T, lengths):
     for mine, numpys in zip(given, expected, strict=True):
         scale = max(1, np.abs(numpys).max(initial=0))
         np.testing.assert_allclose(mine / scale, numpys / scale, atol=2e-6)
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+@pytest.mark.parametrize("lengths", LENGTHS.values(), ids=list(LENGTHS))
+def test_first_states_that_are_zero_get_their_gradient(kind, lengths):
+    module, x = layer(kind, 8), draw(40, 9, 7)
+    zeros = [np.zeros_like(s) for s in states_of(module, 9)]
+    given, expected = (run(module, x, lengths, zeros, on) for on in (True, False))
+    for mine, numpys in zip(given, expected, strict=True):
+        np.testing.assert_allclose(mine, numpys, rtol=2e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize("name", CASES)
