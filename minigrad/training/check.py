@@ -1,8 +1,9 @@
-"""What a Trainer is given, checked before it begins."""
+"""What a Trainer is given, checked: its options before it begins, and what `evaluate` returns."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
 from ..optim import ReduceLROnPlateau
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 def check(trainer: Trainer) -> None:
     """Raise ConfigError for options that do not go together."""
+    trained = {id(p) for group in trainer.optimizer.param_groups for p in group["params"]}
     every, plateau = trainer.schedule_every, isinstance(trainer.schedule, ReduceLROnPlateau)
     problem = ""
     if not (hasattr(trainer.data, "load_state_dict") and hasattr(trainer.data, "__len__")):
@@ -20,6 +22,8 @@ def check(trainer: Trainer) -> None:
             f"data is a {type(trainer.data).__name__}, expected a DataLoader; "
             "DataLoader(batches, batch_size=None) makes one of a list of batches"
         )
+    elif trained.isdisjoint(map(id, trainer.model.parameters())):
+        problem = "the optimiser has no parameter of the model; make it of model.parameters()"
     elif every not in ("epoch", "batch"):
         problem = f"schedule_every is 'epoch' or 'batch', got {every!r}"
     elif plateau and every == "batch":
@@ -32,3 +36,16 @@ def check(trainer: Trainer) -> None:
         problem = "save_every needs a store, e.g. minigrad.io.Folder(path)"
     if problem:
         raise ConfigError(f"Trainer: {problem}")
+
+
+def numbers(found: Any) -> dict[str, float]:
+    """What `evaluate` gave, as Python numbers.
+
+    Raises: ConfigError if it has no names.
+    """
+    if not isinstance(found, Mapping):
+        raise ConfigError(
+            f"Trainer: evaluate gave {type(found).__name__}, expected numbers by name: "
+            '{"valid_loss": …}'
+        )
+    return {name: float(value) for name, value in found.items()}

@@ -21,7 +21,7 @@ from ..nn.module import Module
 from ..optim import Optimizer, ReduceLROnPlateau, Schedule, clip_grad_norm_
 from ..parallel import Group
 from .carry import arrays, pack, unpack
-from .check import check
+from .check import check, numbers
 from .history import History, Row
 from .interrupt import Interrupt
 from .monitor import Monitor
@@ -240,7 +240,7 @@ class Trainer:
         self.model.eval()
         try:
             with no_grad():
-                return {name: float(value) for name, value in self.evaluate(self.model).items()}
+                return numbers(self.evaluate(self.model))
         finally:
             self.model.train()
 

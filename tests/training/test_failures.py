@@ -174,3 +174,16 @@ def test_data_must_be_a_loader():
         ConfigError, match=r"data is a list, expected a DataLoader.*batch_size=None"
     ):
         Trainer(model, rule, lambda *_: None, [1, 2])
+
+
+@pytest.mark.parametrize("found", [None, 0.5, [0.5]])
+def test_evaluate_gives_numbers_by_name(found):
+    with pytest.raises(ConfigError, match=f"evaluate gave {type(found).__name__}, expected"):
+        shuffled_run(evaluate=lambda model: found, monitor="train_loss").fit(1)
+
+
+def test_an_optimiser_of_another_model():
+    batches = data.DataLoader([np.ones((2, 3), "f4")], batch_size=None)
+    model, other = nn.Linear(3, 1), nn.Linear(3, 1)
+    with pytest.raises(ConfigError, match=r"no parameter of the model.*model\.parameters\(\)"):
+        Trainer(model, optim.SGD(other.parameters(), lr=0.1), lambda m, x, _: m(x).sum(), batches)
