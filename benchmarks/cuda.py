@@ -15,6 +15,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from minigrad.backend.cuda import why_not_available
+
 from . import report, runner
 from .frameworks import ON_CUDA, Implementation
 from .runner import Config, DiedError, Measurement, Process
@@ -91,7 +93,8 @@ def measure(
     """
     result: dict[str, Any] = {"gpu": (gpu := peaks(config)), "workloads": {}}
     if "bytes" not in gpu:
-        raise SystemExit(f"--device cuda: {gpu.get('skip') or gpu.get('error')}")
+        reasons = gpu.get("skip") or gpu.get("error"), why_not_available()
+        raise SystemExit("\n".join(f"--device cuda: {each}" for each in reasons if each))
     config = replace(
         config, rounds=min(config.rounds, ROUNDS), seconds=min(config.seconds, SECONDS)
     )

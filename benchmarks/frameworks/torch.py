@@ -25,7 +25,10 @@ class Work:
         self.device = options.get("device", "cpu")
         if self.device == "cuda":
             if not torch.cuda.is_available():
-                raise SkipError("PyTorch sees no GPU")
+                raise SkipError(
+                    f"PyTorch {torch.__version__}, which minigrad is compared with, sees no GPU: "
+                    "install a build for CUDA (pytorch.org says how)"
+                )
             torch.backends.cudnn.allow_tf32 = False  # float32 means float32, as everywhere else
         self.dtype = torch.bfloat16 if options.get("bits") == 16 else torch.float32
         self.model.to(self.device, self.dtype)
