@@ -60,7 +60,8 @@ def test_implementations_know_the_device():
 
 def test_without_a_gpu_it_says_so(monkeypatch):
     monkeypatch.setattr(cuda, "peaks", lambda config: {"skip": "no GPU here"})
-    with pytest.raises(SystemExit, match="no GPU here"):
+    monkeypatch.setattr(cuda, "why_not_available", lambda: "no CuPy either")
+    with pytest.raises(SystemExit, match=r"no GPU here\n.*: no CuPy either"):
         cuda.measure(Config())
 
 
