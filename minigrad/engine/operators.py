@@ -140,37 +140,37 @@ class Operators:
 
     # -- methods ---------------------------------------------------------------------------
 
-    def sum(self, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def sum(self, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
         return ops.sum(self, axis=axis, keepdims=keepdims)
 
-    def mean(self, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def mean(self, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
         return ops.mean(self, axis=axis, keepdims=keepdims)
 
-    def var(self, *, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Tensor:
+    def var(self, axis: Axis = None, *, correction: float = 0, keepdims: bool = False) -> Tensor:
         return ops.var(self, axis=axis, correction=correction, keepdims=keepdims)
 
-    def std(self, *, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Tensor:
+    def std(self, axis: Axis = None, *, correction: float = 0, keepdims: bool = False) -> Tensor:
         return ops.std(self, axis=axis, correction=correction, keepdims=keepdims)
 
-    def prod(self, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def prod(self, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
         return ops.prod(self, axis=axis, keepdims=keepdims)
 
-    def max(self, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def max(self, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
         return ops.max(self, axis=axis, keepdims=keepdims)
 
-    def min(self, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def min(self, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
         return ops.min(self, axis=axis, keepdims=keepdims)
 
-    def all(self, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def all(self, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
         return ops.all(self, axis=axis, keepdims=keepdims)
 
-    def any(self, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def any(self, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
         return ops.any(self, axis=axis, keepdims=keepdims)
 
-    def argmax(self, *, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    def argmax(self, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
         return ops.argmax(self, axis=axis, keepdims=keepdims)
 
-    def argmin(self, *, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    def argmin(self, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
         return ops.argmin(self, axis=axis, keepdims=keepdims)
 
     def reshape(self, *shape: Any) -> Tensor:
@@ -207,7 +207,7 @@ class Operators:
     def relu(self) -> Tensor:
         return ops.relu(self)
 
-    def softmax(self, *, axis: int = -1) -> Tensor:
+    def softmax(self, axis: int = -1) -> Tensor:
         return ops.softmax(self, axis=axis)
 
     def clip(self, min: Any = None, max: Any = None) -> Tensor:

@@ -132,3 +132,15 @@ def test_operands_that_are_neither_numbers_nor_arrays(other):
         mg.tensor([1.0]) + other
     with pytest.raises(errors.DTypeError, match=r"multiply.*asarray"):
         other * mg.tensor([1.0])
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["sum", "mean", "var", "std", "prod", "max", "min", "all", "any", "argmax", "argmin"],
+)
+def test_the_axis_of_a_method_needs_no_name(method):
+    x = np.random.default_rng(0).normal(size=(3, 4))
+    for axis in (0, -1):
+        ours = getattr(mg.tensor(x), method)(axis)
+        np.testing.assert_allclose(ours.numpy(), getattr(x, method)(axis))
+    assert mg.tensor(x).softmax(0).shape == (3, 4)
