@@ -87,25 +87,27 @@ def plans(limits: Limits, kind: Kind) -> list[Plan]:
     """The ways to divide the units and the sequences in which the weights fit.
 
     Clusters of eight blocks for 32 sequences each: they meet quickly, but are few multiprocessors.
-    The whole grid for all sequences: the other way round. Two grids side by side have half the
-    multiprocessors each, so that neither waits for blocks for which the other has left no room.
+    The whole grid for all sequences: the other way round. Half the grid, or a quarter: every block
+    reads what all tell, so fewer read less. Two grids side by side have half the multiprocessors
+    each, so that neither waits for blocks for which the other has left no room.
     """
-    found = []
+    found: dict[tuple[bool, int], Plan] = {}
+    most = limits.multiprocessors // (2 if kind.beside else 1)
+    grids = [(False, most // part) for part in (1, 2, 4) if most >= part]
     wide, unit = 8 if kind.dtype == "float64" else 4, 8 if kind.operand else 4
-    for cluster in [True] * limits.clusters + [False] * limits.cooperative:
-        blocks = 8 if cluster else limits.multiprocessors // (2 if kind.beside else 1)
-        J = unit * -(-kind.H // (unit * max(blocks, 1)))
+    for cluster, blocks in [(True, 8)] * limits.clusters + grids * limits.cooperative:
+        J = unit * -(-kind.H // (unit * blocks))
         forward = kind.way == "forward"
         rows, depth = (kind.gates * J, kind.H) if forward else (J, kind.gates * kind.H)
         weights = 2 * rows * (depth + PAD) if kind.operand else wide * rows * depth
         groups = 1 if cluster else kind.groups  # each a warp's
         part = wide * rows * 32 * groups  # of the sums, beside the weights
         splits = min(max(1, WARPS // groups), (limits.shared - weights) // part)
-        if splits > 0 and blocks:
+        if splits > 0:
             grid = 8 * kind.groups if cluster else -(-kind.H // J)
             launch = Launch(grid, 32 * WARPS, weights + splits * part)
-            found.append(Plan(J, splits, launch, cluster, kind.operand))
-    return found
+            found[cluster, J] = Plan(J, splits, launch, cluster, kind.operand)
+    return list(found.values())
 
 
 def chosen(
