@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array, fused, on_cpu
-from ..engine import RowSparse, Tensor, examine, function, op, recording
+from ..engine import RowSparse, Tensor, examine, function, op, primitive, recording
 from ..errors import DTypeError, IndexRangeError, ShapeError
 
 __all__ = ["embedding", "one_hot"]
@@ -21,36 +21,38 @@ def sum_rows(xp: Any, rows: Array, ids: Array, count: int) -> Array:
     The sums run in the order of occurrence, or in a fixed tree, so they are the same each time.
     Shapes: rows (N, E), ids (N,).
     """
-    n = len(ids)
-    sums = xp.zeros((count, rows.shape[1]), dtype=rows.dtype)
-    if not rows.size:
-        return sums
-    fast = fused(xp, "sum_rows", rows.dtype)
+    fast = fused(xp, "sum_rows", rows.dtype) if rows.size else None
     if fast is not None:
         return fast(rows, ids, count)
+    sums = xp.zeros((count, rows.shape[1]), dtype=rows.dtype)
     if not on_cpu(xp):
         xp.add.at(sums, ids, rows)
-        return sums
+    elif rows.size:
+        primitive(_sum_rows, rows, ids, sums, writes=(2,))
+    return sums
+
+
+def _sum_rows(rows: Array, ids: Array, sums: Array) -> None:
+    n, count = len(ids), len(sums)
     if rows.shape[1] == 1 and rows.dtype.kind == "f":
         sums[:, 0] = np.bincount(ids, weights=rows[:, 0], minlength=count)
-        return sums
+        return
     # Sort by id, stably; 16-bit keys are sorted by radix, several times faster.
     order = np.argsort(ids.astype(np.uint16) if count <= 1 << 16 else ids, kind="stable")
     ids = ids[order]
     first = np.flatnonzero(np.concatenate(([True], ids[1:] != ids[:-1])))
     if n >= 8 * len(first):  # few ids, each many times: one pass over the sorted rows
         sums[ids[first]] = np.add.reduceat(rows[order], first, axis=0)
-        return sums
+        return
     times = np.diff(first, append=n)  # else add the k-th occurrence of every id in round k
-    part = rows[order[first]]
+    part = rows.take(order[first], axis=0)
     live = np.arange(len(first))
     for k in range(1, min(int(times.max()), _ROUNDS)):
         live = live[times[live] > k]
-        part[live] += rows[order[first[live] + k]]
+        part[live] += rows.take(order[first[live] + k], axis=0)
     for i in np.flatnonzero(times > _ROUNDS):
         part[i] += rows[order[first[i] + _ROUNDS : first[i] + times[i]]].sum(axis=0)
     sums[ids[first]] = part
-    return sums
 
 
 def check_ids(xp: Any, ids: Array, count: int, what: str) -> None:
