@@ -306,7 +306,7 @@ class Hook:
 
     __slots__ = ("_key", "_owner")
 
-    def __init__(self, owner: dict[int, Callable[[Tensor], Tensor | None]], hook: Any) -> None:
+    def __init__(self, owner: dict[int, Callable[..., Any]], hook: Callable[..., Any]) -> None:
         self._owner, self._key = owner, tick()  # id(self) may be used again
         owner[self._key] = hook
 

@@ -216,7 +216,7 @@ def _parameter(value: Any) -> Parameter:
 
 def _check_name(module: Module, name: str) -> None:
     """Names share a space with the attributes of the container itself."""
-    taken = hasattr(type(module), name) or name in ("training", "_buffers", "_name")
+    taken = hasattr(type(module), name) or name in ("training", "_buffers", "_hooks", "_name")
     if not isinstance(name, str) or not name or "." in name or taken:
         raise ConfigError(
             f"{type(module).__name__}: {name!r} cannot be a name here; give a string without dots "

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..backend import Device, is_dtype
 from ..backend import device as find_device
-from ..engine import MODES, Tensor, settle
+from ..engine import MODES, Hook, Tensor, settle
 from ..engine.calls import TORCH, wrong_arguments
 from ..errors import DTypeError
 from ..ops import get_default_dtype
@@ -69,6 +69,7 @@ class Module:
         self.training = True
         self._buffers: dict[str, bool] = {}  # name → is it part of the state dict?
         self._name = ""
+        self._hooks: dict[int, Callable[..., Any]] = {}
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The layer's function. Call the module itself, not this."""
@@ -80,9 +81,31 @@ class Module:
             modes.recorder.conditions.mode(self)
         token = MODES.set(modes.inside(self._name or type(self).__name__))
         try:
-            return self.forward(*args, **kwargs)
+            output = self.forward(*args, **kwargs)
+            for hook in list(self._hooks.values()) if self._hooks else ():
+                changed = hook(self, args, output)
+                output = output if changed is None else changed
+            return output
         finally:
             MODES.reset(token)
+
+    def register_forward_hook(self, hook: Callable[[Self, tuple[Any, ...], Any], Any]) -> Hook:
+        """Call `hook(module, args, output)` after each forward pass, to look at what comes out.
+
+        What it returns, unless None, is the output instead. The handle's `remove()` ends it. A
+        program of `mg.compile` calls hooks while it is recorded, and only then.
+
+        >>> import minigrad as mg
+        >>> from minigrad import nn
+        >>> seen = []
+        >>> model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+        >>> handle = model[1].register_forward_hook(lambda m, args, y: seen.append(y.shape))
+        >>> _ = model(mg.zeros((3, 4)))
+        >>> handle.remove()
+        >>> seen
+        [(3, 8)]
+        """
+        return Hook(self._hooks, hook)
 
     # -- the tree ------------------------------------------------------------------------------
 
@@ -160,6 +183,9 @@ class Module:
         for path, _, _, value in self._all_tensors():
             if not isinstance(value, Parameter):
                 yield path, value
+
+    def buffers(self) -> Iterator[Tensor]:
+        return (b for _, b in self.named_buffers())
 
     def num_parameters(self) -> int:
         """How many numbers are trained; shared ones count once."""

@@ -293,3 +293,40 @@ def test_cells_and_lengths_beside_arrays_of_numpy():
     np.testing.assert_array_equal(
         plain.numpy(), attention(mg.tensor(x[:, 0]), mg.tensor(x), lengths=n)[0].numpy()
     )
+
+
+def test_forward_hooks_look_at_the_output_or_change_it():
+    model, seen = nn.Sequential(nn.Linear(3, 2), nn.ReLU()), []
+    x = mg.ones((4, 3))
+    plain = model(x)
+    watch = model[0].register_forward_hook(lambda m, args, y: seen.append((m, args[0], y)))
+    double = model[1].register_forward_hook(lambda m, args, y: y * 2)
+    np.testing.assert_array_equal(model(x).numpy(), 2 * plain.numpy())
+    ((module, given, out),) = seen
+    assert module is model[0]
+    assert given is x
+    np.testing.assert_array_equal(mg.relu(out).numpy(), plain.numpy())
+    watch.remove()
+    watch.remove()
+    double.remove()
+    np.testing.assert_array_equal(model(x).numpy(), plain.numpy())
+    assert len(seen) == 1
+    assert list(model.state_dict()) == ["0.weight", "0.bias"]
+
+
+def test_a_hook_that_removes_itself():
+    layer, calls = nn.Linear(3, 2), []
+
+    def once(module, args, output):
+        calls.append(output)
+        handle.remove()
+
+    handle = layer.register_forward_hook(once)
+    for _ in range(2):
+        layer(mg.ones((1, 3)))
+    assert len(calls) == 1
+
+
+def test_buffers_are_those_with_names():
+    norm = nn.BatchNorm1d(3)
+    assert [id(b) for b in norm.buffers()] == [id(b) for _, b in norm.named_buffers()]
