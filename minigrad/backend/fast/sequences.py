@@ -33,6 +33,7 @@ class Loop:
     def __init__(self, xp: Any, run: Any, batch: Any, x: Array, hidden: int, keep: bool) -> None:
         self.xp, self.run, self.batch, self.dtype = xp, run, batch, x.dtype
         self.rows = xp.ascontiguousarray(batch.pack(xp, x))
+        self.cell = batch.T == 1
         self.keep, self.height = keep, batch.size if keep else batch.B
         widest = max((n for n, _ in batch.runs), default=0)
         small = 4 * hidden * max(hidden, x.shape[2]) <= SMALL
@@ -86,8 +87,13 @@ class Loop:
         return self.xp.ascontiguousarray(self.batch.pack(self.xp, dy))
 
     def sum_for(self, wanted: bool, w: Array) -> Array:
-        """Where the gradient of a weight is summed; without elements if it is not wanted."""
-        return self.xp.zeros_like(w) if wanted else self.zeros(*(0,) * w.ndim)
+        """Where the loop sums the gradient of a weight; without elements if it does not."""
+        summed = wanted and not self.cell
+        return self.xp.zeros_like(w) if summed else self.zeros(*(0,) * w.ndim)
+
+    def product(self, wanted: bool, d: Array, rows: Array) -> Array | None:
+        """The gradient of a cell's weight, by NumPy: a program makes one product of many steps'."""
+        return self.xp.matmul(d.T, rows) if wanted else None
 
     def inputs(self, dx: Array) -> Array:
         """The gradient of x."""
@@ -125,12 +131,15 @@ def lstm_sequence(
         dx = loop.empty(size, rows.shape[1] if needs[0] else 0)
         dw_ih, dw_hh = loop.sum_for(needs[3], w_ih), loop.sum_for(needs[4], w_hh)
         db, dw_hr = loop.sum_for(needs[5] or needs[6], bias), xp.zeros_like(project)
-        scratch = loop.empty(loop.room, 4 * H), loop.empty(loop.room, P), loop.empty(batch.B, H)
+        d, d_h, dm = loop.empty(loop.room, 4 * H), loop.empty(loop.room, P), loop.empty(batch.B, H)
         loop.call(
             recurrent.lstm_backward, loop.upstream(gs[0], P), dh, dc, *weights, project, rows,
-            gates, before, cells, inner, needs[1], dx, dw_ih, dw_hh, db, dw_hr, *scratch,
+            gates, before, cells, inner, needs[1], dx, dw_ih, dw_hh, db, dw_hr, d, d_h, dm,
             writes=(1, 2, *range(12, 20)),
         )  # fmt: skip
+        if loop.cell:
+            dw_ih, dw_hh = loop.product(needs[3], d, rows), loop.product(needs[4], d, before)
+            db = d.sum(axis=0)
         states = batch.unordered(xp, dh), batch.unordered(xp, dc)
         return wanted(needs, loop.inputs(dx), *states, dw_ih, dw_hh, db, db, dw_hr)
 
@@ -158,11 +167,14 @@ def gru_sequence(
         dh = loop.state(gs[1], h0)
         dx = loop.empty(size, rows.shape[1] if needs[0] else 0)
         sums = [loop.sum_for(*pair) for pair in zip(needs[2:], (w_ih, w_hh, *biases), strict=True)]
-        scratch = loop.empty(loop.room, 3 * H), loop.empty(loop.room, 3 * H)
+        d_x, d_h = loop.empty(loop.room, 3 * H), loop.empty(loop.room, 3 * H)
         loop.call(
             recurrent.gru_backward, loop.upstream(gs[0], H), dh, *weights, rows, gates,
-            before, inner, needs[1], dx, *sums, *scratch, writes=(1, *range(9, 16)),
+            before, inner, needs[1], dx, *sums, d_x, d_h, writes=(1, *range(9, 16)),
         )  # fmt: skip
+        if loop.cell:
+            products = loop.product(needs[2], d_x, rows), loop.product(needs[3], d_h, before)
+            sums = [*products, d_x.sum(axis=0), d_h.sum(axis=0)]
         return wanted(needs, loop.inputs(dx), batch.unordered(xp, dh), *sums)
 
     return ys, back if keep else None
@@ -189,12 +201,14 @@ def rnn_sequence(
         dh = loop.state(gs[1], h0)
         dx = loop.empty(size, rows.shape[1] if needs[0] else 0)
         dw_ih, dw_hh = loop.sum_for(needs[2], w_ih), loop.sum_for(needs[3], w_hh)
-        db = loop.sum_for(needs[4] or needs[5], bias)
+        db, d = loop.sum_for(needs[4] or needs[5], bias), loop.empty(loop.room, H)
         loop.call(
             recurrent.rnn_backward, loop.upstream(gs[0], H), dh, *weights, relu, rows, gates,
-            before, needs[1], dx, dw_ih, dw_hh, db, loop.empty(loop.room, H),
-            writes=(1, *range(9, 14)),
+            before, needs[1], dx, dw_ih, dw_hh, db, d, writes=(1, *range(9, 14)),
         )  # fmt: skip
+        if loop.cell:
+            dw_ih, dw_hh = loop.product(needs[2], d, rows), loop.product(needs[3], d, before)
+            db = d.sum(axis=0)
         return wanted(needs, loop.inputs(dx), batch.unordered(xp, dh), dw_ih, dw_hh, db, db)
 
     return ys, back if keep else None
