@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from .backend import Array, device, instead, namespace, on_cpu
+from .backend import Array, device, namespace, on_cpu
 from .backend.device_gemm import precision
 from .engine import Tensor, kernel, recording, wrap
 from .errors import CheckpointError, ConfigError, GradError
@@ -116,11 +116,11 @@ class GradScaler:
             if not self._state[1]:
                 optimizer.step()
             return
-        arrays = _memory(optimizer)
-        before = [kernel(_copy, each) for each in arrays]
-        optimizer.step()
-        for array, old in zip(arrays, before, strict=True):
-            kernel(_keep, array, self._state, old)
+        optimizer.skip = self._state[1, ...]
+        try:
+            optimizer.step()
+        finally:
+            optimizer.skip = None
 
     def update(self) -> None:
         """Set the scale for the next step. Call it once, after the steps of all optimisers."""
@@ -151,34 +151,12 @@ class GradScaler:
         self._state[...] = where.asarray(np.array(values, np.float32))
 
 
-def _memory(optimizer: Optimizer) -> list[Array]:
-    """The parameters and the state of an optimiser, which is made if it is not there yet."""
-    found = []
-    with instead(None):  # it outlives a recording
-        for ledger in optimizer._current():
-            names = optimizer._names(ledger.group)
-            for i, p in enumerate(ledger.arena.params):
-                if p.grad is not None:
-                    optimizer._complete(ledger, i, names)
-            found += [ledger.arena.data, *(ledger.flats[n] for n in names if n in ledger.flats)]
-    return found
-
-
 def _unscale(flat: Array, state: Array) -> None:
     xp = namespace(flat)
     scale = state[0, ...] if flat.dtype == np.float32 else state[0, ...].astype(flat.dtype)
     xp.divide(flat, scale, out=flat)
     worst = 1 - xp.isfinite(flat).all().astype(np.float32)
     xp.maximum(state[1, ...], worst, out=state[1, ...])
-
-
-def _copy(array: Array) -> Array:
-    return array.copy()
-
-
-def _keep(array: Array, state: Array, old: Array) -> None:
-    """`old`, where a gradient was not finite."""
-    array[...] = namespace(array).where(state[1, ...] > 0, old, array)
 
 
 def _update(state: Array, *, growth: float, backoff: float, interval: int) -> None:

@@ -17,7 +17,7 @@ from ..engine.sparse import raw
 from ..errors import GradError
 from .groups import Groups
 from .ledger import Cohort, Ledger
-from .rule import Rule
+from .rule import Numbers, Rule
 from .saved import read_saved, written
 
 BLOCK = 1 << 16  # elements per block: a few arrays of float32 fit a 1 MB cache
@@ -42,7 +42,11 @@ class Optimizer(Groups, Rule):
         param_groups: the options and parameters of each group.
         state: for each parameter its step count and state arrays, which are views of arenas.
         grad_scale: gradients are read times this number: 1 / (loss scale), or 1 / (machines).
+        skip: None, or an array of shape () on the device: a step with it above 0 leaves parameters
+            and state as they are.
     """
+
+    skip: Array = None
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         super().__init__(params, defaults)
@@ -229,7 +233,7 @@ class Optimizer(Groups, Rule):
     def _step_flat(self, ledger: Ledger, cohort: Cohort, given: list[Any]) -> None:
         arena = ledger.arena
         places = arena.places
-        arrays = (arena.data, arena.grad, places, given, cohort.flats, cohort.scalars)
+        arrays = (arena.data, arena.grad, places, given, cohort.flats, self._given(cohort))
         threads = cohort.size // SHARE
         if threads < 2 or not ledger.cpu or (threads := min(threads, get_num_threads())) < 2:
             kernel(self._sweep, *arrays, cohort.room, cohort=cohort, blocks=cohort.blocks)
@@ -241,15 +245,19 @@ class Optimizer(Groups, Rule):
         ]
         fork(*branches)
 
+    def _given(self, cohort: Cohort) -> Numbers:
+        """The numbers of a step, and whether it is to be skipped."""
+        return cohort.scalars if self.skip is None else {**cohort.scalars, "skip": self.skip}
+
     def _step_one(self, ledger: Ledger, cohort: Cohort, i: int, g: Any) -> None:
         """A parameter by itself: row by row, or with a rule that needs all of it at once."""
         state = [ledger.views[name][i] for name in cohort.names or ()]
-        p = ledger.arena.views[i]
+        p, n = ledger.arena.views[i], self._given(cohort)
         if cohort.rows and not self.whole:
-            kernel(self._rows, p, g, state, cohort.scalars, cohort.room, cohort=cohort)
+            kernel(self._rows, p, g, state, n, cohort.room, cohort=cohort)
         else:
             room = self._room(ledger, p.size)
-            kernel(self._each, p, g, state, cohort.scalars, room, cohort=cohort)
+            kernel(self._each, p, g, state, n, room, cohort=cohort)
 
     def _room(self, ledger: Ledger, size: int, branch: int = 0) -> list[Array]:
         """Scratch arrays, shared by all calls: their contents are arbitrary."""

@@ -78,12 +78,15 @@ class Rule:
     def _formula(
         self, xp: Any, arrays: Arrays, n: Numbers, room: Arrays, *, group: Group, scaled: bool
     ) -> None:
-        """`_update` of p, g and the state, with g scaled as it is read."""
+        """`_update` of p, g and the state, with g scaled as it is read, unless it is skipped."""
         p, g, *state = arrays
         *scratch, last = room
+        before = [each.copy() for each in (p, *state)] if "skip" in n else []
         if scaled:
             g = xp.multiply(g, n["gradient"], out=last)
         self._update(xp, p, g, state, n, scratch, group)
+        for each, old in zip((p, *state), before, strict=False):
+            each[...] = xp.where(n["skip"] > 0, old, each)
 
     def _chain(self, xp: Any, n: Numbers, cohort: Cohort) -> Any:
         """On a GPU, the kernel of `_formula`, if it can be one."""

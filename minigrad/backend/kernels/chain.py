@@ -18,7 +18,7 @@ import numpy as np
 
 from minigrad.backend.device import Array
 from minigrad.backend.kernels.gates import wide
-from minigrad.backend.kernels.kernel import TYPES, Kernel, over
+from minigrad.backend.kernels.kernel import TYPES, Kernel, computed, over
 
 FORMS = {
     "abs": "{0} < 0 ? -{0} : {0}",
@@ -56,6 +56,9 @@ class Symbol:
 
     def __init__(self, sheet: Sheet, name: str) -> None:
         self.sheet, self.name = sheet, name
+
+    def copy(self) -> Symbol:
+        return self.sheet.write("", self)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if index is not Ellipsis:
@@ -144,7 +147,9 @@ class Chain(Kernel):
             return False
         if not all(x.flags.c_contiguous and x.dtype == first.dtype for x in arrays):
             return False
-        self(over(first.size), *arrays, *numbers, first.size)
+        kind = computed(first.dtype.name)
+        given = [each.astype(kind, copy=False) for each in numbers]
+        self(over(first.size), *arrays, *given, first.size)
         return True
 
 

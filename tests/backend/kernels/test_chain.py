@@ -47,6 +47,30 @@ def test_an_update_is_one_launch(name, options, monkeypatch):
     assert {kernel.file for kernel in launched} == {"chain"}
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@CASES
+def test_a_step_that_is_skipped_changes_nothing(name, options, dtype, monkeypatch):
+    params, made = optimizer(name, options, dtype=dtype)
+
+    def step(value):
+        for p in params:
+            p.grad = mg.tensor(np.full(p.shape, value), dtype=dtype, device="strict")
+        made.step()
+        state = [s for p in params for s in made.state[p].values() if hasattr(s, "get")]
+        return [p.numpy() for p in params] + [s.get() for s in state]
+
+    before, launched, run = step(0.5), [], LAUNCHERS[strict.StrictArray]
+    monkeypatch.setitem(
+        LAUNCHERS, strict.StrictArray, lambda k, *rest: (launched.append(k.file), run(k, *rest))
+    )
+    made.skip = params[0].device.asarray(np.ones((), np.float32))
+    for ours, theirs in zip(step(np.nan), before, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    made.skip = params[0].device.asarray(np.zeros((), np.float32))
+    assert not np.array_equal(step(0.5)[0], before[0])
+    assert launched == ["chain"] * 2
+
+
 @needs_gcc
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @CASES
