@@ -16,7 +16,7 @@ A = np.array([[0.3, 0.7], [0.2, 0.9]])
 B = np.array([[0.5, 0.1], [0.8, 0.4]])
 SHORT = {op.name: op for op in OPS.values() if op.short is not None and op.differentiable}
 UNARY = [name for name, op in SHORT.items() if op.arity == 1]
-BINARY = [name for name, op in SHORT.items() if op.arity == 2]
+BINARY = [name for name, op in SHORT.items() if op.arity == 2 and all(op.rules)]  # no indices
 
 
 def leaf(values, dtype="float64"):

@@ -44,7 +44,7 @@ def _dense(
         {"activation": activation},
         call=call,
         torch=torch,
-        label=" ".join([activation, label]).strip(),
+        label=f"{activation} {label}".strip(),
         tolerance=2e-12,
     )
 
