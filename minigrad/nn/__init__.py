@@ -15,12 +15,7 @@ from .activation import (
 )
 from .adaptive_softmax import AdaptiveLogSoftmaxWithLoss
 from .alias import AliasSampler
-from .attention import (
-    AdditiveAttention,
-    LuongAttention,
-    ScaledDotProductAttention,
-    lengths_to_mask,
-)
+from .attention import AdditiveAttention, LuongAttention, ScaledDotProductAttention
 from .bidirectional import Bidirectional
 from .cell_rnn import CellRNN
 from .cells import GRUCell, LSTMCell, RNNCell
@@ -45,6 +40,7 @@ from .loss import (
     SmoothL1Loss,
 )
 from .lstm_cells import LayerNormLSTMCell, PeepholeLSTMCell
+from .masks import lengths_to_mask
 from .module import Module, Parameter
 from .multihead import MultiheadAttention
 from .normalization import LayerNorm

@@ -11,7 +11,7 @@ from ..engine import Tensor
 from ..errors import ConfigError, ShapeError
 from ..ops.recurrent import reverse_each
 from ..ops.recurrent.checks import length_array
-from .attention import device_beside
+from .masks import device_beside
 from .module import Module
 from .recurrent import Recurrent
 

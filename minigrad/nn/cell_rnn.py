@@ -11,7 +11,7 @@ from .. import ops
 from ..engine import Tensor, no_grad
 from ..errors import ConfigError, ShapeError
 from ..ops.recurrent.checks import exists, length_array
-from .attention import dropout_mask
+from .masks import dropout_mask
 from .module import Module
 
 __all__ = ["CellRNN"]

@@ -12,7 +12,7 @@ from ..engine import Tensor, examine, grad, no_grad
 from ..errors import ConfigError, DTypeError, ShapeError
 from ..ops.classification import check_reduction
 from . import init
-from .attention import as_array
+from .masks import as_array
 from .module import Module, new_parameter
 
 __all__ = ["CRF"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from .. import ops
 from ..engine import Tensor
 from ..errors import ShapeError
-from .attention import device_beside, dropout_mask
 from .dropout import Dropout
+from .masks import device_beside, dropout_mask
 
 __all__ = ["AlphaDropout", "Dropout1d", "Dropout2d", "FeatureAlphaDropout", "LockedDropout"]
 

@@ -88,7 +88,7 @@ from ..ops import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
-from .attention import dropout_mask
+from .masks import dropout_mask
 
 __all__ = [
     "adaptive_avg_pool1d",

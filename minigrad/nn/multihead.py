@@ -8,8 +8,8 @@ from .. import ops
 from ..engine import Tensor
 from ..errors import ConfigError, DTypeError, ShapeError
 from . import init
-from .attention import dropout_mask
 from .linear import Linear
+from .masks import dropout_mask
 from .module import Module, Parameter, new_parameter
 
 __all__ = ["MultiheadAttention"]

@@ -8,7 +8,7 @@ from typing import Any
 from .. import ops
 from ..engine import Tensor
 from ..errors import ConfigError
-from .attention import dropout_mask
+from .masks import dropout_mask
 from .module import Module, Parameter
 
 __all__ = ["WeightDrop"]
