@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minigrad.backend import mkl
-from minigrad.backend.blas_threads import blas_threads
+from minigrad.backend.blas_threads import blas_threads, get_blas_threads
 from minigrad.errors import DeviceError, DTypeError, ShapeError
 
 GEMMS: dict[type, Callable[..., Any]] = {}
@@ -89,6 +89,8 @@ def steady(product: Callable[..., Any], a: Any, b: Any) -> Callable[..., Any]:
 
 
 def _alone(product: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    if get_blas_threads() == 1:  # nothing to limit, and no lock to take
+        return product(*args, **kwargs)
     with blas_threads(1):
         return product(*args, **kwargs)
 
