@@ -78,24 +78,22 @@ __device__ __forceinline__ void mg_tiles(
   }
 }
 
-// sums = weights x, x with `depth` rows that are N apart. A warp takes 32 sequences.
+// sums = weights x, x with `depth` rows that are N apart. A warp takes 32 sequences, HIGH tiles of weights
+// and a part of the sum.
 template <int HIGH>
 __device__ __forceinline__ void mg_rows(
     A* room, const W* x, i64 rows, i64 depth, i64 N, const Share& at, i64 splits) {
   const i64 warp = threadIdx.x / 32, warps = blockDim.x / 32, groups = at.row / 32;
-  const i64 part = (depth / 16 + splits - 1) / splits * 16;
-  for (i64 task = warp; task < groups * splits; task += warps) {
-    i64 split = task / groups, j = task % groups * 32, begin = split * part;
-    i64 end = begin + part < depth ? begin + part : depth;
-    for (i64 m = 0; m < rows; m += 8 * HIGH) {
-      mg_sums sums[HIGH];
-      i64 k = begin;
-      for (; k + 64 <= end; k += 64) mg_tiles<HIGH, 4>(sums, room, x + j, rows, depth, N, m, k);
-      for (; k < end; k += 16) mg_tiles<HIGH, 1>(sums, room, x + j, rows, depth, N, m, k);
-      A* to = mg_sums_after(room, rows, depth) + (split * rows + m) * at.row + j;
+  const i64 part = (depth / 16 + splits - 1) / splits * 16, high = 8 * HIGH;
+  for (i64 task = warp; task < groups * splits * (rows / high); task += warps) {
+    i64 j = task % groups * 32, split = task / groups % splits, m = task / (groups * splits) * high;
+    i64 k = split * part, end = k + part < depth ? k + part : depth;
+    mg_sums sums[HIGH];
+    for (; k + 64 <= end; k += 64) mg_tiles<HIGH, 4>(sums, room, x + j, rows, depth, N, m, k);
+    for (; k < end; k += 16) mg_tiles<HIGH, 1>(sums, room, x + j, rows, depth, N, m, k);
+    A* to = mg_sums_after(room, rows, depth) + (split * rows + m) * at.row + j;
 #pragma unroll
-      for (int t = 0; t < HIGH; ++t) sums[t].store(to + 8 * t * at.row, at.row);
-    }
+    for (int t = 0; t < HIGH; ++t) sums[t].store(to + 8 * t * at.row, at.row);
   }
 }
 
@@ -124,26 +122,25 @@ __device__ __forceinline__ void mg_rows(
     A* room, const W* x, i64 rows, i64 depth, i64 N, const Share& at, i64 splits) {
   const int warp = threadIdx.x / 32, warps = blockDim.x / 32, across = 32 / LANES;
   const int low = threadIdx.x % 32 / across * ROWS, lane = threadIdx.x % across * LANES;
-  const i64 groups = at.row / 32, part = (depth + splits - 1) / splits;
-  for (i64 task = warp; task < groups * splits; task += warps) {
-    i64 split = task / groups, j = task % groups * 32 + lane, begin = split * part;
+  const i64 groups = at.row / 32, part = (depth + splits - 1) / splits, high = LANES * ROWS;
+  for (i64 task = warp; task < groups * splits * (rows / high); task += warps) {
+    i64 j = task % groups * 32 + lane, split = task / groups % splits;
+    i64 m = task / (groups * splits) * high + low, begin = split * part;
     i64 end = begin + part < depth ? begin + part : depth;
     if (j >= at.many) continue;
-    for (i64 m = low; m < rows; m += LANES * ROWS) {
-      A sum[ROWS][LANES];
-      for (int r = 0; r < ROWS; ++r) for (int s = 0; s < LANES; ++s) sum[r][s] = 0;
+    A sum[ROWS][LANES];
+    for (int r = 0; r < ROWS; ++r) for (int s = 0; s < LANES; ++s) sum[r][s] = 0;
 #pragma unroll 4
-      for (i64 k = begin; k < end; ++k) {
-        mg_words<W, LANES> value = *(const mg_words<W, LANES>*)(x + k * N + j);
-        for (int q = 0; q < ROWS; q += 4) {
-          mg_words<A, 4> w = *(const mg_words<A, 4>*)&mg_weight(room, rows, depth, m + q, k);
-          for (int r = 0; r < 4; ++r)
-            for (int s = 0; s < LANES; ++s) sum[q + r][s] += w.of[r] * A(value.of[s]);
-        }
+    for (i64 k = begin; k < end; ++k) {
+      mg_words<W, LANES> value = *(const mg_words<W, LANES>*)(x + k * N + j);
+      for (int q = 0; q < ROWS; q += 4) {
+        mg_words<A, 4> w = *(const mg_words<A, 4>*)&mg_weight(room, rows, depth, m + q, k);
+        for (int r = 0; r < 4; ++r)
+          for (int s = 0; s < LANES; ++s) sum[q + r][s] += w.of[r] * A(value.of[s]);
       }
-      A* to = mg_sums_after(room, rows, depth) + (split * rows + m) * at.row + j;
-      for (int r = 0; r < ROWS; ++r) for (int s = 0; s < LANES; ++s) to[r * at.row + s] = sum[r][s];
     }
+    A* to = mg_sums_after(room, rows, depth) + (split * rows + m) * at.row + j;
+    for (int r = 0; r < ROWS; ++r) for (int s = 0; s < LANES; ++s) to[r * at.row + s] = sum[r][s];
   }
 }
 

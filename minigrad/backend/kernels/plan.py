@@ -102,7 +102,8 @@ def plans(limits: Limits, kind: Kind) -> list[Plan]:
         weights = 2 * rows * (depth + PAD) if kind.operand else wide * rows * depth
         groups = 1 if cluster else kind.groups  # each a warp's
         part = wide * rows * 32 * groups  # of the sums, beside the weights
-        splits = min(max(1, WARPS // groups), (limits.shared - weights) // part)
+        tasks = groups * -(-rows // 32)  # of warps, each the whole sum
+        splits = min(max(1, WARPS // tasks), (limits.shared - weights) // part)
         if splits > 0:
             grid = 8 * kind.groups if cluster else -(-kind.H // J)
             launch = Launch(grid, 32 * WARPS, weights + splits * part)
