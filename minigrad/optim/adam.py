@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from ..backend import Array
+from ..backend import Array, fused, on_cpu
 from .formulas import average, decay, decayed, descend, normalized, shares
 from .optimizer import Optimizer
 from .rule import Arrays, Group, Numbers
@@ -60,6 +60,9 @@ class Adam(Optimizer):
     def _update(
         self, xp: Any, p: Array, g: Array, state: Arrays, n: Numbers, scratch: Arrays, group: Group
     ) -> None:
+        fast = fused(xp, "adam", p.dtype) if on_cpu(xp) else None
+        if fast is not None and fast(p, g, state, n, group, self.decoupled):
+            return
         m, v = state[:2]
         t, u = scratch
         g = decayed(xp, p, g, n, group, u, decoupled=self.decoupled)

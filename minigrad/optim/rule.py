@@ -76,16 +76,19 @@ class Rule:
     # -- on arrays -----------------------------------------------------------------------------
 
     def _formula(
-        self, xp: Any, arrays: Arrays, n: Numbers, room: Arrays, *, group: Group, scaled: bool
+        self, xp: Any, arrays: Arrays, n: Numbers, room: Arrays, group: Group, scaled: bool
     ) -> None:
         """`_update` of p, g and the state, with g scaled as it is read, unless it is skipped."""
         p, g, *state = arrays
         *scratch, last = room
-        before = [each.copy() for each in (p, *state)] if "skip" in n else []
         if scaled:
             g = xp.multiply(g, n["gradient"], out=last)
+        if "skip" not in n:
+            self._update(xp, p, g, state, n, scratch, group)
+            return
+        before = [each.copy() for each in (p, *state)]
         self._update(xp, p, g, state, n, scratch, group)
-        for each, old in zip((p, *state), before, strict=False):
+        for each, old in zip((p, *state), before, strict=True):
             each[...] = xp.where(n["skip"] > 0, old, each)
 
     def _chain(self, xp: Any, n: Numbers, cohort: Cohort) -> Any:
@@ -130,7 +133,7 @@ class Rule:
             arrays = [data[start:stop], g, *[a[start:stop] for a in flats]]
             if fast is None or not fast.run(arrays, n.values()):
                 scratch = [row[: stop - start] for row in room]
-                self._formula(xp, arrays, n, scratch, group=group, scaled=scaled)
+                self._formula(xp, arrays, n, scratch, group, scaled)
 
     def _each(
         self,
@@ -146,7 +149,7 @@ class Rule:
         fast = None if self.whole else self._chain(xp, n, cohort)
         if fast is None or not fast.run(arrays, n.values()):
             scratch = [row[: p.size].reshape(p.shape) for row in room]
-            self._formula(xp, arrays, n, scratch, group=cohort.group, scaled=cohort.scaled)
+            self._formula(xp, arrays, n, scratch, cohort.group, cohort.scaled)
 
     def _rows(
         self,

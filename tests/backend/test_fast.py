@@ -165,6 +165,19 @@ def test_adam_makes_the_same_steps(kind, options):
 
 
 @compiled
+def test_adam_is_compiled(monkeypatch):
+    from minigrad.backend.fast import kernels
+
+    called, adam = [], kernels.adam
+    monkeypatch.setattr(kernels, "adam", lambda *args: (called.append(args), adam(*args)))
+    p = nn.Parameter(np.ones(5, np.float32))
+    p.grad = mg.ones(5)
+    with fast.switched(True):
+        mg.optim.AdamW([p]).step()
+    assert len(called) == 1
+
+
+@compiled
 def test_nan_and_infinity_keep_their_meaning():
     x = np.array([[np.nan, 0, 1], [np.inf, 0, 0], [-np.inf, 0, 0]], np.float32)
     with fast.switched(True), np.errstate(invalid="ignore"):
