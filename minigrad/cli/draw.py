@@ -29,10 +29,7 @@ def draw(args: argparse.Namespace) -> str:
     path = Path(args.output)
     if not path.parent.is_dir():
         raise ConfigError(f"there is no folder {str(path.parent)!r} to write {path.name} into")
-    if path.suffix.lower() in (".html", ".htm"):
-        graph.to_html(path)
-    else:
-        graph.render(path, dpi=args.dpi)
+    graph.render(path, dpi=args.dpi)
     return f"{path}: {repr(graph)[1:-1].removeprefix('Graph: ')}\n"
 
 

@@ -20,7 +20,7 @@ from .render import FORMATS, LIMIT, LayoutTimeoutError, find_engine, finish_svg,
 from .style import Theme
 from .tikz import to_tikz
 
-TEXTS = ("dot", "gv", "json", "mmd", "mermaid", "html")
+TEXTS = ("dot", "gv", "json", "mmd", "mermaid", "html", "htm")
 LATEX = ("tex", "tikz")
 
 
@@ -200,7 +200,7 @@ class Graph:
         return text
 
     def _text(self, kind: str) -> str:
-        if kind == "html":
+        if kind in ("html", "htm"):
             return self.to_html()
         if kind == "json":
             return self.to_json()
