@@ -2,6 +2,8 @@
 #define MG_HOST
 #include <barrier>
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <thread>
@@ -98,7 +100,8 @@ static void mg_run_at_once(
     std::vector<mg_block> blocks(last - first);
     std::vector<std::thread> threads;
     for (auto& each : blocks) {
-      each.shared.assign(shared / 8 + 1, NAN);  // what it holds at first is nobody's
+      each.shared.assign((shared + 7) / 8, NAN);  // what it holds at first is nobody's
+      each.shared.resize(each.shared.size() + 64, 7);  // and what lies behind stays as it is
       each.meet = std::make_unique<std::barrier<>>(block);
     }
     for (unsigned b = first; b < last; ++b)
@@ -108,5 +111,8 @@ static void mg_run_at_once(
           kernel(args...);
         });
     for (auto& each : threads) each.join();
+    for (auto& each : blocks)
+      for (size_t i = (shared + 7) / 8; i < each.shared.size(); ++i)
+        if (each.shared[i] != 7) std::fputs("a write past the shared memory\n", stderr), std::abort();
   }
 }
