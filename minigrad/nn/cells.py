@@ -85,7 +85,7 @@ class Cell(Module):
             given = given if lead else [ops.reshape(state, (1, H)) for state in given]
         x = ops.reshape(x, (1, B, self.input_size))
         weights = self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
-        new = in_float32(self._sequence)(x, *given, *weights)[1:]
+        new = in_float32(self._sequence, x, *given, *weights)[1:]
         return tuple(new) if lead else tuple(ops.reshape(state, (H,)) for state in new)
 
     def extra_repr(self) -> str:

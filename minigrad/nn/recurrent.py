@@ -127,19 +127,19 @@ class Recurrent(Module):
         """(y, *final states) of a layer; those of its second direction come last."""
         params |= self._options()
         masked = on_device(params["lengths"])
-        run = in_float32(partial(padded, self.op) if masked else self.op)
+        run = partial(padded, self.op) if masked else self.op
         ends = [f"_l{layer}", f"_l{layer}_reverse"][: 1 + self.bidirectional]
         first = layer * len(ends)
         args = [
             [*(s[first + k] for s in initial), *self._weights(end)] for k, end in enumerate(ends)
         ]
         if len(ends) == 1:
-            return run(x, *args[0], **params)
+            return in_float32(run, x, *args[0], **params)
         if not masked and worth(x, *self._weights(ends[0])[:2]):
-            return in_float32(BOTH[self.op])(x, *args[0], *args[1], **params)
-        ahead = run(x, *args[0], **params)
+            return in_float32(BOTH[self.op], x, *args[0], *args[1], **params)
+        ahead = in_float32(run, x, *args[0], **params)
         params["reverse"] = not params["reverse"]
-        back = run(x, *args[1], **params)
+        back = in_float32(run, x, *args[1], **params)
         return ops.concat([ahead[0], back[0]], axis=-1), *ahead[1:], *back[1:]
 
     def _weights(self, end: str) -> list[Any]:

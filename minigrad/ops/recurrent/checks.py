@@ -71,7 +71,9 @@ def check(
 
 def on_device(lengths: Any) -> bool:
     """Whether `lengths` of `as_lengths` are on a device, so that the host does not know them."""
-    return not isinstance(lengths, tuple | None) and device_of(lengths).kind != "cpu"
+    if lengths is None or isinstance(lengths, tuple):
+        return False
+    return device_of(lengths).kind != "cpu"
 
 
 def as_lengths(name: str, lengths: Any, T: int, B: int) -> Any:
