@@ -83,10 +83,10 @@ class Plan:
     def __init__(self, lines: list[Line], kept: Iterable[Memory] = ()) -> None:
         self.at: dict[Memory, int] = {}
         self._free = Free()
-        self._place(lines, set(kept))
+        self._place(lines, dict.fromkeys(kept))
         self.size = self._free.size
 
-    def _place(self, lines: list[Line], kept: set[Memory]) -> None:
+    def _place(self, lines: list[Line], kept: dict[Memory, None]) -> None:
         last: dict[Memory, int] = {}
         first: dict[Memory, int] = {}
         for i, line in enumerate(lines):
@@ -104,6 +104,8 @@ class Plan:
         starting: dict[int, list[Memory]] = defaultdict(list)
         for memory, i in first.items():
             starting[i].append(memory)
+        for each in starting.values():
+            each.sort(key=lambda memory: -memory.nbytes)  # large ones find room first
         for i, line in enumerate(lines):
             new, gone = starting.get(i, []), set(dying.get(i, ()))
             if line.branches:
@@ -133,17 +135,18 @@ class Plan:
         for branch, counts in zip(branches, uses, strict=True):
             once = {m for m, n in counts.items() if n == 1 == branch_of[m]}
             for line in branch:
-                for memory in own & once & set(line.writes):
+                for memory in [m for m in line.writes if m in own and m in once]:
                     heir = _inherits(line, memory, gone & once - own, self.at)
                     if heir is not None:
                         self.at[memory] = self.at[heir]
                         own.remove(memory)
                         gone.remove(heir)
             mine = own & counts.keys()
-            inner = Plan([_only(line, mine) for line in branch], mine - gone)
+            staying = [m for m in new if m in mine and m not in gone]
+            inner = Plan([_only(line, mine) for line in branch], staying)
             start = self._free.take(inner.size)
             self.at.update((m, start + offset) for m, offset in inner.at.items())
-            stretches.append((start, start + inner.size, mine - gone))
+            stretches.append((start, start + inner.size, staying))
         for start, stop, staying in stretches:
             for memory in sorted(staying, key=self.at.__getitem__):
                 self._free.give(start, self.at[memory] - start)

@@ -42,9 +42,9 @@ def homes_of(lines: list[Line]) -> Homes:
     return homes
 
 
-def touched(line: Line) -> set[Memory]:
-    """All memory that a line reads or writes."""
-    return {*line.reads, *line.writes}
+def touched(line: Line) -> tuple[Memory, ...]:
+    """All memory that a line reads or writes, in an order that is the same in each run."""
+    return once((*line.reads, *line.writes))
 
 
 class Touches:

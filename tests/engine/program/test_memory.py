@@ -132,9 +132,9 @@ def test_branches_do_not_share_memory_at_one_time(seed):
             if line.branches:
                 beside = {m for each in line.branches[1 - k] for m in touched(each)}
                 beside -= {m for each in line.branches[k] for m in touched(each)}
-                times += [(touched(each), beside) for each in line.branches[k]]
+                times += [(set(touched(each)), beside) for each in line.branches[k]]
             else:
-                times.append((touched(line), set()))
+                times.append((set(touched(line)), set()))
         last, first = {}, {}
         for i, (mine, beside) in enumerate(times):
             for m in mine | beside:
