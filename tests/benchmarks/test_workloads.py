@@ -85,6 +85,7 @@ def test_a_batch_over_threads_has_the_same_gradients(name):
     assert compare(halves[1], whole[1])[0] < GRADIENT_TOLERANCE
 
 
+@pytest.mark.filterwarnings("ignore:os.fork")  # JAX's, if it is here
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("name", ["W1", "W3"])
 def test_a_batch_over_processes_has_the_same_gradients(name, compiled):
