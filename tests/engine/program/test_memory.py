@@ -289,4 +289,16 @@ def test_plain_products_have_the_bits_of_matmul(shape, dtype):
     for x, y in zip(f(*given), expected, strict=True):
         np.testing.assert_array_equal(x.numpy(), y.numpy())
     called = {getattr(function, "args", [function])[0] for function, _ in f.program.steps}
-    assert called == ({np.matmul} if M == 1 else {np.dot})
+    assert called == {np.dot}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products_with_vectors_have_the_bits_of_matmul(dtype):
+    rng = np.random.default_rng(0)
+    m = mg.asarray(rng.standard_normal((33, 70)).astype(dtype))
+    u, v = (mg.asarray(rng.standard_normal(n).astype(dtype)) for n in m.shape)
+    f = mg.compile(lambda m, u, v: [u @ m, m @ v, m.mT @ u, v @ m.mT])
+    f(m, u, v)
+    for x, y in zip(f(m, u, v), f.function(m, u, v), strict=True):
+        np.testing.assert_array_equal(x.numpy(), y.numpy())
+    assert {function for function, _ in f.program.steps} == {np.dot}
