@@ -27,7 +27,7 @@ from .overlay import overlay
 from .overview import overview
 from .page import gather
 from .record import Record
-from .reveal import Expand, chosen_steps
+from .reveal import Expand, check_names, chosen_steps
 from .roles import mark_gates
 from .shade import ColorBy, shade, show_bytes
 from .style import theme as get_theme
@@ -95,7 +95,7 @@ def draw_graph(
         interactive: notebooks show a page to zoom, open and step through; see `Graph.to_html`.
 
     Raises:
-        ConfigError: no Tensors, or an option outside its range.
+        ConfigError: no Tensors, an option outside its range, or nothing that `expand` names.
 
     >>> import minigrad as mg
     >>> w = mg.tensor([1.0, 2.0], requires_grad=True)
@@ -110,6 +110,8 @@ def draw_graph(
     if not isinstance(expand, str | bool):
         wanted = tuple(expand)
     tape = Tape(outputs, opener(expand)) if record is None else record.tape
+    if record is None and not isinstance(expand, Mapping):
+        check_names(tape, wanted)
     if model is None and record is not None:
         model = record.model
     with gc_paused(len(tape.lines)):

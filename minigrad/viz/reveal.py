@@ -12,6 +12,7 @@ from .boxes import is_module, modules_of
 from .ir import Path
 from .patterns import INDEX, Clock
 from .repeats import Run
+from .tape import Tape
 
 Expand = Iterable[str] | Mapping[str, Any] | str | bool
 Chosen = dict[str, list[int]]  # name of a loop → its steps
@@ -35,6 +36,22 @@ def chosen_steps(expand: Expand) -> Chosen:
                 f"draw_graph: expand[{name!r}] is {steps!r}; expected numbers of steps, or True"
             ) from None
     return found
+
+
+def check_names(tape: Tape, names: Iterable[str]) -> None:
+    """Raise ConfigError for a name that is neither a fused op's nor a module's."""
+    known = {f"{node.op.name!r}" for node in tape.keys if node.op.plain is not None}
+    scopes = {node.scope for node in tape.keys}
+    paths = {
+        ".".join(scope[start:stop])
+        for scope in scopes
+        for start in (0, 1)
+        for stop in range(start + 1, len(scope) + 1)
+    }
+    for name in names:
+        if f"{name!r}" not in known and name not in paths:
+            has = f"fused ops here: {', '.join(sorted(known))}" if known else "no fused op is here"
+            raise ConfigError(f"draw_graph: expand: there is no {name!r} to open; {has}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,3 +113,10 @@ def test_what_cannot_be_is_said(expand, words):
     loss, layer, _ = lstm()
     with pytest.raises(errors.ConfigError, match=words):
         viz.draw_graph(loss, model=layer, expand={"lstm": [1], **expand})
+
+
+@pytest.mark.parametrize("expand", ["gru", ["lstm", "encoder.gru"]])
+def test_a_name_of_nothing_is_said(expand):
+    loss, layer, _ = lstm()
+    with pytest.raises(errors.ConfigError, match=r"no .*gru' to open; fused ops here: 'lstm'"):
+        viz.draw_graph(loss, model=layer, expand=expand)
