@@ -123,6 +123,24 @@ def test_a_mask_is_one_launch():
     assert len(graph) == 3  # room for the mask, the mask, the product
 
 
+def captured_as_on_the_host(kind):
+    """A layer of two directions: its captured steps give the host's losses."""
+    layer, x = getattr(mg.nn, kind)(I, H, bidirectional=True), values(T, B, I)
+
+    def step(x):
+        layer.zero_grad()
+        loss = (layer(x)[0] ** 2).sum()
+        loss.backward()
+        return loss
+
+    host = [step(mg.tensor(x * k)).item() for k in (1, 1, 2)]
+    layer.to("strict")
+    captured = mg.compile(step)
+    there = [captured(mg.tensor(x * k, device="strict")).item() for k in (1, 1, 2)]
+    np.testing.assert_allclose(there, host, rtol=1e-5)
+    assert [each.graph is not None for each in captured.programs.values()] == [True]
+
+
 @pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
 def test_directions_are_branches_of_the_device(kind, monkeypatch):
     """Forward and back, eager and in a captured step."""
@@ -133,21 +151,7 @@ def test_directions_are_branches_of_the_device(kind, monkeypatch):
         return fork(self, branches)
 
     monkeypatch.setattr(strict.StrictDevice, "fork", counted)
-    layer = getattr(mg.nn, kind)(I, H, bidirectional=True)
-    x = values(T, B, I)
-
-    def step(x):
-        layer.zero_grad()
-        loss = (layer(x)[0] ** 2).sum()
-        loss.backward()
-        return loss
-
-    host = [step(mg.tensor(x * k)).item() for k in (1, 1, 2)]
-    layer.to("strict")
-    run = mg.compile(step)
-    there = [run(mg.tensor(x * k, device="strict")).item() for k in (1, 1, 2)]
-    np.testing.assert_allclose(there, host, rtol=1e-5)
-    assert [each.graph is not None for each in run.programs.values()] == [True]
+    captured_as_on_the_host(kind)
     assert forks == [2] * 4  # forward and back, at first and while it was captured
 
 

@@ -15,7 +15,7 @@ from minigrad.testing import strict
 from minigrad.testing.strict import gpu
 from tests.backend import fake_cupy
 from tests.backend.kernels import test_in_ops
-from tests.backend.kernels.test_in_ops import B, H, I, T, run, values
+from tests.backend.kernels.test_in_ops import B, H, I, T, captured_as_on_the_host, run, values
 
 H200 = plan.Limits(132, 227 << 10, clusters=True)
 A100 = plan.Limits(108, 163 << 10)
@@ -199,20 +199,7 @@ def test_rounded_products_are_those_of_the_steps(kind, launched, monkeypatch):
 @pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
 def test_in_a_captured_step(kind, monkeypatch):
     monkeypatch.setenv("MINIGRAD_PERSISTENT", "1")
-    layer, x = getattr(mg.nn, kind)(I, H, bidirectional=True), values(T, B, I)
-
-    def step(x):
-        layer.zero_grad()
-        loss = (layer(x)[0] ** 2).sum()
-        loss.backward()
-        return loss
-
-    host = [step(mg.tensor(x * k)).item() for k in (1, 1, 2)]
-    layer.to("strict")
-    captured = mg.compile(step)
-    there = [captured(mg.tensor(x * k, device="strict")).item() for k in (1, 1, 2)]
-    np.testing.assert_allclose(there, host, rtol=1e-5)
-    assert [each.graph is not None for each in captured.programs.values()] == [True]
+    captured_as_on_the_host(kind)
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])

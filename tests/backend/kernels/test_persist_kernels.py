@@ -5,10 +5,10 @@ import pytest
 
 from minigrad.backend.device_gemm import precision
 from minigrad.backend.kernels import persist, plan
-from minigrad.backend.kernels.kernel import LAUNCHERS, options, source
+from minigrad.backend.kernels.kernel import LAUNCHERS
 from minigrad.testing import cuda_host
 from tests.backend.kernels.test_kernels import needs_gcc, part, values
-from tests.backend.kernels.test_races import launches, thread_sanitizer
+from tests.backend.kernels.test_races import compiled_by_nvrtc, launches, thread_sanitizer
 
 CELLS = {cell.name: cell for cell in (persist.LSTM, persist.GRU, persist.RNN)}
 STEPS = 3
@@ -145,17 +145,7 @@ def test_barriers_are_where_they_must_be(kind, folder, monkeypatch, small_gpu):
 @pytest.mark.parametrize("arch", ["80", "90"])
 @pytest.mark.parametrize("file", sorted({kernel.file for kernel in persist.variants()}))
 def test_nvrtc_takes_them(file, arch):
-    cupy = pytest.importorskip("cupy")
-    compiler = pytest.importorskip("cupy.cuda.compiler")
-    try:
-        cupy.cuda.nvrtc.getVersion()
-    except Exception as error:  # noqa: BLE001  each missing library has its own
-        pytest.skip(f"needs nvrtc: {error}")
     of_file = [kernel for kernel in persist.variants() if kernel.file == file]
     operand = of_file[0].operand
     types = ["float32", operand] if operand else ["float16", "bfloat16", "float32", "float64"]
-    for dtype in types:
-        program = compiler._NVRTCProgram(source(*of_file), file, (), (), method="cubin")
-        flags = (f"-arch=sm_{arch}", "-std=c++17", "-ftz=true", *options(dtype))
-        cubin, _ = program.compile(flags, None)
-        assert cubin[:4] == b"\x7fELF"
+    compiled_by_nvrtc(of_file, types, arch)

@@ -91,19 +91,24 @@ def test_kernels_with_barriers_are_all_sanitized(monkeypatch):
     assert names == {kernel.name for kernel in others() if kernel.barriers}
 
 
-@pytest.mark.parametrize("arch", ["80", "90"])
-@pytest.mark.parametrize("file", sorted({kernel.file for kernel in others()}))
-def test_nvrtc_takes_them(file, arch):
+def compiled_by_nvrtc(kernels_of_file, types, arch):
+    """The text of a file as machine code for each type, which nvrtc makes without a GPU."""
     cupy = pytest.importorskip("cupy")
     compiler = pytest.importorskip("cupy.cuda.compiler")
     try:
         cupy.cuda.nvrtc.getVersion()
     except Exception as error:  # noqa: BLE001  each missing library has its own
         pytest.skip(f"needs nvrtc: {error}")
-    text = source(*(kernel for kernel in kernels() if kernel.file == file))
-    types = (*TYPES, *INTEGERS) if file in ("products.cu", "segments.cu") else TYPES
+    text, file = source(*kernels_of_file), kernels_of_file[0].file
     for dtype in types:
         program = compiler._NVRTCProgram(text, file, (), (), method="cubin")
         flags = (f"-arch=sm_{arch}", "-std=c++17", "-ftz=true", *options(dtype))
         cubin, _ = program.compile(flags, None)
         assert cubin[:4] == b"\x7fELF"
+
+
+@pytest.mark.parametrize("arch", ["80", "90"])
+@pytest.mark.parametrize("file", sorted({kernel.file for kernel in others()}))
+def test_nvrtc_takes_them(file, arch):
+    types = (*TYPES, *INTEGERS) if file in ("products.cu", "segments.cu") else TYPES
+    compiled_by_nvrtc([kernel for kernel in kernels() if kernel.file == file], types, arch)
