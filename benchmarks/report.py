@@ -201,24 +201,25 @@ def by_part(workload: Entry) -> str:
 
 
 def plot(result: Entry, path: Path) -> bool:
-    """Ratios as dots on a logarithmic axis, a row per workload. False without matplotlib."""
+    """Ratios as dots on a logarithmic axis, a band per workload. False without matplotlib."""
     try:
         plt = importlib.import_module("matplotlib.figure")
     except ImportError:
         return False
     workloads = result["workloads"]
-    figure = plt.Figure(figsize=(9, 0.62 * len(workloads) + 1.7), layout="constrained")
+    figure = plt.Figure(figsize=(12, 1.1 * len(workloads) + 1), layout="constrained")
     axes = figure.subplots()
     colours = {"minigrad": "#1f6feb", "torch": "#d1242f", "jax": "#8250df"}
     markers = iter("oDds^>vPp" + "oD" + "xosD^")
-    for name in IMPLEMENTATIONS:
+    heights = np.linspace(-0.38, 0.38, len(IMPLEMENTATIONS))  # each its own, so none hides another
+    for name, height in zip(IMPLEMENTATIONS, heights, strict=True):
         marker, framework = next(markers, "o"), IMPLEMENTATIONS[name].framework
         points = []
         for row, workload in enumerate(workloads.values()):
             told = workload["implementations"]
             each = ratios(told, name, best(told, PEERS_BEST))
             if each:
-                points.append((float(np.median(each)), row))
+                points.append((float(np.median(each)), row + height))
         if points:
             x, y = zip(*points, strict=True)
             colour = colours.get(framework, "#6e7781")
@@ -235,7 +236,9 @@ def plot(result: Entry, path: Path) -> bool:
     axes.set_xticks(shown, [f"{tick:g}" for tick in shown])
     axes.set_xticks([], minor=True)
     axes.set_yticks(range(len(workloads)), [f"{n} {w['title']}" for n, w in workloads.items()])
-    axes.invert_yaxis()
+    for row in range(0, len(workloads), 2):
+        axes.axhspan(row - 0.5, row + 0.5, color="#57606a", alpha=0.06, linewidth=0)
+    axes.set_ylim(len(workloads) - 0.5, -0.5)
     axes.grid(axis="x", alpha=0.25)
     axes.set_xlabel("time / PyTorch eager at its best (left of 1: faster)")
     figure.legend(loc="outside right upper", fontsize=8, frameon=False)
