@@ -67,9 +67,10 @@ class HostValue:
         return complex(self._single("complex"))
 
     def _single(self, what: str) -> Any:
-        if self.size != 1:
+        data = self.data
+        if data.size != 1:
             raise ShapeError(f"{what}: needs a tensor with one element, got shape {self.shape}")
-        return self.data.reshape(()).item()
+        return data.item()
 
     def item(self) -> Any:
         """The only element, as a Python number (waits for the GPU)."""

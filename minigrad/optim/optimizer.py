@@ -120,7 +120,7 @@ class Optimizer(Groups, Rule):
         before_replay(partial(self._refresh, work))
         recorded = recording()
         if recorded:
-            structure = [self._structure(group) for group in self.param_groups]
+            structure = [*map(self._structure, self.param_groups)]
             guard(object(), partial(self._holds, work, structure))
         for (ledger, cohort), given in zip(work, grads, strict=True):
             if not cohort.blocks:
@@ -186,8 +186,8 @@ class Optimizer(Groups, Rule):
         for ledger, cohort in work:
             group, state = cohort.group, self.state
             names, kept = self._names(group), self._numbers(group)
-            own: list[Any] = [state.get(p) for p in cohort.params]
-            if names != cohort.names or None in own:
+            own: list[Any] = [*map(state.get, cohort.params)]
+            if names != cohort.names or not all(own):
                 own = [self._complete(ledger, i, names) for i in cohort.indices]
                 cohort.take(ledger, names)
                 cohort.room = self._room(ledger, self._block(ledger))
@@ -216,13 +216,15 @@ class Optimizer(Groups, Rule):
         return state
 
     def _holds(self, work: Work, structure: list[Any]) -> bool:
-        """Whether a recorded step is still what a step would be, but for arrays and numbers."""
-        current = self._current()
+        """Whether a recorded step is still what a step would be, but for arrays and numbers.
+
+        The program itself looks whether the parameters are still where they were.
+        """
         for ledger, cohort in work:
             alike = ledger.together is not None and ledger.together[0] is cohort
-            if ledger not in current or not (alike or self._even(cohort)):
+            if ledger not in self._ledgers or not (alike or self._even(cohort)):
                 return False
-        return [self._structure(group) for group in self.param_groups] == structure
+        return [*map(self._structure, self.param_groups)] == structure
 
     def _even(self, cohort: Cohort) -> bool:
         """Whether the parameters have still taken as many steps, with the same numbers."""
