@@ -5,13 +5,14 @@ All passes look at which memory a line touches, never at values.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from .memory import Memory, Ref
-from .recorder import Line
+from .recorder import Line, once
 from .walk import touched
 
 ALIGN = 64  # bytes: a cache line
@@ -69,105 +70,115 @@ def in_use(lines: list[Line]) -> list[int]:
     return found
 
 
+class Room:
+    """Room for a memory, and for those that take it over from one another.
+
+    Attributes:
+        first, last: the times between which it is in use.
+        size: how many bytes it takes.
+    """
+
+    __slots__ = ("first", "last", "memories", "size")
+
+    def __init__(self, memory: Memory, first: int, last: int) -> None:
+        self.memories, self.first, self.last = [memory], first, last
+        self.size = -(-memory.nbytes // ALIGN) * ALIGN
+
+
 class Plan:
-    """Where each block of memory lies.
+    """Where each memory lies: what is not in use at the same time may lie in the same place.
 
     Attributes:
         at: its offset in the program's memory, in bytes.
         size: how much memory the program needs.
 
     Args:
-        kept: what stays in its place when the lines have run, beside memory that says so itself.
+        kept: what has a place even if no line touches it.
     """
 
     def __init__(self, lines: list[Line], kept: Iterable[Memory] = ()) -> None:
+        self._lines: list[Line] = []  # by time: the branches of a fork one after the other
+        self._where: list[tuple[int, int]] = []  # by time: which line, and which branch of a fork
+        self._spans: dict[Memory, list[int]] = {}  # the first and the last time it is touched
+        for line in lines:
+            self._follow(line)
+        rooms = self._rooms()
+        empty = [m for m in kept if m.owner is None and m not in self._spans]
+        rooms += [Room(memory, 0, len(lines)) for memory in empty]
         self.at: dict[Memory, int] = {}
-        self._free = Free()
-        self._place(lines, dict.fromkeys(kept))
-        self.size = self._free.size
+        self.size = self._place(rooms)
 
-    def _place(self, lines: list[Line], kept: dict[Memory, None]) -> None:
-        last: dict[Memory, int] = {}
-        first: dict[Memory, int] = {}
-        for i, line in enumerate(lines):
-            for memory in touched(line):
-                if memory.owner is None:
-                    last[memory] = i
-                    first.setdefault(memory, i)
-        for memory in kept:
-            if memory.owner is None and memory not in first:  # nobody writes there: it is empty
-                self.at[memory] = self._free.take(memory.nbytes)
-        dying: dict[int, list[Memory]] = defaultdict(list)
-        for memory, i in last.items():
-            if not memory.kept and memory not in kept:
-                dying[i].append(memory)
-        starting: dict[int, list[Memory]] = defaultdict(list)
-        for memory, i in first.items():
-            starting[i].append(memory)
-        for each in starting.values():
-            each.sort(key=lambda memory: -memory.nbytes)  # large ones find room first
-        for i, line in enumerate(lines):
-            new, gone = starting.get(i, []), set(dying.get(i, ()))
-            if line.branches:
-                new = self._fork(line.branches, new, gone)
-            for memory in new:
-                heir = _inherits(line, memory, gone, self.at)
-                if heir is not None:
-                    self.at[memory] = self.at[heir]
-                    gone.remove(heir)
-                else:
-                    self.at[memory] = self._free.take(memory.nbytes)
-            for memory in gone:
-                self._free.give(self.at[memory], memory.nbytes)
+    def _follow(self, line: Line) -> None:
+        """Give a time to a line, or to each line of its branches."""
+        i = len(self._lines)
+        if not line.branches:
+            self._touch(line, (i, 0), touched(line))
+            return
+        users = Counter(m for part in line.branches for m in once(_all_touched(part)))
+        shared = [m for m, n in users.items() if n > 1]  # in any order: in use all the time
+        self._touch(line, (i, 0), shared)
+        for k, part in enumerate(line.branches):
+            for each in part:
+                self._touch(each, (i, k + 1), touched(each))
+        self._touch(line, (i, 0), shared)
 
-    def _fork(
-        self, branches: list[list[Line]], new: list[Memory], gone: set[Memory]
-    ) -> list[Memory]:
-        """Place what one branch alone begins; the rest of `new`. What needs no more is `gone`.
+    def _touch(self, line: Line, where: tuple[int, int], memories: Iterable[Memory]) -> None:
+        now = len(self._lines)
+        for memory in memories:
+            if memory.owner is None:
+                self._spans.setdefault(memory, [now, now])[1] = now
+        self._lines.append(line)
+        self._where.append(where)
 
-        Each branch has a stretch of its own, as another one runs at the same time; what is read
-        after the fork stays where it is in there. A sum takes the place of a term that dies in it.
-        """
-        uses = [Counter(m for each in branch for m in touched(each)) for branch in branches]
-        branch_of = Counter(m for counts in uses for m in counts)
-        own = {m for m in new if branch_of[m] == 1}
-        stretches = []
-        for branch, counts in zip(branches, uses, strict=True):
-            once = {m for m, n in counts.items() if n == 1 == branch_of[m]}
-            for line in branch:
-                for memory in [m for m in line.writes if m in own and m in once]:
-                    heir = _inherits(line, memory, gone & once - own, self.at)
-                    if heir is not None:
-                        self.at[memory] = self.at[heir]
-                        own.remove(memory)
-                        gone.remove(heir)
-            mine = own & counts.keys()
-            staying = [m for m in new if m in mine and m not in gone]
-            inner = Plan([_only(line, mine) for line in branch], staying)
-            start = self._free.take(inner.size)
-            self.at.update((m, start + offset) for m, offset in inner.at.items())
-            stretches.append((start, start + inner.size, staying))
-        for start, stop, staying in stretches:
-            for memory in sorted(staying, key=self.at.__getitem__):
-                self._free.give(start, self.at[memory] - start)
-                start = self.at[memory] + -(-memory.nbytes // ALIGN) * ALIGN
-            self._free.give(start, stop - start)
-        gone -= own
-        return [m for m in new if m not in self.at]
+    def _rooms(self) -> list[Room]:
+        """One for each memory, but for a result that takes that of an operand."""
+        rooms: list[Room] = []
+        of: dict[Memory, Room] = {}
+        end = len(self._lines)
+        for memory, (first, last) in sorted(self._spans.items(), key=lambda item: item[1][0]):
+            line, until = self._lines[first], end if memory.kept else last
+            dying = [m for m in line.reads if m in of and of[m].last == first]
+            heir = _inherits(line, memory, dying)
+            if heir is None:
+                of[memory] = Room(memory, first, until)
+                rooms.append(of[memory])
+            else:
+                of[memory] = of[heir]
+                of[memory].memories.append(memory)
+                of[memory].last = until
+        return rooms
+
+    def _place(self, rooms: list[Room]) -> int:
+        """Place each as low as those beside it allow, large ones first; how much that takes."""
+        line, branch = np.array([*self._where, (-1, 0)]).T
+
+        def follows(start: Any, stop: Any) -> Any:
+            """Whether times `start` come after times `stop`, and not in a branch beside theirs."""
+            return (start > stop) & ((line[start] != line[stop]) | (branch[start] == branch[stop]))
+
+        first, last, low, high = np.zeros((4, len(rooms)), np.int64)
+        for n, room in enumerate(sorted(rooms, key=lambda room: (-room.size, room.first))):
+            apart = follows(room.first, last[:n]) | follows(first[:n], room.last)
+            beside = np.flatnonzero(~apart)
+            beside = beside[low[beside].argsort()]
+            at = _lowest(low[beside], high[beside], room.size)
+            first[n], last[n], low[n], high[n] = room.first, room.last, at, at + room.size
+            self.at.update(dict.fromkeys(room.memories, at))
+        return int(high.max(initial=0))
 
 
-def _only(line: Line, memories: set[Memory]) -> Line:
-    """The line, as far as it touches `memories`."""
-    branches = [[_only(each, memories) for each in branch] for branch in line.branches]
-    reads, writes = ([m for m in ms if m in memories] for ms in (line.reads, line.writes))
-    return Line(
-        line.function, line.args, line.kwargs, reads, writes, line.op, line.at, branches=branches
-    )
+def _lowest(starts: Any, ends: Any, size: int) -> int:
+    """The lowest place of so many bytes outside of stretches, which are given by start."""
+    free = np.maximum.accumulate(np.append(0, ends))  # from here to the next start
+    fits = np.flatnonzero(starts - free[:-1] >= size)
+    return int(free[fits[0] if fits.size else -1])
 
 
-def _inherits(
-    line: Line, memory: Memory, dying: Iterable[Memory], at: dict[Memory, int]
-) -> Memory | None:
+def _all_touched(lines: list[Line]) -> Iterable[Memory]:
+    return (m for line in lines for m in touched(line))
+
+
+def _inherits(line: Line, memory: Memory, dying: Iterable[Memory]) -> Memory | None:
     """An operand of an elementwise line that dies with it, whose room its result can take."""
     if not isinstance(line.function, np.ufunc) or line.function.signature is not None:
         return None
@@ -180,59 +191,9 @@ def _inherits(
         if (
             type(operand) is Ref
             and operand.memory in dying
-            and operand.memory in at
             and operand.memory.nbytes == memory.nbytes
             and operand[1:] == out[1:]
             and sum(type(a) is Ref and a.memory is operand.memory for a in line.args) == 1
         ):
             return operand.memory
     return None
-
-
-class Free:
-    """Room in a growing stretch of bytes: the free gaps by start."""
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._gaps: dict[int, int] = {}  # start → length
-        self._ends: dict[int, int] = {}  # end → start
-
-    def take(self, nbytes: int) -> int:
-        """The start of a stretch: the smallest gap that holds it, else new room at the end."""
-        need = -(-nbytes // ALIGN) * ALIGN
-        if not need:
-            return 0
-        fitting = [(length, start) for start, length in self._gaps.items() if length >= need]
-        if fitting:
-            length, start = min(fitting)
-            self._remove(start)
-            if length > need:
-                self._add(start + need, length - need)
-            return start
-        start = self._ends.get(self.size, self.size)  # a gap at the end grows
-        if start < self.size:
-            self._remove(start)
-        self.size = start + need
-        return start
-
-    def give(self, start: int, nbytes: int) -> None:
-        """Take a stretch back."""
-        length = -(-nbytes // ALIGN) * ALIGN
-        if not length:
-            return
-        if start in self._ends:
-            before = self._ends[start]
-            length += self._remove(before)
-            start = before
-        if start + length in self._gaps:
-            length += self._remove(start + length)
-        self._add(start, length)
-
-    def _add(self, start: int, length: int) -> None:
-        self._gaps[start] = length
-        self._ends[start + length] = start
-
-    def _remove(self, start: int) -> int:
-        length = self._gaps.pop(start)
-        del self._ends[start + length]
-        return length

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ...backend import device, instead
+from ...backend import device, instead, threads
 from ...errors import CompileError
 from ..modes import Place, place, switched, user_frame
 from ..recording import Moment
@@ -350,13 +350,20 @@ class Recorder:
         self.refreshers.append(refresh)
 
     def fork(self, branches: Sequence[Callable[[], Any]]) -> list[Any]:
-        """Record independent functions one after the other; replays run them on threads."""
+        """Record independent functions one after the other; replays run them on threads.
+
+        A fork in a branch, or where there is one thread, is no fork: see `threads.run`.
+        """
+        self.conditions.guard("threads", threads.get_num_threads)
+        if len(branches) < 2 or not threads.forks():
+            return [copy_context().run(branch) for branch in branches]
         results, parts, outer = [], [], self.lines
         try:
-            for branch in branches:
-                self.lines = []
-                results.append(copy_context().run(branch))
-                parts.append(self.lines)
+            with threads.branching():
+                for branch in branches:
+                    self.lines = []
+                    results.append(copy_context().run(branch))
+                    parts.append(self.lines)
         finally:
             self.lines = outer
         reads = [m for part in parts for each in part for m in each.reads]

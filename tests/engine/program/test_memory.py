@@ -12,7 +12,7 @@ import pytest
 import minigrad as mg
 from minigrad import nn
 from minigrad.engine.program.memory import Memory, Ref
-from minigrad.engine.program.plan import ALIGN, Free, Plan, touched
+from minigrad.engine.program.plan import ALIGN, Plan, touched
 from minigrad.engine.program.recorder import Line
 from tests.allocations import allocations
 
@@ -209,18 +209,17 @@ def forked():
     return step
 
 
-def test_room_is_given_back_and_joined():
-    free = Free()
-    places = [free.take(n) for n in (100, 64, 200)]
-    assert places == [0, 2 * ALIGN, 3 * ALIGN]
-    assert free.size == 7 * ALIGN
-    free.give(places[0], 100)
-    free.give(places[1], 64)
-    assert free.take(3 * ALIGN) == 0  # both gaps, as one
-    free.give(places[2], 200)
-    assert free.take(5 * ALIGN) == 3 * ALIGN  # the gap at the end grows
-    assert free.size == 8 * ALIGN
-    assert free.take(0) == 0
+def test_what_is_over_makes_room():
+    sizes = 100, 64, 200, 3 * ALIGN, 5 * ALIGN
+    a, b, c, d, e = (Memory(n) for n in sizes)
+
+    def line(*memories):
+        return Line(len, (), {}, memories, (), "", None)
+
+    plan = Plan([line(a, b, c), line(c, d), line(e)])
+    assert (plan.at[a], plan.at[b], plan.at[c]) == (4 * ALIGN, 6 * ALIGN, 0)
+    assert (plan.at[d], plan.at[e]) == (4 * ALIGN, 0)  # d where a and b were
+    assert plan.size == 7 * ALIGN
 
 
 def test_large_chains_are_worked_on_in_blocks():
