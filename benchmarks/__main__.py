@@ -4,6 +4,7 @@
     python -m benchmarks --only W1,W3 --impl eager,compiled,jax --quick
     python -m benchmarks --growth             # time and memory against T, batch, hidden size, …
     python -m benchmarks --all                # both: the official run, about 14 minutes
+    python -m benchmarks --floors             # what NumPy takes for a step: how low a ratio can be
     python -m benchmarks --profile --only W4 --impl eager     # where a step spends its time
     python -m benchmarks --device cuda        # on a GPU, beside PyTorch's cuDNN: ten minutes
     python -m benchmarks --device cuda --all    # and beside torch.compile, which takes longer
@@ -20,6 +21,7 @@ import argparse
 import shlex
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a look: 3 short rounds")
     parser.add_argument("--growth", action="store_true", help="the second table alone")
     parser.add_argument("--all", action="store_true", help="both tables")
+    parser.add_argument("--floors", action="store_true", help="what NumPy alone takes instead")
     parser.add_argument("--profile", action="store_true", help="hot spots under cProfile instead")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--python", action="append", default=[], metavar="FRAMEWORK=PATH")
@@ -82,6 +85,14 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"The machine is busy (load {load}): ratios will be rough, two-thread times wild.\n")
     if given.profile:
         print(profiles.profile([WORKLOADS[w] for w in only], chosen, config))
+        return 0
+    if given.floors:
+        from . import floors
+
+        chosen = floors.NAMES if given.impl == DEFAULT else chosen
+        config = replace(config, implementations=chosen)
+        result = {**about, "floors": floors.measure([WORKLOADS[w] for w in only], config)}
+        finish(given, result, floors.text(result), "floors", picture=False)
         return 0
     if given.device == "cuda":
         from . import cuda

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import machine, targets
-from .frameworks import IMPLEMENTATIONS, ON_CUDA, PEERS_BEST, REFERENCE
+from .frameworks import ALONE, IMPLEMENTATIONS, ON_CUDA, PEERS_BEST, REFERENCE
 
 Entry = dict[str, Any]
 Row = Sequence[str]
@@ -48,6 +48,13 @@ def ratios(implementations: dict[str, Entry], name: str, to: str | None) -> list
     return [mine[number] / theirs[number] for number in mine if number in theirs]
 
 
+def dearest(entry: Entry, direction: str) -> float:
+    """Microseconds of the small op that takes longest, "forward" or "both" ways; or nan."""
+    parts = entry.get("ms", {}).items()
+    medians = [np.median([*rounds.values()]) for part, rounds in parts if direction in part]
+    return 1e3 * float(max(medians, default=np.nan))
+
+
 def duration(milliseconds: Sequence[float]) -> str:
     """Quartiles in a unit that fits."""
     ms = np.asarray(milliseconds)
@@ -80,7 +87,7 @@ def absent(workload: Entry) -> str:
         for how in ("skipped", "failed", "wrong"):
             if how in entry:
                 reasons.setdefault(f"{how}: {entry[how]}", []).append(
-                    (IMPLEMENTATIONS | ON_CUDA)[name].title
+                    (IMPLEMENTATIONS | ON_CUDA | ALONE)[name].title
                 )
     return "".join(f"- {'; '.join(titles)}: {why}\n" for why, titles in reasons.items())
 
@@ -109,11 +116,10 @@ def verdicts(workloads: dict[str, Entry]) -> Iterator[Row]:
         if name == "W8":
             for column, wanted in targets.MICROSECONDS.items():
                 for direction, limit in wanted.items():
-                    parts = told.get(column, {}).get("ms", {})
-                    each = [np.median([*v.values()]) for k, v in parts.items() if direction in k]
-                    if each:
+                    value = dearest(told.get(column, {}), direction)
+                    if not np.isnan(value):
                         what = f"W8 {column} {direction}, µs, the dearest op"
-                        yield verdict(what, 1e3 * float(max(each)), limit)
+                        yield verdict(what, value, limit)
         if name == "sampler" and ratios(told, "eager", "compiled"):
             value = float(np.median(ratios(told, "eager", "compiled")))
             yield verdict("sampler eager / compiled", value, targets.SAMPLER, least=True)

@@ -7,6 +7,7 @@ Reads commands as lines of JSON, answers each with a line of JSON:
     {"do": "point", "sizes": …}     time and memory at another size
     {"do": "memory"}                peak resident memory in MB since the check
     {"do": "profile", "path": …}    a cProfile of some steps, for `pstats`
+    {"do": "alone", "seconds": …}   what NumPy takes for a step by itself
 
 Nothing but the standard library is imported before the framework, whose import is timed. Where the
 batch is divided over processes, they all do each command; the first one reads it, and answers.
@@ -193,6 +194,12 @@ class Worker:
         if self.group is None:
             return {"peak_mb": peak_memory()}
         return {"peak_mb": self.group.sums(peak_memory() - counted_twice(self.group.main))[0]}
+
+    def alone(self, seconds: float) -> dict[str, Any]:
+        """What NumPy takes for a step by itself."""
+        from benchmarks.alone import measured
+
+        return measured(self.parts, seconds, self.decide, self.group)
 
     def device_memory(self) -> dict[str, Any]:
         return {"device_mb": self.work.memory()}

@@ -76,5 +76,15 @@ ON_CUDA = {
 }
 """The same on a GPU; the sizes come with the workloads of `benchmarks.cuda`."""
 
+ALONE = {
+    i.name: i
+    for i in (
+        _minigrad("alone", "the calls of mg.compile", compiled=True, alone=True),
+        _minigrad("alone-2p", "… over 2 processes", compiled=True, alone=True, processes=2),
+        Implementation("by-hand", "numpy", "NumPy by hand"),
+    )
+}
+"""What `benchmarks.floors` measures beside the others: NumPy without a framework around it."""
+
 REFERENCE = "torch-2"  # whose loss and gradients are the right ones
 PEERS_BEST = ("torch-1", "torch-2")  # a ratio is to the faster of these

@@ -69,8 +69,12 @@ class Work:
         return (*map(np.ascontiguousarray, pieces[self.group.rank]), share)
 
     def lengths(self, array: Any) -> Any:
-        """They decide on the host what is computed: a part of what a graph is captured for."""
-        return tuple(array.tolist()) if self.options.get("device") == "cuda" else array
+        """They decide on the host what is computed: a part of what a graph is captured for.
+
+        As a tuple they are constants, so the calls inside a layer are lines of the program.
+        """
+        constant = self.options.get("device") == "cuda" or self.options.get("alone")
+        return tuple(array.tolist()) if constant else array
 
     def train(self, *batch: Any) -> Any:
         """One step; 16 bits are those of products, which parameters keep apart from."""

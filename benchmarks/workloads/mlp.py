@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.frameworks import RATE
+
 from . import Batch, linear
 
 axes = (0, 0)
@@ -62,3 +64,24 @@ def in_plain(F: Any, s: Size) -> Any:
         return F.mse(F.linear(p, "2", h), y)
 
     return loss
+
+
+def in_numpy(s: Size) -> Any:
+    """The whole step by hand: each call of NumPy makes a new array, and there is nothing else."""
+
+    def step(p: Any, x: Any, y: Any) -> tuple[Any, dict[str, Any]]:
+        h = np.tanh(x.dot(p["0.weight"].T) + p["0.bias"])
+        k = np.tanh(h.dot(p["1.weight"].T) + p["1.bias"])
+        error = k.dot(p["2.weight"].T) + p["2.bias"] - y
+        loss = np.vdot(error, error) / error.size
+        g = error * np.float32(2 / error.size)
+        grads = {"2.weight": g.T.dot(k), "2.bias": np.add.reduce(g)}
+        g = g.dot(p["2.weight"]) * (1 - k * k)
+        grads |= {"1.weight": g.T.dot(h), "1.bias": np.add.reduce(g)}
+        g = g.dot(p["1.weight"]) * (1 - h * h)
+        grads |= {"0.weight": g.T.dot(x), "0.bias": np.add.reduce(g)}
+        for name, grad in grads.items():
+            p[name] -= RATE * grad
+        return loss, grads
+
+    return step

@@ -136,6 +136,35 @@ def jax_parts(s: Size, options: dict[str, Any]) -> dict[str, Part]:
     return parts
 
 
+def numpy_parts(s: Size, options: dict[str, Any]) -> dict[str, Part]:
+    """In NumPy, the derivatives by hand: each call makes a new array, and there is nothing else."""
+    x, w, ones = start(s)
+    rules: dict[str, Any] = {  # y = f(x, w), and the gradients of x and w from that of y
+        "add": (np.add, lambda g, x: (g, g)),
+        "multiply": (np.multiply, lambda g, x: (g * w, g * x)),
+        "matmul": (np.dot, lambda g, x: (g.dot(w.T), x.T.dot(g))),
+    }
+    parts: dict[str, Part] = {}
+    for name, (f, pull) in rules.items():
+
+        def forward(f: Any = f) -> Any:
+            return chain(f, x, w, s.chain)
+
+        def both(f: Any = f, pull: Any = pull) -> dict[str, Any]:
+            ys = [x]
+            for _ in range(s.chain):
+                ys.append(f(ys[-1], w))
+            y, g, dw = ys.pop(), ones, None
+            while ys:
+                g, more = pull(g, ys.pop())
+                dw = more if dw is None else dw + more
+            return {"y": y, "dx": g, "dw": dw}
+
+        parts[f"{name} forward"] = forward, s.chain, lambda y: {"y": y}
+        parts[f"{name} both"] = both, s.chain, lambda found: found
+    return parts
+
+
 def plain_parts(F: Any, s: Size) -> dict[str, Part]:
     """In DeZero, MyGrad and Chainer."""
     functions = {"add": lambda x, y: x + y, "multiply": lambda x, y: x * y, "matmul": F.matmul}

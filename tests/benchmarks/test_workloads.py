@@ -104,10 +104,17 @@ def test_a_batch_over_processes_has_the_same_gradients(name, compiled):
         assert compare(part[1], whole[1])[0] < GRADIENT_TOLERANCE
 
 
-@pytest.mark.parametrize("name", ["W6"])
-def test_the_jax_step_updates_as_ours(name):
-    ours, theirs = work("minigrad", SMALL[name]), work("jax", SMALL[name])
-    batch = SMALL[name].batches(count=1)[0]
+def test_by_hand_is_what_minigrad_computes():
+    right = step(work("minigrad", SMALL["W6"]), SMALL["W6"])
+    loss, gradients = step(work("numpy", SMALL["W6"]), SMALL["W6"])
+    assert loss == pytest.approx(right[0], rel=1e-6)
+    assert compare(gradients, right[1])[0] < 1e-6
+
+
+@pytest.mark.parametrize("framework", ["jax", "numpy"])
+def test_steps_update_as_ours(framework):
+    ours, theirs = work("minigrad", SMALL["W6"]), work(framework, SMALL["W6"])
+    batch = SMALL["W6"].batches(count=1)[0]
     for _ in range(3):
         losses = [each.step(*each.place(batch)) for each in (ours, theirs)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
@@ -132,11 +139,13 @@ def test_by_length_sorts_whole_sentences():
     assert found == {(w.tobytes(), n, t.tobytes()) for w, n, t in zip(words.T, lengths, tags.T)}  # noqa: B905
 
 
-@pytest.mark.parametrize("name", ["W8", "sampler"])
-def test_parts_compute_what_torch_computes(name):
+@pytest.mark.parametrize(
+    ("name", "framework"), [("W8", "minigrad"), ("W8", "numpy"), ("sampler", "minigrad")]
+)
+def test_parts_compute_what_torch_computes(name, framework):
     sizes = {"chain": 3} if name == "W8" else {"length": 4, "V": 9, "E": 3, "H": 5}
     workload = WORKLOADS[name].resized(**sizes)
-    parts = work("minigrad", workload).parts()
+    parts = work(framework, workload).parts()
     right = work("torch", workload).parts()
     assert set(parts) == set(right)
     for part, (run, count, read) in parts.items():
