@@ -49,7 +49,8 @@ def test_no_step_makes_an_array(layer, monkeypatch):
         (y * y).sum().backward()
         return list(made)
 
-    arrays_made(5)  # what is made once
+    with fast.switched(False):
+        arrays_made(5)  # what is made once
     for name in MAKERS:
         make = getattr(np, name)
         monkeypatch.setattr(
@@ -57,7 +58,7 @@ def test_no_step_makes_an_array(layer, monkeypatch):
         )
     with fast.switched(False):
         few, many = arrays_made(5), arrays_made(50)
-    assert len(few) > 10
+    assert len(few) > 3
     # Inputs of one or two sequences would be projected in chunks; here, three are folded in.
     assert [f.__name__ for f in many] == [f.__name__ for f in few]
 

@@ -7,7 +7,16 @@ import pytest
 
 import minigrad as mg
 from minigrad.errors import ConfigError, DeviceError, DTypeError, ShapeError
-from minigrad.ops.recurrent import _gradients, _products, _schedule, _shared, gru, lstm, rnn
+from minigrad.ops.recurrent import (
+    _gradients,
+    _products,
+    _schedule,
+    _shared,
+    _workspace,
+    gru,
+    lstm,
+    rnn,
+)
 from minigrad.ops.recurrent.checks import as_lengths
 from tests.ops.recurrent import OPS, arguments, assert_close, both, kinds, run, ways
 
@@ -23,9 +32,15 @@ def tiny_limits(request, monkeypatch):
     monkeypatch.setattr(_gradients, "CACHED", cached)
     monkeypatch.setattr(_shared, "FOLDED", folded)
     monkeypatch.setattr(_shared, "COLUMNS", 5)
-    _products.cut.cache_clear()
+    forget()
     yield
+    forget()
+
+
+def forget():
+    """What was made with other limits."""
     _products.cut.cache_clear()
+    _workspace._IDLE.of.clear()
 
 
 @pytest.mark.parametrize("lengths", [None, (6, 2, 4)], ids=["full", "lengths"])

@@ -12,6 +12,7 @@ from ...engine import fork
 from ..rows import row_sums
 from ._products import product
 from ._schedule import Schedule
+from ._workspace import Workspace
 
 CACHED = 256  # columns of gate gradients that stay in cache until they are multiplied
 SMALL = 1 << 17  # elements up to which a weight's gradient is summed part by part
@@ -36,18 +37,23 @@ class GateGradients:
     """
 
     def __init__(
-        self, xp: Any, batch: Schedule, gates: int, hidden: int, largest: int, dtype: Any
+        self, space: Workspace, batch: Schedule, gates: int, hidden: int, largest: int, dtype: Any
     ) -> None:
-        self.xp = xp
-        self.size = batch.size
+        self.space, self.xp = space, (xp := space.xp)
+        self.size, self.key = batch.size, (gates, hidden)
         self.empty = xp.empty if batch.size else xp.zeros  # nothing to sum: nothing will be written
         in_parts = on_cpu(xp) and largest <= SMALL
-        widest = max((n for n, _ in batch.runs), default=0)  # a step is never cut
-        self.width = min(self.size, max(CACHED, widest)) if in_parts else self.size
+        most = max(CACHED, batch.B)  # a step is never cut
+        self.width = min(self.size, most) if in_parts else self.size
         self.beside = on_cpu(xp) and forks() and largest * self.width >= BESIDE
-        shape = gates * hidden, self.width + 16  # rows end off 1 KB borders
-        rooms = 2 if self.beside and self.width < self.size else 1
-        self.rooms = [xp.empty(shape, dtype=dtype) for _ in range(rooms)]
+        lead, columns = gates * hidden, self.width + 16  # rows end off 1 KB borders
+        rooms = range(2 if self.beside and self.width < self.size else 1)
+        self.rooms = [
+            space.columns(("room", k, most, *self.key), columns, lead, widest=most + 16)
+            if in_parts
+            else xp.empty((lead, columns), dtype=dtype)
+            for k in rooms
+        ]
         by_gate = gates, hidden, self.width
         self.views = [room[:, : self.width].reshape(by_gate) for room in self.rooms]
         self.ascending = batch.reverse  # backward reads against the forward pass
@@ -143,8 +149,8 @@ class GateGradients:
         d, low, high = part
         first, self.started = not self.started, True
 
-        def weight(gates: slice, inputs: Array, out: Array) -> None:
-            summand = out if first else self.xp.empty_like(out)
+        def weight(k: int, gates: slice, inputs: Array, out: Array) -> None:
+            summand = out if first else self.space.array(("summand", k, *self.key), *out.shape)
             product(self.xp, d[gates], inputs[low:high], summand)()
             if not first:
                 self.xp.add(out, summand, out)
@@ -155,4 +161,4 @@ class GateGradients:
             for gates, weight, out in self.inputs:
                 product(self.xp, d[gates].T, weight, out[low:high])()
 
-        return [*(partial(weight, *each) for each in self.weights), rest]
+        return [*(partial(weight, k, *each) for k, each in enumerate(self.weights)), rest]

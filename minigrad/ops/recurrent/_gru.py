@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import cycle, repeat
 from typing import Any
 
@@ -14,6 +15,7 @@ from ._products import product
 from ._scan import scan
 from ._schedule import Lengths, schedule
 from ._shared import InputProjection, arrange
+from ._workspace import Workspace, workspace
 from .checks import check
 
 # σ(x) = ½ + ½ tanh(x/2): the inner ½ is folded into the weights of r and z.
@@ -53,8 +55,10 @@ def gru(
     if whole is not None:
         return whole(batch, x, h0, w_ih, w_hh, b_ih, b_hh, keep)
     rows = batch.pack(xp, x)
-    project_input = InputProjection(xp, arrange(xp, w_ih, HALVED, b_ih), rows)
-    recurrent = arrange(xp, w_hh, HALVED, b_hh)
+    space = workspace(xp, B, dtype, "gru", w_ih.shape, w_hh.shape, b_ih is None, b_hh is None)
+    project_input = InputProjection(space, HALVED, w_ih, b_ih, rows)
+    recurrent = space.array("w_hh", 3 * H, H + (b_hh is not None))
+    arrange(xp, w_hh, HALVED, b_hh, recurrent)
     out, previous = batch.outputs(xp, h0)
     hidden = batch.columns(xp, h0)
     launch = backend.fused(xp, "gru_forward", dtype)
@@ -65,47 +69,44 @@ def gru(
         n, starts = run
         # A step's block: r, z, U hₜ₋₁ + b' for n, hₜ₋₁ - n, n.
         blocks = xp.empty((len(starts) if keep else 1, 5, H, n), dtype=dtype)
-        gates = xp.empty((3 * H, n), dtype=dtype)
-        state = xp.ones((recurrent.shape[1], n), dtype=dtype)  # hₜ₋₁, and ones for the bias
+        state, gates, recur = space.product(recurrent, n)
         h = state[:H]
-        recur = product(xp, recurrent, state, gates)
-        step = forward_step(xp, gates, h, blocks, launch)
-        h[...] = hidden[:, :n]
+        step = space.once(n, partial(forward_step, xp, gates, h))
+        h[...], state[H:] = hidden[:, :n], 1  # for the bias
 
         steps = project_input(n, starts)
         if all_forward is not None and all_forward(
             project_input.at_once, recurrent, h, blocks, out, n, starts
         ):
             steps = iter(())
-        for (_, projected), h_rows in zip(steps, batch.steps(run, out), strict=False):
+        every = zip(steps, batch.steps(run, out), cycle(blocks), strict=False)
+        for (_, projected), h_rows, block in every:
             recur()
-            step(projected, h_rows)
+            if launch is None:
+                step(projected, h_rows, block)
+            else:
+                launch(gates, projected, block, h, h_rows)
         hidden[:, :n] = h
         saved.append(blocks)
+    space.keep()
 
     ys = batch.unpack(xp, out), batch.states(xp, hidden)
     return ys, (batch, rows, previous, saved) if keep else None
 
 
-def forward_step(
-    xp: Any, gates: Array, h: Array, blocks: Array, launch: Any
-) -> Callable[[Array, Array], None]:
-    """A function `step(projected, rows)` for the steps of a run, one after the other.
+def forward_step(xp: Any, gates: Array, h: Array) -> Callable[[Array, Array, Array], None]:
+    """A function `step(projected, rows, block)` for the steps of a run, one after the other.
 
     From W xₜ + b, and U hₜ₋₁ + b' in `gates`, r z halved, to its block, and hₜ in h and in rows.
     """
-    if launch is not None:
-        turn = cycle(blocks)
-        return lambda projected, rows: launch(gates, projected, next(turn), h, rows)
-    H, n = h.shape
-    both = blocks[:, :2].reshape(len(blocks), 2 * H, n)
-    views = cycle(zip(both, *[blocks[:, k] for k in range(5)], strict=True)).__next__
+    H = len(h)
     half = xp.full((), 0.5, dtype=h.dtype)
     gates_rz, gates_n, turned = gates[: 2 * H], gates[2 * H :], h.T
     add, multiply, subtract, tanh, copyto = xp.add, xp.multiply, xp.subtract, xp.tanh, xp.copyto
 
-    def step(projected: Array, rows: Array) -> None:
-        rz, r, z, from_h, change, new = views()
+    def step(projected: Array, rows: Array, block: Array) -> None:
+        r, z, from_h, change, new = block
+        rz = block[:2].reshape(gates_rz.shape)
         add(gates_rz, projected[: 2 * H], rz)
         tanh(rz, rz)
         multiply(rz, half, rz)
@@ -146,7 +147,8 @@ def _(
 
     # The rows of the gradients: n and r z as the inputs meet them, then n as the state does.
     n_x, rz, n_rz, rz_n = slice(H), slice(H, 3 * H), slice(3 * H), slice(H, 4 * H)
-    sums = GateGradients(xp, batch, 4, H, max(w_ih.size, w_hh.size), dtype)
+    space = workspace(xp, batch.B, dtype, "gru back", w_ih.shape, w_hh.shape)
+    sums = GateGradients(space, batch, 4, H, max(w_ih.size, w_hh.size), dtype)
     dx = sums.for_inputs(n_rz, arrange(xp, w_ih, ROTATED)) if needs[0] else None
     dw_ih, db_ih = xp.zeros_like(w_ih), xp.zeros(3 * H, dtype=dtype)
     if needs[2]:
@@ -165,9 +167,8 @@ def _(
     def steps_back() -> Iterator[None]:
         for run, blocks in zip(reversed(batch.runs), reversed(saved), strict=True):
             n, starts = run
-            work = xp.empty((5, H, n), dtype=dtype)  # dn, dr, dz, d(U h + b') of n, dh ∘ z
-            d = work[:4]
-            dh, back = xp.empty((2, H, n), dtype=dtype)
+            dh, d, through, step = space.once(n, partial(step_back, space, n, H))
+            back = space.columns("back", n, H)
             recur = product(xp, weight, d[1:].reshape(3 * H, n), back)
             dh[...] = dhidden[:, :n]
             if all_backward is not None and all_backward(
@@ -176,40 +177,44 @@ def _(
                 dhidden[:, :n] = dh
                 continue
             dys = repeat(None) if dy is None else batch.steps(run, dy)[::-1]
-            step = step_back(xp, dh, work, blocks[::-1]) if launch is None else None
 
             for start, upstream, block in zip(reversed(starts), dys, blocks[::-1], strict=False):
                 columns = sums.columns(start, n)
                 if sums.waiting:
                     yield
-                if step is None:
+                if launch is not None:
                     launch(dh, upstream, block, columns)
                     backend.accumulate(weight, columns[1:].reshape(3 * H, n), dh)
                     continue
                 if upstream is not None:
                     add(dh, upstream.T, dh)
-                step()
+                step(block)
                 copyto(columns, d)
                 recur()
-                add(back, work[4], dh)
+                add(back, through, dh)
             dhidden[:, :n] = dh
 
     sums.take(steps_back())
+    space.keep()
     dx = None if dx is None else batch.unpack(xp, dx)
     return dx, batch.states(xp, dhidden), dw_ih, dw_hh, db_ih, db_hh
 
 
-def step_back(xp: Any, dh: Array, work: Array, blocks: Array) -> Callable[[], None]:
-    """A function that takes the next step back: from dh to `work`, by the blocks in that order."""
-    multiply, subtract = xp.multiply, xp.subtract
-    dn, dhn, through, drz, dhn_through = work[0], work[3], work[4], work[1:3], work[3:]
-    u, w = v = xp.empty_like(drz)
-    views = zip(
-        *[blocks[:, k] for k in (0, 1, 4)], blocks[:, :2], blocks[:, 2:4], strict=True
-    ).__next__
+def step_back(
+    space: Workspace, n: int, H: int
+) -> tuple[Array, Array, Array, Callable[[Array], None]]:
+    """The places of dhₜ, of dn, dr, dz, d(U h + b') of n, and of dhₜ ∘ z; and a step.
 
-    def step() -> None:
-        r, z, new, rz, from_h_change = views()
+    A step goes from the first to the others, by the block that the way forward saved.
+    """
+    multiply, subtract = space.xp.multiply, space.xp.subtract
+    dh, work = space.columns("dh", n, H), space.columns("work", n, 5, H)
+    dn, dhn, through, drz, dhn_through = work[0], work[3], work[4], work[1:3], work[3:]
+    u, w = v = space.columns("products", n, 2, H)
+
+    def step(block: Array) -> None:
+        r, z, _, _, new = block
+        rz, from_h_change = block[:2], block[2:4]
         multiply(dh, z, through)
         subtract(dh, through, u)  # dh ∘ (1 - z)
         multiply(u, new, w)
@@ -220,7 +225,7 @@ def step_back(xp: Any, dh: Array, work: Array, blocks: Array) -> Callable[[], No
         multiply(drz, rz, v)
         subtract(drz, v, drz)  # … ∘ (1 - r), … ∘ (1 - z)
 
-    return step
+    return dh, work[:4], through, step
 
 
 @gru.composite

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import cycle, repeat
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from ._scan import scan
 from ._schedule import Lengths, schedule
 from ._shared import Preactivations, total
 from ._step import lstm_step
+from ._workspace import Workspace, workspace
 from .checks import check
 
 # The forward loops keep the gates in an order of their own, the sigmoids together, given here by
@@ -65,31 +67,35 @@ def lstm(
         ys, back = lstm_step(xp, x, h0, c0, w_ih, w_hh, total(b_ih, b_hh))
         return ys, back if keep else None
     rows = batch.pack(xp, x)
+    bias = total(b_ih, b_hh)
     launch = backend.fused(xp, "lstm_forward", dtype)
     order, begin = (G_F_O_I, numpy_steps) if launch is None else (G_O_F_I, launched_steps)
-    preactivations = Preactivations(xp, order, w_ih, w_hh, total(b_ih, b_hh), rows, batch)
     out, previous = batch.outputs(xp, h0)
     hidden, cell = batch.columns(xp, h0), batch.columns(xp, c0)
     unprojected = xp.empty((batch.size if w_hr is not None else 0, H), dtype=dtype)
     rows_of_m = out if w_hr is None else unprojected
     saved = []
 
+    space = workspace(xp, B, dtype, "lstm", w_ih.shape, w_hh.shape, bias is None)
+    preactivations = Preactivations(space, order, w_ih, w_hh, bias, rows, batch)
     for run in batch.runs:
         n, starts = run
         h, steps = preactivations(n, starts)
-        m = h if w_hr is None else xp.empty((H, n), dtype=dtype)
+        m = h if w_hr is None else space.columns("m", n, H)
         project = None if w_hr is None else product(xp, w_hr, m, h)
-        loop = begin(xp, m, len(starts), keep, launch)
+        loop, turned = begin(space, n, H, len(starts), keep, launch), m.T
         h[...], loop.before[...] = hidden[:, :n], cell[:, :n]
         if w_hr is None and preactivations.at_once("lstm", n, starts, h, loop.saved, out):
             steps = iter(())
-        for (start, gates), m_rows in zip(steps, batch.steps(run, rows_of_m), strict=False):
-            loop.step(gates, m_rows)
+        every = zip(steps, batch.steps(run, rows_of_m), loop.blocks, strict=False)
+        for (start, gates), m_rows, block in every:
+            loop.step(gates, m, turned, m_rows, block)
             if project is not None:
                 project()
                 xp.copyto(out[start : start + n], h.T)
         hidden[:, :n], cell[:, :n] = h, loop.after
         saved.append(loop.saved)
+    space.keep()
 
     ys = batch.unpack(xp, out), batch.states(xp, hidden), batch.states(xp, cell)
     return ys, (batch, rows, previous, saved, unprojected) if keep else None
@@ -98,36 +104,48 @@ def lstm(
 class Steps(NamedTuple):
     """The steps of a run, one after the other.
 
-    `step(gates, rows)` goes from the preactivations of the gates to o ∘ tanh cₜ, in m and in rows.
-    c₀ is to be put into `before`, the last cₜ will be in `after`; `saved` is for the way back.
+    `step(gates, m, mᵀ, rows, block)` goes from the preactivations of the gates to o ∘ tanh cₜ, in m
+    and in rows, and saves for the way back in the next of `blocks`, the parts of `saved`. c₀ is to
+    be put into `before`, the last cₜ will be in `after`.
     """
 
     before: Array
     after: Array
-    step: Callable[[Array, Array], None]
+    step: Callable[[Array, Array, Array, Array, Any], None]
+    blocks: Iterator[Any]
     saved: Array
 
 
-def numpy_steps(xp: Any, m: Array, count: int, keep: bool, _launch: Any) -> Steps:
+def numpy_steps(space: Workspace, n: int, H: int, count: int, keep: bool, _launch: Any) -> Steps:
     """Steps that save the factors of the step back, made while the gates are in cache.
 
     They are, (steps, 6, H, n): of d(o ∘ tanh cₜ) by cₜ; of dcₜ by the preactivations of g and f; of
-    d(o ∘ tanh cₜ) by that of o; of dcₜ by that of i, and by cₜ₋₁. Whatever one call takes stands
-    together in memory: calls are most of the time of a narrow step.
+    d(o ∘ tanh cₜ) by that of o; of dcₜ by that of i, and by cₜ₋₁.
     """
-    H, n = m.shape
-    work = xp.empty((6, H, n), dtype=m.dtype)  # cₜ, tanh cₜ, g, f, o, i
-    products = xp.empty((3, H, n), dtype=m.dtype)  # f ∘ cₜ₋₁, o ∘ tanh cₜ, i ∘ g
-    half = xp.full((), 0.5, dtype=m.dtype)
+    c, step = space.once(n, partial(numpy_step, space, n, H))
+    saved = space.xp.empty((count if keep else 0, 6, H, n), dtype=space.dtype)
+    factors = zip(saved[:, :2], saved[:, 2:5], saved[:, 5], strict=True)
+    return Steps(c, c, step, factors if keep else repeat(None), saved)
+
+
+def numpy_step(space: Workspace, n: int, H: int) -> tuple[Array, Callable[..., None]]:
+    """The place of cₜ, and a function that takes a step.
+
+    Whatever one call takes stands together in memory: calls are most of the time of a narrow step.
+    """
+    xp = space.xp
+    work = space.columns("work", n, 6, H)  # cₜ, tanh cₜ, g, f, o, i
+    products = space.columns("products", n, 3, H)  # f ∘ cₜ₋₁, o ∘ tanh cₜ, i ∘ g
+    half = xp.full((), 0.5, dtype=space.dtype)
     c, tanh_c, g, f, o, i = work
     gates_of, sigmoids, o_i, tanh_c_g = work[2:].reshape(4 * H, n), work[3:], work[4:], work[1:3]
     fc, om, ig = products
-    om_ig, m_turned = products[1:], m.T
+    om_ig = products[1:]
     tanh, add, multiply, subtract, copyto = xp.tanh, xp.add, xp.multiply, xp.subtract, xp.copyto
-    saved = xp.empty((count if keep else 0, 6, H, n), dtype=m.dtype)
-    factors = zip(saved[:, :2], saved[:, 2:5], saved[:, 5], strict=True).__next__
 
-    def step(gates: Array, rows: Array) -> None:
+    def step(
+        gates: Array, m: Array, turned: Array, rows: Array, factors: Sequence[Array] | None
+    ) -> None:
         tanh(gates, gates_of)
         multiply(sigmoids, half, sigmoids)
         add(sigmoids, half, sigmoids)
@@ -137,27 +155,28 @@ def numpy_steps(xp: Any, m: Array, count: int, keep: bool, _launch: Any) -> Step
         tanh(c, tanh_c)
         multiply(o, tanh_c, om)
         copyto(m, om)
-        copyto(rows, m_turned)
-        if keep:
-            of_tanhs, of_sigmoids, of_c = factors()
+        copyto(rows, turned)
+        if factors is not None:
+            of_tanhs, of_sigmoids, of_c = factors
             multiply(om_ig, tanh_c_g, of_tanhs)
             subtract(o_i, of_tanhs, of_tanhs)  # o ∘ (1 - tanh² cₜ), i ∘ (1 - g²)
             multiply(products, sigmoids, of_sigmoids)
             subtract(products, of_sigmoids, of_sigmoids)  # f ∘ cₜ₋₁ ∘ (1 - f), …
             copyto(of_c, f)
 
-    return Steps(c, c, step, saved)
+    return c, step
 
 
-def launched_steps(xp: Any, m: Array, count: int, keep: bool, launch: Any) -> Steps:
+def launched_steps(space: Workspace, n: int, H: int, count: int, keep: bool, launch: Any) -> Steps:
     """Steps of a GPU, which save tanh cₜ, cₜ₋₁, g, o, f, i, as little as they can compute from."""
-    blocks = xp.empty((count + 1 if keep else 2, 6, *m.shape), dtype=m.dtype)
-    now, after = cycle(blocks), cycle((*blocks[1:, 1], blocks[0, 1]))  # the next block takes cₜ
+    saved = space.xp.empty((count + 1 if keep else 2, 6, H, n), dtype=space.dtype)
+    after = *saved[1:, 1], saved[0, 1]  # the next block takes cₜ
 
-    def step(gates: Array, rows: Array) -> None:
-        launch(gates, next(now), next(after), m, rows)
+    def step(gates: Array, m: Array, _: Array, rows: Array, blocks: Sequence[Array]) -> None:
+        launch(gates, *blocks, m, rows)
 
-    return Steps(blocks[0, 1], blocks[count % len(blocks), 1], step, blocks)
+    blocks = zip(cycle(saved), cycle(after), strict=False)
+    return Steps(saved[0, 1], saved[count % len(saved), 1], step, blocks, saved)
 
 
 @lstm.backward
@@ -184,14 +203,15 @@ def _(
     dcell = batch.columns(xp, xp.zeros_like(c0) if gs[2] is None else gs[2])
 
     every = slice(None)
-    sums = GateGradients(xp, batch, 4, H, max(w_ih.size, w_hh.size), dtype)
+    space = workspace(xp, batch.B, dtype, "lstm back", w_ih.shape, w_hh.shape)
+    sums = GateGradients(space, batch, 4, H, max(w_ih.size, w_hh.size), dtype)
     dx = sums.for_inputs(every, w_ih) if needs[0] else None
     dw_ih = sums.for_weight(every, rows) if needs[3] else None
     dw_hh = sums.for_weight(every, previous) if needs[4] else None
     db = sums.for_bias(every) if needs[5] or needs[6] else None
     dw_hr = None
     if w_hr is not None:
-        projection_sums = GateGradients(xp, batch, 1, P, w_hr.size, dtype)
+        projection_sums = GateGradients(space, batch, 1, P, w_hr.size, dtype)
         dw_hr = projection_sums.for_weight(every, unprojected)
     add, copyto = xp.add, xp.copyto
     launch: Any = backend.fused(xp, "lstm_backward", dtype)
@@ -201,10 +221,8 @@ def _(
     def steps_back() -> Iterator[None]:
         for run, blocks in zip(reversed(batch.runs), reversed(saved), strict=True):
             n, starts = run
-            work = xp.empty((6, H, n), dtype=dtype)  # dcₜ₋₁, di, df, dg, do, what dm adds to dcₜ
-            carry, d = work[0], work[1:5]
-            dm = xp.empty((H, n), dtype=dtype)
-            dh = dm if w_hr is None else xp.empty((P, n), dtype=dtype)
+            dm, carry, d, step = space.once(n, partial(step_back, space, n, H))
+            dh = dm if w_hr is None else space.columns("dh", n, P)
             recur = product(xp, back, d.reshape(4 * H, n), dh)
             project = None if w_hr is None else product(xp, w_hr.T, dh, dm)
             dh[...], carry[...] = dhidden[:, :n], dcell[:, :n]
@@ -215,7 +233,6 @@ def _(
                 continue
             dys = repeat(None) if dy is None else batch.steps(run, dy)[::-1]
             turned = blocks[len(starts) - 1 :: -1]
-            step = step_back(xp, dm, work, turned) if launch is None else None
             for start, upstream, block in zip(reversed(starts), dys, turned, strict=False):
                 if upstream is not None and (project is not None or launch is None):
                     add(dh, upstream.T, dh)
@@ -228,11 +245,11 @@ def _(
                 columns = sums.columns(start, n)
                 if sums.waiting:
                     yield
-                if step is None:
+                if launch is not None:
                     launch(dm, upstream, block, carry, columns)
                     backend.matmul(back, columns.reshape(4 * H, n), dh)
                 else:
-                    step()
+                    step(block)
                     copyto(columns, d)
                     recur()
             dhidden[:, :n], dcell[:, :n] = dh, carry
@@ -240,22 +257,25 @@ def _(
     sums.take(steps_back())
     if w_hr is not None:
         projection_sums.finish()
+    space.keep()
     dx = None if dx is None else batch.unpack(xp, dx)
     return dx, batch.states(xp, dhidden), batch.states(xp, dcell), dw_ih, dw_hh, db, db, dw_hr
 
 
-def step_back(xp: Any, dm: Array, work: Array, blocks: Array) -> Callable[[], None]:
-    """A function that takes the next step back: from dm and dcₜ in work[0] to the rest of `work`.
+def step_back(
+    space: Workspace, n: int, H: int
+) -> tuple[Array, Array, Array, Callable[[Array], None]]:
+    """The places of d(o ∘ tanh cₜ), of dcₜ, and of the gates' gradients i f g o; and a step.
 
-    `blocks` are the steps' factors as the way forward saved them, in the order of the steps back.
+    A step goes from the first two to the gates' and to dcₜ₋₁, by the factors that were saved.
     """
-    add, multiply = xp.add, xp.multiply
-    carry, di, df, dg, do, through = work
-    dc = xp.empty_like(dm)
-    factors = zip(*[blocks[:, k] for k in range(6)], strict=True).__next__
+    add, multiply = space.xp.add, space.xp.multiply
+    dm, carry, dc, through = (space.columns(k, n, H) for k in ("dm", "carry", "dc", "through"))
+    d = space.columns("d", n, 4, H)
+    di, df, dg, do = d
 
-    def step() -> None:
-        of_m, of_g, of_f, of_o, of_i, of_c = factors()
+    def step(block: Array) -> None:
+        of_m, of_g, of_f, of_o, of_i, of_c = block
         multiply(dm, of_m, through)
         multiply(dm, of_o, do)
         add(carry, through, dc)
@@ -264,7 +284,7 @@ def step_back(xp: Any, dm: Array, work: Array, blocks: Array) -> Callable[[], No
         multiply(dc, of_g, dg)
         multiply(dc, of_c, carry)
 
-    return step
+    return dm, carry, d, step
 
 
 @lstm.composite

@@ -15,6 +15,7 @@ from ._products import product
 from ._scan import scan
 from ._schedule import Lengths, schedule
 from ._shared import Preactivations, total
+from ._workspace import workspace
 from .checks import check
 
 PLAIN = ((0, 1.0),)
@@ -51,8 +52,9 @@ def rnn(
     whole = backend.fused(xp, "rnn_sequence", x.dtype)
     if whole is not None:
         return whole(batch, x, h0, w_ih, w_hh, total(b_ih, b_hh), nonlinearity == "relu", keep)
-    rows = batch.pack(xp, x)
-    preactivations = Preactivations(xp, PLAIN, w_ih, w_hh, total(b_ih, b_hh), rows, batch)
+    rows, bias = batch.pack(xp, x), total(b_ih, b_hh)
+    space = workspace(xp, B, x.dtype, "rnn", w_ih.shape, w_hh.shape, bias is None)
+    preactivations = Preactivations(space, PLAIN, w_ih, w_hh, bias, rows, batch)
     out, previous = batch.outputs(xp, h0)
     hidden = batch.columns(xp, h0)
     zero = xp.zeros((), dtype=x.dtype)
@@ -76,6 +78,7 @@ def rnn(
                 xp.maximum(gate, zero, out=h)
             copyto(h_rows, turned)
         hidden[:, :n] = h
+    space.keep()
 
     ys = batch.unpack(xp, out), batch.states(xp, hidden)
     return ys, (batch, rows, previous, out) if keep else None
@@ -104,7 +107,8 @@ def _(
     dy = None if gs[0] is None else batch.pack(xp, gs[0])
     dhidden = batch.columns(xp, xp.zeros_like(h0) if gs[1] is None else gs[1])
     every = slice(None)
-    sums = GateGradients(xp, batch, 1, H, max(w_ih.size, w_hh.size), dtype)
+    space = workspace(xp, batch.B, dtype, "rnn back", w_ih.shape, w_hh.shape)
+    sums = GateGradients(space, batch, 1, H, max(w_ih.size, w_hh.size), dtype)
     dx = sums.for_inputs(every, w_ih) if needs[0] else None
     dw_ih = sums.for_weight(every, rows) if needs[2] else None
     dw_hh = sums.for_weight(every, previous) if needs[3] else None
@@ -118,7 +122,7 @@ def _(
     def steps_back() -> Iterator[None]:
         for run in reversed(batch.runs):
             n, starts = run
-            dh, slope, d = xp.empty((3, H, n), dtype=dtype)
+            dh, slope, d = space.columns("work", n, 3, H)
             recur = product(xp, weight, d, dh)
             dh[...] = dhidden[:, :n]
             if all_backward is not None and all_backward(
@@ -150,6 +154,7 @@ def _(
             dhidden[:, :n] = dh
 
     sums.take(steps_back())
+    space.keep()
     dx = None if dx is None else batch.unpack(xp, dx)
     return dx, batch.states(xp, dhidden), dw_ih, dw_hh, db, db
 

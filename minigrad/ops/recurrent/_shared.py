@@ -8,6 +8,7 @@ from typing import Any
 from ...backend import Array, accumulate, fused, matmul, on_cpu, operand
 from ._products import product
 from ._schedule import Schedule
+from ._workspace import Workspace
 
 COLUMNS = 32  # narrower steps are projected several at a time
 FOLDED = 512  # input and state features up to which one product takes both
@@ -15,21 +16,27 @@ NARROW = 2  # sequences up to which it does not: what reads a weight once for ma
 
 
 def arrange(
-    xp: Any, w: Array, gates: Sequence[tuple[int, float]], bias: Array | None = None
+    xp: Any,
+    w: Array,
+    gates: Sequence[tuple[int, float]],
+    bias: Array | None = None,
+    out: Array | None = None,
 ) -> Array:
     """The gates' rows of `w` (G·H, K), reordered and scaled; `bias` (G·H,) becomes a last column.
 
     `gates` lists, in the new order, (position in PyTorch's order, factor).
     """
     G = len(gates)
-    H, K = w.shape[0] // G, w.shape[1]
-    new = xp.empty((G, H, K if bias is None else K + 1), dtype=w.dtype)
+    (M, K), H = w.shape, w.shape[0] // G
+    if out is None:
+        out = xp.empty((M, K if bias is None else K + 1), dtype=w.dtype)
+    new = out.reshape(G, H, out.shape[1])
     for place, (gate, factor) in enumerate(gates):
         rows = slice(gate * H, (gate + 1) * H)
         xp.multiply(w[rows], factor, out=new[place, :, :K])
         if bias is not None:
             xp.multiply(bias[rows], factor, out=new[place, :, K])
-    return new.reshape(G * H, new.shape[2])
+    return out
 
 
 def total(b_ih: Array | None, b_hh: Array | None) -> Array | None:
@@ -43,26 +50,35 @@ class InputProjection:
     """W_ih xₜ + b of each step: `weight` is (M, I), or (M, I + 1) with the bias as last column.
 
     On the CPU step by step, right before its use, so that it is still in cache; on a GPU a run in
-    one product.
+    one product. The weight's rows are those of the gates, as `arrange` has them.
     """
 
-    def __init__(self, xp: Any, weight: Array, rows: Array) -> None:
-        self.xp, self.weight, self.rows = xp, weight, rows
+    def __init__(
+        self,
+        space: Workspace,
+        gates: Sequence[tuple[int, float]],
+        w_ih: Array,
+        bias: Array | None,
+        rows: Array,
+    ) -> None:
+        self.space, self.xp, self.rows = space, space.xp, rows
+        self.weight = space.array("w_ih", len(w_ih), w_ih.shape[1] + (bias is not None))
+        arrange(self.xp, w_ih, gates, bias, self.weight)
 
     def __call__(self, n: int, starts: Sequence[int]) -> Iterator[tuple[int, Array]]:
         """(start, W_ih xₜ + b) of each step of a run, (M, n); the next step may overwrite it."""
-        xp, rows, (M, K) = self.xp, self.rows, self.weight.shape
-        steps = max(1, COLUMNS // n) if on_cpu(xp) else len(starts)
+        rows, features = self.rows, self.rows.shape[1]
+        steps = max(1, COLUMNS // n) if on_cpu(self.xp) else len(starts)
         width = 0
         for first in range(0, len(starts), steps):
             chunk = starts[first : first + steps]
             if len(chunk) * n != width:
                 width = len(chunk) * n
-                inputs = xp.ones((K, width), dtype=rows.dtype)  # xₜ, and ones for the bias
-                projected = xp.empty((M, width), dtype=rows.dtype)
-                project = product(xp, self.weight, inputs, projected)
+                most = max(COLUMNS, self.space.widest)
+                inputs, projected, project = self.space.product(self.weight, width, most)
+                inputs[features:] = 1  # for the bias
             low = min(chunk)
-            inputs[: rows.shape[1]] = rows[low : low + width].T
+            inputs[:features] = rows[low : low + width].T
             project()
             for start in chunk:
                 yield start, projected[:, start - low : start - low + n]
@@ -84,7 +100,7 @@ class Preactivations:
 
     def __init__(
         self,
-        xp: Any,
+        space: Workspace,
         gates: Sequence[tuple[int, float]],
         w_ih: Array,
         w_hh: Array,
@@ -92,34 +108,36 @@ class Preactivations:
         rows: Array,
         batch: Schedule,
     ) -> None:
-        self.xp, self.gates, self.rows, self.features = xp, gates, rows, w_hh.shape[1]
+        xp, (M, P) = space.xp, w_hh.shape
+        self.space, self.xp, self.gates, self.rows, self.features = space, xp, gates, rows, P
         self.steps: Callable[..., Iterator[tuple[int, Array]]]  # unbound: no cycle keeps arrays
         self.weights: tuple[Any, ...]
         if on_cpu(xp) and batch.T == 1:
             self.steps, self.weights = Preactivations._single, (w_hh, w_ih, bias)
-            return
-        w_ih, w_hh = arrange(xp, w_ih, gates, bias), arrange(xp, w_hh, gates)
-        folds = w_hh.shape[1] + rows.shape[1] <= FOLDED and batch.B > NARROW
-        if on_cpu(xp) and folds:
-            self.steps, self.weights = (
-                Preactivations._folded,
-                (xp.concatenate((w_hh, w_ih), axis=1),),
-            )
+        elif on_cpu(xp) and P + rows.shape[1] <= FOLDED and batch.B > NARROW:
+            weight = space.array("w_hh w_ih", M, P + rows.shape[1] + (bias is not None))
+            arrange(xp, w_hh, gates, None, weight[:, :P])
+            arrange(xp, w_ih, gates, bias, weight[:, P:])
+            self.steps, self.weights = Preactivations._folded, (weight,)
         else:
-            self.steps, self.weights = (
-                Preactivations._projected,
-                (w_hh, InputProjection(xp, w_ih, rows)),
-            )
+            weight = arrange(xp, w_hh, gates, None, space.array("w_hh", M, P))
+            self.steps = Preactivations._projected
+            self.weights = weight, InputProjection(space, gates, w_ih, bias, rows)
 
     def __call__(self, n: int, starts: Sequence[int]) -> tuple[Array, Iterator[tuple[int, Array]]]:
         """The place of the state h (P, n), and for each step (start, preactivations (M, n)).
 
         A step reads what stands in h when it is asked for, and overwrites the step before.
         """
-        weight, dtype = self.weights[0], self.rows.dtype
-        operand = self.xp.ones((weight.shape[1], n), dtype=dtype)
-        out = self.xp.empty((weight.shape[0], n), dtype=dtype)
-        multiply = product(self.xp, weight, operand, out)
+        space, weight = self.space, self.weights[0]
+        if self.steps is Preactivations._single:  # the weight itself, which is not the workspace's
+            operand, out = (
+                self.xp.empty((size, n), dtype=weight.dtype) for size in weight.shape[::-1]
+            )
+            multiply = product(self.xp, weight, operand, out)
+        else:
+            operand, out, multiply = space.product(weight, n)
+        operand[self.features + self.rows.shape[1] :] = 1  # for the bias
         return operand[: self.features], self.steps(self, operand, multiply, out, starts)
 
     def at_once(
