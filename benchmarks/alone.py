@@ -30,12 +30,12 @@ KINDS = {
     UPDATE: "by the optimiser",
     EXCHANGE: "of gradients between processes, and waiting for the other one",
 }
-OPERATIONS, CALLS, PRODUCTS_ALONE = "GFLOP", "calls", "products alone"
+OPERATIONS, STEP, CALLS, PRODUCTS_ALONE = "GFLOP", "step", "calls", "products alone"
 
 
 def kind(line: Any) -> str:
     """What a line of a program does: one of KINDS."""
-    function = line.args[0] if callable(line.args[0]) else line.function  # or what that one calls
+    function = next(filter(callable, line.args[:1]), line.function)  # or what that one calls
     if function in (np.dot, np.matmul):
         return PRODUCTS
     if line.op == "sweep":
@@ -94,19 +94,21 @@ def by_kind(made: Iterable[tuple[str, Call]]) -> dict[str, float]:
 
 
 def alone(step: Callable[[], Any]) -> dict[str, float]:
-    """One step's GFLOP, and milliseconds: of its calls, of each kind, of its products alone.
+    """One step's GFLOP, and milliseconds: of it, its calls, each kind, its products alone.
 
     The kinds add up to all calls: what the clock takes is taken off in proportion. The products
     come last, as they overwrite what other lines read; the next step makes all of it anew.
     """
     with blas_threads(1):
         made = calls_of(step)
+        whole = replayed([(step, ())])
         total = replayed([call for _, call in made])
         kinds = by_kind(made)
         products = replayed([call for what, call in made if what == PRODUCTS])
     share = total / sum(kinds.values())
     shares = {what: time * share for what, time in kinds.items()}
-    return {OPERATIONS: operations(made), CALLS: total, PRODUCTS_ALONE: products, **shares}
+    times = {STEP: whole, CALLS: total, PRODUCTS_ALONE: products, **shares}
+    return {OPERATIONS: operations(made), **times}
 
 
 def measured(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import report, targets
-from .alone import CALLS, KINDS, OPERATIONS, PRODUCTS_ALONE
+from .alone import CALLS, KINDS, OPERATIONS, PRODUCTS_ALONE, STEP
 from .frameworks import ALONE, IMPLEMENTATIONS, PEERS_BEST
 from .report import Entry, Row, by_round
 from .runner import Config, Measurement, told
@@ -121,7 +121,7 @@ class Found:
     def shares(self, name: str) -> list[float]:
         """Of a step's time: of each kind of calls, and of what is around them."""
         kinds = np.nan_to_num([self.median(name, kind) for kind in KINDS])
-        inside = self.median(name, CALLS) / self.median(name)
+        inside = self.median(name, CALLS) / self.median(name, STEP)
         return [*(inside * kinds / kinds.sum()), 1 - inside]
 
 
@@ -180,7 +180,7 @@ def profile(found: Found) -> Row:
     name = "alone-2p" if "alone-2p" in found.told else "alone"
     shares = [shown(share, ".0%") for share in found.shares(name)]
     title = f"{found.name}, {'half a batch' if name == 'alone-2p' else 'all of it'}"
-    return title, shown(found.median(name)), *shares, shown(found.speed(name), ".0%")
+    return title, shown(found.median(name, STEP)), *shares, shown(found.speed(name), ".0%")
 
 
 HEADS = (
