@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeVar, overload
 
 from ..backend import NAMESPACES, Array
 from ..errors import GradError, MinigradError
 from .calls import explained
-from .derive import fit
 from .modes import MODES
 from .op import Op
 from .operators import ops
@@ -55,7 +55,7 @@ class FusedOp(Op):
             node.outputs,
             tuple(inputs),
             node.residual,
-            tuple([wanted >> i & 1 == 1 for i in range(len(inputs))]),
+            _needs(wanted, len(inputs)),
             **node.params,
         )
         if len(grads) != len(inputs):
@@ -63,12 +63,18 @@ class FusedOp(Op):
                 f"{self.name}: its backward returned {len(grads)} gradients for {len(inputs)} "
                 "arguments; give None where there is none"
             )
-        return [
-            fit(self, grad, inputs[i]) if wanted >> i & 1 else None for i, grad in enumerate(grads)
-        ]
+        if wanted + 1 == 1 << len(grads):
+            return list(grads)
+        return [grad if wanted >> i & 1 else None for i, grad in enumerate(grads)]
 
     def keeps(self, mask: int, n: int) -> tuple[bool, tuple[bool, ...]]:
         return True, (True,) * n
+
+
+@lru_cache
+def _needs(wanted: int, n: int) -> tuple[bool, ...]:
+    """Which of n arguments have their bit in `wanted`."""
+    return tuple([wanted >> i & 1 == 1 for i in range(n)])
 
 
 F = TypeVar("F", bound=Callable[..., Any])

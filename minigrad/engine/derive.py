@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..backend import NAMESPACES
-from ..errors import GradError
 from .chosen import only
 from .modes import enable_grad, tick
 from .operators import ops
@@ -36,29 +35,14 @@ def pull_rules(
     g, y, params = gs[0], node.outputs, node.params
     if y is None:
         y = node
+    if params or len(inputs) != 2 or op.variadic:
+        return _each(op, g, y, inputs, params, wanted)
     rules: Any = op.rules
-    if params or op.variadic or len(inputs) > 2:
-        grads = _each(op, g, y, inputs, params, wanted)
-        for i, x in enumerate(inputs):
-            grads[i] = fit(op, grads[i], x)
-        return grads
-    if len(inputs) == 2:  # by hand, for speed: what most lines are
-        a, b = inputs
-        first, second = rules
-        kind, da, db = type(g), None, None
-        if wanted & 1 and first:
-            da = first(g, y, a, b)
-            like = a.data if isinstance(a, Tensor) else a
-            if type(da) is not kind or da.shape != like.shape or da.dtype is not like.dtype:
-                da = fit(op, da, a)
-        if wanted & 2 and second:
-            db = second(g, y, a, b)
-            like = b.data if isinstance(b, Tensor) else b
-            if type(db) is not kind or db.shape != like.shape or db.dtype is not like.dtype:
-                db = fit(op, db, b)
-        return [da, db]
-    x = inputs[0]
-    return [fit(op, rules[0](g, y, x), x) if rules[0] else None]
+    (first, second), (a, b) = rules, inputs  # by hand, for speed: what most lines are
+    return [
+        first(g, y, a, b) if wanted & 1 and first else None,
+        second(g, y, a, b) if wanted & 2 and second else None,
+    ]
 
 
 def _pull_special(
@@ -74,14 +58,13 @@ def _pull_special(
     if many is not None:
         g = tuple([_zeros(node, i, gs) if g is None else g for i, g in enumerate(gs)])
     if chosen is None:
+        return _each(op, g, y, inputs, node.params, wanted)
+    with np.errstate(all="ignore"):  # the NaN of an element that is left out
         grads = _each(op, g, y, inputs, node.params, wanted)
-    else:
-        with np.errstate(all="ignore"):  # the NaN of an element that is left out
-            grads = _each(op, g, y, inputs, node.params, wanted)
-        for i, grad in enumerate(grads):
-            if grad is not None and op.multiplies(i):
-                grads[i] = only(grad, chosen)
-    return [fit(op, grad, x, create_graph) for grad, x in zip(grads, inputs, strict=True)]
+    return [
+        only(grad, chosen) if grad is not None and op.multiplies(i) else grad
+        for i, grad in enumerate(grads)
+    ]
 
 
 def _each(op: Op, g: Any, y: Any, inputs: Any, params: dict[str, Any], wanted: int) -> list[Any]:
@@ -111,36 +94,6 @@ def saved_inputs(node: Node) -> list[Any]:
         else:
             inputs.append(parent if isinstance(parent, Tensor) else wrap(value))
     return inputs
-
-
-def fit(op: Op, grad: Any, x: Any, create_graph: bool = False) -> Any:
-    """A rule's result in the argument's shape and dtype."""
-    if grad is None:
-        return None
-    like = x.data if isinstance(x, Tensor) else x
-    if type(grad) is np.ndarray and grad.shape == like.shape and grad.dtype is like.dtype:
-        return grad
-    if isinstance(grad, Tensor) and not create_graph:
-        raise GradError(
-            f"{op.name}: a derivative rule reads a value that it says it does not need: the names "
-            "of such parameters begin with an underscore"
-        )
-    shape = like.shape
-    try:
-        fits = grad.shape == shape
-    except AttributeError:
-        given = type(grad).__name__
-        raise GradError(f"{op.name}: a derivative rule returned {given}, not an array") from None
-    if not fits:
-        if not op.elementwise:
-            raise GradError(
-                f"{op.name}: a derivative rule returned shape {grad.shape} "
-                f"for an argument of shape {shape}"
-            )
-        grad = ops.sum_to(grad, shape)
-    if grad.dtype != like.dtype:
-        grad = grad.astype(like.dtype)
-    return np.asarray(grad) if isinstance(grad, np.generic) else grad
 
 
 def pull_composite(

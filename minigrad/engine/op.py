@@ -21,7 +21,7 @@ from .complain import check_nan, explain, operands, together
 from .derive import pull_rules
 from .modes import MODES, Modes
 from .short import arrays, short
-from .tape import spec_of, write
+from .tape import Node, spec_of, write
 from .tensor import Tensor, Version, wrap
 
 
@@ -212,9 +212,11 @@ class Op:
                     values[i] = spec_of(a)
                 elif not a.requires_grad or (line is not None and a.version is not None):
                     versions = [*(versions or ()), (a.shared_version(), i)]
-        t = write(
-            self, parents, slots, mask, values, out, keep_y, modes, params, residual, versions, 3
-        )
+        node = Node()
+        node.op, node.params, node.parents, node.slots = self, params, parents, slots
+        node.mask, node.inputs, node.outputs = mask, values, out if keep_y else None
+        node.residual, node.versions = residual, versions
+        t = write(node, out, modes, 3)
         return self._share(t, args[0]) if self.view else t
 
     __call__ = general

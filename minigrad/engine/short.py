@@ -16,7 +16,7 @@ import numpy as np
 
 from ..backend import NAMESPACES
 from .modes import MODES
-from .tape import spec_of, write
+from .tape import Node, spec_of, write
 from .tensor import Tensor
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 ndarray = np.ndarray
 _MISSING: Any = object()
 _NO_PARAMS: dict[str, Any] = {}
+_FIRST = (0,)
 
 
 def short(op: Op) -> Callable[..., Any] | None:
@@ -61,7 +62,7 @@ def _unary(op: Op) -> Callable[..., Any]:
         if not (modes.usual and isinstance(a, Tensor) and a.requires_grad):
             return general(*_given(a))
         x, line = a.data, a.node
-        if line is not None and a.version is not None:
+        if line is not None and (a.version is not None or line.many is not None):
             return general(a)
         if plan is None:
             if op.rules is None:
@@ -74,11 +75,16 @@ def _unary(op: Op) -> Callable[..., Any]:
         if type(y) is not type(x):
             y = arrays(y)
         keep_y, (keep,) = plan
-        parents = (line or a,)
-        inputs = (x,) if keep else (spec_of(a),)
-        return write(
-            op, parents, (a.index,), 1, inputs, y, keep_y, modes, _NO_PARAMS, None, None, 2
-        )
+        node = Node()
+        node.op = op
+        node.params = _NO_PARAMS
+        node.parents = (line or a,)
+        node.slots = _FIRST
+        node.mask = 1
+        node.inputs = (x if keep else line or a,)
+        node.outputs = y if keep_y else None
+        node.residual = node.versions = None
+        return write(node, y, modes, 2)
 
     return call
 
@@ -98,19 +104,27 @@ def _binary(op: Op) -> Callable[..., Any]:
         modes = MODES.get()
         if not (modes.usual and isinstance(a, Tensor) and a.requires_grad):
             return general(*_given(a, b))
-        x, line = a.data, a.node
-        if line is not None and a.version is not None:
+        x = a.data
+        first: Any = a.node
+        second: Any = None
+        z: Any = b
+        slot, mask, versions = 0, 1, None
+        if first is None:
+            first = a
+        elif a.version is not None or first.many is not None:
             return general(a, b)
-        other: Any = None
-        z, slot, mask, versions = b, 0, 1, None
-        if isinstance(b, Tensor) and type(b.data) is type(x):
-            z, slot = b.data, b.index
+        if isinstance(b, Tensor):
+            z = b.data
+            if type(z) is not type(x):
+                return general(a, b)
             if b.requires_grad:
-                mask, other = 3, b.node or b
-                if b.node is not None and b.version is not None:
+                mask, second = 3, b.node
+                if second is None:
+                    second = b
+                elif b.version is not None or second.many is not None:
                     return general(a, b)
             else:
-                other = ref(b)
+                slot, second = b.index, ref(b)
         elif type(b) is not float and type(b) is not int:
             return general(*_given(a, b))
         plan = plans[mask]
@@ -125,17 +139,24 @@ def _binary(op: Op) -> Callable[..., Any]:
         if type(y) is not type(x):
             y = arrays(y)
         keep_y, (keep_a, keep_b) = plan
-        if not keep_a:
-            x = spec_of(a)
-        if other is not None:
-            if not keep_b:
-                z = spec_of(b)
-            elif mask == 1:
+        if mask == 3:
+            z = z if keep_b else second
+        elif second is not None:  # a constant
+            if keep_b:
                 versions = [(b.shared_version(), 1)]
-        parents, slots = (line or a, other), (a.index, slot)
-        return write(
-            op, parents, slots, mask, (x, z), y, keep_y, modes, _NO_PARAMS, None, versions, 2
-        )
+            else:
+                z = spec_of(b)
+        node = Node()
+        node.op = op
+        node.params = _NO_PARAMS
+        node.parents = first, second
+        node.slots = 0, slot
+        node.mask = mask
+        node.inputs = x if keep_a else first, z
+        node.outputs = y if keep_y else None
+        node.residual = None
+        node.versions = versions
+        return write(node, y, modes, 2)
 
     return call
 

@@ -53,7 +53,7 @@ class Node:
         inputs: the values the rules need. In place of a value that they do not need stands what
             has its shape and dtype: the line that made it, the leaf, or a Spec.
         constants: set when the values are freed and an argument needs no gradient: its number or
-            Spec, which nobody else may know by then.
+            Spec, which nobody else may know by then; None for the others.
         outputs, residual: the result if they need it, and what a fused kernel kept for itself.
         shape, dtype: of the output, if it is one.
         many: the Specs of several outputs; None of one.
@@ -157,9 +157,10 @@ class Node:
 
     def forget(self) -> None:
         """Free the values. Numbers and Specs of constants stay known: nobody else has them."""
-        if self.mask + 1 != 1 << len(self.parents):
+        mask = self.mask
+        if mask + 1 != 1 << len(self.parents):
             self.constants = tuple(
-                [Spec(v.shape, v.dtype) if hasattr(v, "shape") else v for v in self.inputs or ()]
+                [None if mask >> i & 1 else _known(v) for i, v in enumerate(self.inputs or ())]
             )
         self.inputs = self.outputs = self.residual = self.versions = None
 
@@ -168,37 +169,20 @@ class Node:
         return f"<line {self.id}: {self.op.name} -> {shapes}>"
 
 
-def write(
-    op: Op,
-    parents: Sequence[Any],
-    slots: Sequence[int],
-    mask: int,
-    inputs: Sequence[Any],
-    out: Any,
-    keep: bool,
-    modes: Modes,
-    params: dict[str, Any],
-    residual: Any,
-    versions: list[tuple[Version, int]] | None,
-    depth: int,
-) -> Any:
-    """Write a line. Returns the Tensor of its output, or a tuple of them; integers are cut off.
+def _known(value: Any) -> Any:
+    """What stays known of a constant: its number, or its Spec."""
+    return Spec(value.shape, value.dtype) if hasattr(value, "shape") else value
 
-    The user's call is looked for from `depth` calls up.
+
+def write(node: Node, out: Any, modes: Modes, depth: int) -> Any:
+    """Complete a line. Returns the Tensor of its output, or a tuple of them; integers are cut off.
+
+    What the op, its arguments and the values to be kept are, it says already. The user's call is
+    looked for from `depth` calls up.
     """
-    node = Node()
-    node.op = op
-    node.params = params
-    node.parents = parents
-    node.slots = slots
-    node.mask = mask
-    node.inputs = inputs
-    node.outputs = out if keep else None
-    node.residual = residual
-    node.versions = versions
-    node.hooks = node.labels = node.many = None
     node.id = tick()
     node.scope = modes.scope
+    node.hooks = node.labels = node.many = None
     try:
         frame = _getframe(depth)
         code = frame.f_code

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import AnomalyError
+from ..errors import AnomalyError, GradError
 from .chosen import masks_of
 from .hooks import run_hooks, values_of
 from .modes import MODES, Modes, show
@@ -20,6 +20,9 @@ from .operators import ops
 from .sparse import plus
 from .tape import Edge, Node
 from .tensor import Tensor, Version
+
+if TYPE_CHECKING:
+    from .op import Op
 
 
 def needed_lines(roots: Iterable[Edge], targets: set[Edge], since: int) -> set[Node]:
@@ -53,8 +56,9 @@ def pull(
     """
     needed = None if targets is None else needed_lines([e for e, _ in roots], targets, since)
     waiting: Node | None = None  # a line whose turn will come; in a chain it is the only one
+    sums: list[Any] = []  # its cotangents, one per output
     heap: list[tuple[int, Node]] = []  # more of them, the newest first
-    pending: dict[Node, list[Any]] = {}  # their cotangents, one per output
+    pending: dict[Node, list[Any]] = {}  # and their cotangents
     leaves: dict[Tensor, Any] = {}
     result: dict[Edge, Any] = {}
     owned: set[Any] = set()  # sums made here: only they are added to in place
@@ -66,6 +70,7 @@ def pull(
     parents: Any = []
     slots: Any = []
     grads: Any = []  # what arrives at these parents
+    op: Any = None  # from the rules of this op
     for (parent, slot), g in roots:
         parents.append(parent)
         slots.append(slot)
@@ -78,37 +83,63 @@ def pull(
                     continue
                 parent = parents[i]
                 if type(parent) is not Node:
+                    like: Any = parent.data
+                else:
+                    like = parent if parent.many is None else parent.many[slots[i]]
+                if type(g) is not ndarray or g.shape != like.shape or g.dtype is not like.dtype:
+                    g = fit(op, g, like, create_graph)
+                if type(parent) is not Node:
                     if type(g) is not ndarray and hasattr(type(values_of(g)), "depth"):
                         g = ops.settled(g)  # of a vmap
                     old = leaves.get(parent)
-                    leaves[parent] = g if old is None else _added(owned, parent, old, g)
-                elif parent not in pending:
-                    if parent.many is None:
-                        pending[parent] = [g]
+                    if old is None:
+                        leaves[parent] = g
+                    elif parent in owned and type(g) is type(old):
+                        leaves[parent] += g
                     else:
-                        pending[parent] = sums = [None] * len(parent.many)
-                        sums[slots[i]] = g
+                        owned.add(parent)
+                        leaves[parent] = plus(old, g)
+                    continue
+                if parent is waiting:
+                    there = sums
+                elif parent in pending:
+                    there = pending[parent]
+                else:
+                    there = [g]
+                    if parent.many is not None:
+                        there = [None] * len(parent.many)
+                        there[slots[i]] = g
                     if waiting is None:
-                        waiting = parent
+                        waiting, sums = parent, there
                     else:
+                        pending[parent] = there
                         heappush(heap, (-parent.id, parent))
                     if masks is not None and masks[i] is not None:
                         chosen[parent] = masks[i]
+                    continue
+                slot = slots[i]
+                old = there[slot]
+                if old is None:
+                    there[slot] = g
+                elif (parent, slot) in owned and type(g) is type(old):
+                    there[slot] += g
                 else:
-                    sums, slot = pending[parent], slots[i]
-                    old = sums[slot]
-                    sums[slot] = g if old is None else _added(owned, (parent, slot), old, g)
-                    if chosen:
-                        _merge(chosen, parent, None if masks is None else masks[i])
+                    owned.add((parent, slot))
+                    there[slot] = plus(old, g)
+                if chosen:
+                    _merge(chosen, parent, None if masks is None else masks[i])
             if heap:
-                first = None if waiting is None else (-waiting.id, waiting)
-                node = (heappop(heap) if first is None else heappushpop(heap, first))[1]
+                if waiting is not None:
+                    pending[waiting] = sums
+                    node = heappushpop(heap, (-waiting.id, waiting))[1]
+                else:
+                    node = heappop(heap)[1]
+                gs = pending.pop(node)
             elif waiting is not None:
-                node = waiting
+                node, gs = waiting, sums
             else:
                 break
             waiting = None
-            gs = pending.pop(node)
             grads = ()
             if create_graph and not since:
                 MODES.set(modes.deriving(node.scope))  # what its rules record says what it is of
@@ -160,13 +191,42 @@ ndarray = np.ndarray
 heappop, heappush, heappushpop = heapq.heappop, heapq.heappush, heapq.heappushpop
 
 
-def _added(owned: set[Any], to: Any, old: Any, g: Any) -> Any:
-    """The sum of the cotangents that have arrived at `to`: its own array from the second on."""
-    if to in owned and type(g) is type(old):
-        old += g
-        return old
-    owned.add(to)
-    return plus(old, g)
+def fitted(node: Node, grads: Sequence[Any], create_graph: bool = False) -> list[Any]:
+    """What the op of `node` has returned, as it arrives: in the shapes of the arguments.
+
+    For those who look on: `pull` does the same when it takes a gradient to where it belongs.
+    """
+    found = list(grads)
+    for i, parent, slot in node.tracked():
+        if found[i] is not None:
+            like = parent.specs[slot] if isinstance(parent, Node) else parent.data
+            found[i] = fit(node.op, found[i], like, create_graph)
+    return found
+
+
+def fit(op: Op, grad: Any, like: Any, create_graph: bool) -> Any:
+    """What a rule of `op` returned, in the shape and dtype of the argument, those of `like`."""
+    if isinstance(grad, Tensor) and not create_graph:
+        raise GradError(
+            f"{op.name}: a derivative rule reads a value that it says it does not need: the names "
+            "of such parameters begin with an underscore"
+        )
+    shape = like.shape
+    try:
+        fits = grad.shape == shape
+    except AttributeError:
+        given = type(grad).__name__
+        raise GradError(f"{op.name}: a derivative rule returned {given}, not an array") from None
+    if not fits:
+        if not op.elementwise:
+            raise GradError(
+                f"{op.name}: a derivative rule returned shape {grad.shape} "
+                f"for an argument of shape {shape}"
+            )
+        grad = ops.sum_to(grad, shape)
+    if grad.dtype != like.dtype:
+        grad = grad.astype(like.dtype)
+    return np.asarray(grad) if isinstance(grad, np.generic) else grad
 
 
 def _put(

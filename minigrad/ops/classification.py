@@ -237,7 +237,7 @@ def cross_entropy(
 
 def as_operand(x: Any, beside: Any) -> Any:
     """Data of the host, also NumPy's, as a tensor on the device of `beside`; all else as it is."""
-    if x is None or (hasattr(x, "dtype") and type(x) is not np.ndarray):
+    if isinstance(x, Tensor) or x is None or (hasattr(x, "dtype") and type(x) is not np.ndarray):
         return x
     where = beside.device if isinstance(beside, Tensor) else device_of(beside)
     if type(x) is np.ndarray and where.kind == "cpu":
@@ -308,4 +308,4 @@ def _check_nan(name: str, labels: Any) -> None:
 def host_visible(x: Any) -> Any:
     """The array of x if it can be looked at without waiting for a device, else None."""
     data = x.data if isinstance(x, Tensor) else x
-    return data if device_of(data).kind == "cpu" else None
+    return data if type(data) is np.ndarray or device_of(data).kind == "cpu" else None

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 from ..backend import Device, device_of
 from ..engine.modes import MODES, user_frame
 from ..engine.tape import Node
+from ..engine.walk import fitted
 from ..errors import ConfigError
 from .events import Event
 from .machine import Roofline, roofline
@@ -92,7 +93,9 @@ class Profile:
     def backward(self, op: Any) -> Callable[..., Any]:
         """The rules of a line of `op`, measured."""
 
-        def pull(node: Node, gs: list[Any], wanted: int, *rest: Any) -> Any:
+        def pull(
+            node: Node, gs: list[Any], wanted: int, create_graph: bool, *rest: Any
+        ) -> list[Any]:
             kept, given = arrays_in(list(node.inputs or ())), arrays_in(gs)
             shapes = [tuple(x.shape) for x in node.inputs or () if hasattr(x, "shape")]
 
@@ -101,8 +104,13 @@ class Profile:
                 moved = 0 if op.view else sum(a.nbytes for a in given + kept + arrays_in(grads))
                 return backward_flops(op, forward, wanted), moved, described(kept)
 
+            def rules() -> list[Any]:
+                grads = op.pull(node, gs, wanted, create_graph, *rest)
+                return fitted(node, grads, create_graph)
+
             what = What(op.name, "backward", node.scope, node.at, _device(given))
-            return self.call(what, work, op.pull, (node, gs, wanted, *rest), {})
+            grads: list[Any] = self.call(what, work, rules, (), {})
+            return grads
 
         return pull
 

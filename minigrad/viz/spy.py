@@ -15,6 +15,7 @@ import numpy as np
 
 from ..backend import NAMESPACES, device_of
 from ..engine import Node
+from ..engine.walk import fitted
 
 SMALL = 24  # up to so many elements are kept, not only their norm
 
@@ -48,9 +49,11 @@ class _Spy:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._op, name)
 
-    def pull(self, node: Node, gs: list[Any], *rest: Any) -> list[Any]:
+    def pull(
+        self, node: Node, gs: list[Any], wanted: int, create_graph: bool, *rest: Any
+    ) -> list[Any]:
         event = Event(self._line, [glimpse(g) for g in gs])
-        sent: list[Any] = self._op.pull(node, gs, *rest)
+        sent = fitted(node, self._op.pull(node, gs, wanted, create_graph, *rest), create_graph)
         event.sent = [glimpse(g) for g in sent]
         self._events.append(event)
         return sent

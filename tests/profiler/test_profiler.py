@@ -346,3 +346,11 @@ def test_a_machine_is_measured_once(monkeypatch):
     assert first.flops > 1e8
     assert first.bandwidth > 1e7
     assert profiler.profile is mg.profile
+
+
+def test_summing_down_to_an_arguments_shape_is_part_of_its_line():
+    x, bias = mg.ones((8, 4)), mg.zeros(4, requires_grad=True)
+    with mg.profile() as p:
+        (x + bias).sum().backward()
+    (event,) = [e for e in p.events if (e.name, e.kind) == ("add", "backward")]
+    assert event.nbytes == 4 * (8 * 4 + 4 + 4)  # what came, the bias, its gradient

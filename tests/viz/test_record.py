@@ -7,6 +7,7 @@ import minigrad as mg
 from minigrad import viz
 from minigrad.errors import ConfigError
 from minigrad.viz.overlay import level
+from minigrad.viz.spy import watched
 from minigrad.viz.stats import stats
 from minigrad.viz.tape import Tape
 from tests.viz import nets
@@ -283,3 +284,12 @@ def test_the_first_nan_is_named_in_the_heading():
     assert "test_record" not in graph.source  # no path, unless asked for
     graph = viz.draw_graph(loss, record=seen, show_places=True)
     assert any("log, line 1, test_record.py" in note for note in graph.ir.notes)
+
+
+def test_what_a_line_sends_has_the_shape_of_its_argument():
+    bias = nets.leaf(2)
+    y = nets.constant(3, 2) + bias
+    events = []
+    with watched({y.node: 0}, events):
+        y.sum().backward()
+    assert [glimpse and glimpse.shape for glimpse in events[0].sent] == [None, (2,)]
