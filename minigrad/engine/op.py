@@ -25,7 +25,15 @@ from .tape import Node, spec_of, write
 from .tensor import Tensor, Version, wrap
 
 
-class Op:
+class _Called:
+    """An object whose call is an attribute of its own."""
+
+    __slots__ = ("__call__",)
+
+    __call__: Callable[..., Any]
+
+
+class Op(_Called):
     """A differentiable function: a stateless kernel and one derivative rule per array argument.
 
     The kernel is `kernel(xp, *arrays, **params)`: `xp` is the array namespace of the arguments'
@@ -65,8 +73,7 @@ class Op:
         self._reads: list[tuple[bool, ...]] = []  # per rule: does it read y, and each argument?
         self._keeps: dict[int, tuple[bool, tuple[bool, ...]]] = {}
         self.short = short(self)
-        if self.short is not None:  # the calls of its own kind are the function itself
-            self.__class__ = type("Op", (type(self),), {"__call__": staticmethod(self.short)})
+        self.__call__ = self.short or self.general
 
     @property
     def doc(self) -> str:
@@ -218,8 +225,6 @@ class Op:
         node.residual, node.versions = residual, versions
         t = write(node, out, modes, 3)
         return self._share(t, args[0]) if self.view else t
-
-    __call__ = general
 
     def _on_arrays(self, values: list[Any], params: dict[str, Any]) -> Any:
         xp, forward, recorder = np, self.forward, MODES.get().recorder
