@@ -36,20 +36,35 @@ class _Uniter:
         self.touches = Touches(lines)
 
     def united(self) -> list[Line]:
-        """The lines that are left."""
-        for j, line in enumerate(self.lines):
+        """The lines that are left.
+
+        A state that is copied from step to step of a loop gets one place from its end: so each
+        step's lines are changed once, and not again with each step that follows.
+        """
+        for j, line in reversed(list(enumerate(self.lines))):
             if line.function is np.add:
                 self._begin(j, line)
-            if line.function is not write or line.args[1] is not ...:
-                continue
-            to, _, source = line.args
-            if type(source) is not Ref or source.memory is to.memory:
-                continue
-            if (source.shape, source.dtype) == (to.shape, to.dtype) and (
-                self._earlier(j, to, source) or self._later(j, to, source)
-            ):
-                self.dropped.add(j)
+            self._unite(j, line, alike=True)
+        for j, line in enumerate(self.lines):
+            if j not in self.dropped:
+                self._unite(j, line)
         return [line for j, line in enumerate(self.lines) if j not in self.dropped]
+
+    def _unite(self, j: int, line: Line, *, alike: bool = False) -> None:
+        """Drop line j, if it is a copy that can be spared; if `alike`, then of a whole memory."""
+        if line.function is not write or line.args[1] is not ...:
+            return
+        to, _, source = line.args
+        if type(source) is not Ref or source.memory is to.memory:
+            return
+        if alike and (
+            source[1:5] != to[1:5] or not source.nbytes == source.memory.nbytes == to.memory.nbytes
+        ):
+            return
+        if (source.shape, source.dtype) == (to.shape, to.dtype) and (
+            self._earlier(j, to, source) or self._later(j, to, source)
+        ):
+            self.dropped.add(j)
 
     def _begin(self, j: int, line: Line) -> None:
         """What is added to zeros is written instead."""

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad import nn
 from minigrad.backend import namespace
+from minigrad.engine.program import copies
 from minigrad.engine.recording import kernel
 
 SIZE = 6
@@ -78,3 +80,27 @@ def test_what_is_added_to_zeros_is_written():
     compiled(mg.ones(3, dtype="float64"))
     np.testing.assert_array_equal(compiled(mg.asarray(np.arange(3.0))).numpy(), [0, 2, 4])
     assert len(compiled.program.lines) == 1
+
+
+def test_a_loop_is_united_in_as_many_changes_as_it_has_steps(monkeypatch):
+    """The lines of a step are not changed once more by each step that follows."""
+    changes = []
+    moved = copies._moved
+    monkeypatch.setattr(copies, "_moved", lambda *args: changes.append(args) or moved(*args))
+    cell = nn.LSTMCell(3, 4)
+
+    def count(T):
+        @mg.compile
+        def step(x):
+            cell.zero_grad()
+            state = None
+            for t in range(T):
+                state = cell(x[t], state)
+            (state[0] ** 2).sum().backward()
+
+        changes.clear()
+        step(mg.zeros((T, 2, 3)))
+        return len(changes)
+
+    few, many = count(10), count(40)
+    assert many < 5 * few
