@@ -2,7 +2,8 @@
 
 In reading order: `memory` (places), `standin` (the array that is recorded), `calls` (NumPy's calls
 as calls that allocate nothing), `conditions`, `recorder`, `whole`, `record`, `walk`, `copies`,
-`terms`, `sums`, `rows`, `plan`, `blocks`, `program`, `capture` (graphs of a device), `compile`.
+`terms`, `sums`, `rows`, `plan`, `layout`, `forks`, `blocks`, `program`, `capture` (graphs of a
+device), `compile`.
 """
 
 from __future__ import annotations

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from sys import getsizeof
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 Host = np.ndarray[Any, Any]
+
+ALIGN = 64  # bytes: a cache line, where each memory begins
 
 
 class Memory:
@@ -145,6 +150,39 @@ class Cell:
 
     def __init__(self, value: Any = None) -> None:
         self.value = value
+
+
+class Usage:
+    """How much memory the arrays of a run take.
+
+    Attributes:
+        now: the bytes of those that are there, their elements and what Python keeps of each.
+        most: the bytes of those that were there at one time.
+    """
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+
+    def count(self, array: Host) -> weakref.ref[Host]:
+        """Count an array for as long as it is there."""
+        nbytes = getsizeof(array)
+        self.now += nbytes
+        self.most = max(self.most, self.now)
+        return weakref.ref(array, partial(self._gone, nbytes))
+
+    def _gone(self, nbytes: int, _: Any) -> None:
+        self.now -= nbytes
+
+    def beside(self, branches: Iterable[Callable[[], Any]], threads: int) -> list[Any]:
+        """The results of functions that are called one by one, and count as run on `threads`."""
+        most, start, results, needs = self.most, self.now, [], []
+        for branch in branches:
+            self.most = before = self.now
+            results.append(branch())
+            most = max(most, self.most)
+            needs.append(self.most - before)
+        self.most = max(most, start + sum(sorted(needs)[-threads:]))
+        return results
 
 
 def root(array: Host) -> Host:

@@ -6,16 +6,14 @@ All passes look at which memory a line touches, never at values.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
 
-from .memory import Memory, Ref
+from .memory import ALIGN, Memory, Ref
 from .recorder import Line, once
 from .walk import touched
-
-ALIGN = 64  # bytes: a cache line
 
 
 def prune(lines: list[Line], needed: set[Memory]) -> list[Line]:
@@ -93,16 +91,16 @@ class Plan:
         size: how much memory the program needs.
 
     Args:
-        kept: what has a place even if no line touches it.
+        kept: what stays in its place when the lines have run.
     """
 
-    def __init__(self, lines: list[Line], kept: Iterable[Memory] = ()) -> None:
+    def __init__(self, lines: list[Line], kept: Collection[Memory] = ()) -> None:
         self._lines: list[Line] = []  # by time: the branches of a fork one after the other
         self._where: list[tuple[int, int]] = []  # by time: which line, and which branch of a fork
         self._spans: dict[Memory, list[int]] = {}  # the first and the last time it is touched
         for line in lines:
             self._follow(line)
-        rooms = self._rooms()
+        rooms = self._rooms(kept)
         empty = [m for m in kept if m.owner is None and m not in self._spans]
         rooms += [Room(memory, 0, len(lines)) for memory in empty]
         self.at: dict[Memory, int] = {}
@@ -130,13 +128,13 @@ class Plan:
         self._lines.append(line)
         self._where.append(where)
 
-    def _rooms(self) -> list[Room]:
+    def _rooms(self, kept: Collection[Memory]) -> list[Room]:
         """One for each memory, but for a result that takes that of an operand."""
         rooms: list[Room] = []
         of: dict[Memory, Room] = {}
         end = len(self._lines)
         for memory, (first, last) in sorted(self._spans.items(), key=lambda item: item[1][0]):
-            line, until = self._lines[first], end if memory.kept else last
+            line, until = self._lines[first], end if memory in kept else last
             dying = [m for m in line.reads if m in of and of[m].last == first]
             heir = _inherits(line, memory, dying)
             if heir is None:

@@ -14,12 +14,11 @@ from ...backend.gemm import steady
 from ..modes import show
 from .blocks import worked_on
 from .calls import resolved, store, whole, write
-from .copies import united
-from .memory import Host, Memory, Ref, leaves
-from .plan import ALIGN, Plan, constants, in_use, prune
+from .forks import shared
+from .layout import laid_out
+from .memory import ALIGN, Host, Memory, Ref, leaves
+from .plan import in_use, prune
 from .recorder import Line, Recorder
-from .rows import joined
-from .sums import sums
 
 Step = tuple[Callable[..., Any], tuple[Any, ...]]
 
@@ -39,17 +38,11 @@ class Program:
         needed = set(kept)
         for memory in kept:
             memory.kept = True
-        lines = joined(united(sums(united(prune(recorder.lines, needed)))))
-        self.constants = constants(lines)
-        for line in self.constants:
-            for memory in line.writes:
-                memory.kept = True
-        once = set(map(id, self.constants))
-        self.lines = [line for line in lines if id(line) not in once]
-        plan = Plan([*self.constants, *self.lines], kept)
-        for memory, at in plan.at.items():
-            memory.at = at
-        self.nbytes = plan.size
+        lines = shared(prune(recorder.lines, needed))
+        layout = laid_out(lines, kept, recorder.usage.most)
+        self.constants, self.lines, self.nbytes = layout.constants, layout.lines, layout.plan.size
+        for memory, at in layout.plan.at.items():
+            memory.at, memory.kept = at, memory in layout.kept
         self.refreshers = recorder.refreshers
         self.lock = threading.Lock()
         room = np.empty(self.nbytes + ALIGN, np.uint8)

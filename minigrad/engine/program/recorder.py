@@ -11,6 +11,7 @@ import operator
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
+from functools import partial
 from types import CodeType
 from typing import Any
 
@@ -23,7 +24,7 @@ from ..recording import Moment
 from ..tensor import Tensor
 from . import calls
 from .conditions import Conditions
-from .memory import Cell, Host, Memory, Ref, leaves, mapped, place_in, root
+from .memory import Cell, Host, Memory, Ref, Usage, leaves, mapped, place_in, root
 from .standin import StandIn, Untraceable
 from .whole import call_whole, refs, values
 
@@ -76,6 +77,12 @@ class Line:
         """File and line of the user's code."""
         return place(self.at)
 
+    def copy(self) -> Line:
+        """The same, to be changed."""
+        branches = [[line.copy() for line in branch] for branch in self.branches]
+        about = self.reads, self.writes, self.op, self.at, self.effect, branches
+        return Line(self.function, self.args, self.kwargs, *about)
+
 
 class Recorder:
     """The lines recorded so far, and what they are about.
@@ -85,6 +92,7 @@ class Recorder:
         lifted: the Tensors whose data are stand-ins now, with their arrays and gradients before.
         refreshers: what to call before each replay.
         conditions: what the program is recorded under.
+        usage: the memory that the run takes, as eager would.
     """
 
     def __init__(self) -> None:
@@ -92,6 +100,7 @@ class Recorder:
         self.lifted: dict[int, tuple[Tensor, Host, Any]] = {}
         self.refreshers: list[Callable[[], None]] = []
         self.conditions = Conditions()
+        self.usage = Usage()
         self.op = ""
         self.at: tuple[CodeType, int] | None = None
         self._given: dict[int, Memory] = {}
@@ -134,7 +143,7 @@ class Recorder:
         """The stand-in of a new array; each replay makes it again."""
         owner = root(array)
         memory = Memory(owner.nbytes)
-        self._made[id(owner)] = weakref.ref(owner), memory
+        self._made[id(owner)] = self.usage.count(owner), memory
         return self.standin(array, memory)
 
     def standin(self, array: Host, memory: Memory) -> StandIn:
@@ -357,13 +366,19 @@ class Recorder:
         self.conditions.guard("threads", threads.get_num_threads)
         if len(branches) < 2 or not threads.forks():
             return [copy_context().run(branch) for branch in branches]
-        results, parts, outer = [], [], self.lines
+        parts: list[list[Line]] = []
+        outer = self.lines
+
+        def run(branch: Callable[[], Any]) -> Any:
+            lines: list[Line] = []
+            parts.append(lines)
+            self.lines = lines
+            return copy_context().run(branch)
+
+        runs = [partial(run, branch) for branch in branches]
         try:
             with threads.branching():
-                for branch in branches:
-                    self.lines = []
-                    results.append(copy_context().run(branch))
-                    parts.append(self.lines)
+                results = self.usage.beside(runs, threads.get_num_threads())
         finally:
             self.lines = outer
         reads = [m for part in parts for each in part for m in each.reads]

@@ -15,20 +15,21 @@ from .memory import Memory, Ref, mapped
 from .recorder import Line, once
 from .walk import Homes, Touches, each_list, homes_of
 
-ENOUGH = 256  # rows of a product that is long enough: its results take room until they are read
 
+def joined(lines: list[Line], enough: int) -> list[Line]:
+    """The lines with products of neighbouring rows put together.
 
-def joined(lines: list[Line]) -> list[Line]:
-    """The lines with products of neighbouring rows put together."""
+    Results take room until they are read: a product is long enough with `enough` rows.
+    """
     homes = homes_of(lines)
-    return each_list(lines, lambda part: _Joiner(part, homes).joined())
+    return each_list(lines, lambda part: _Joiner(part, homes, enough).joined())
 
 
 class _Joiner:
     """Finds products that can be one; `instead[i]` is what stands where line i stood."""
 
-    def __init__(self, lines: list[Line], homes: Homes) -> None:
-        self.lines, self.homes = lines, homes
+    def __init__(self, lines: list[Line], homes: Homes, enough: int) -> None:
+        self.lines, self.homes, self.enough = lines, homes, enough
         self.touches = Touches(lines)
         self.instead: dict[int, list[Line]] = {}
         self.moved: dict[Memory, Ref] = {}  # of a result → its place among the others
@@ -56,7 +57,11 @@ class _Joiner:
             a, b, _ = line.args
             key = b[:5], a.memory, a.shape, a.strides
             group = growing.get(key)
-            if group and len(group) * a.shape[0] < ENOUGH and self._unchanged(a, b, min(group), i):
+            if (
+                group
+                and len(group) * a.shape[0] < self.enough
+                and self._unchanged(a, b, min(group), i)
+            ):
                 longer = [*group, i], [i, *group]
                 group[:] = next((g for g in longer if self._adjacent(g)), group)
             if not group or i not in group:
@@ -73,7 +78,7 @@ class _Joiner:
         return (
             all(type(x) is Ref and len(x.shape) == 2 and x.size for x in line.args)
             and a.dtype == b.dtype == out.dtype
-            and a.shape[0] <= ENOUGH // 2
+            and a.shape[0] <= self.enough // 2
             and a.strides[0] >= a.shape[1] * a.strides[1] > 0
             and memory.owner is None
             and not memory.kept

@@ -19,20 +19,23 @@ from .terms import Part, Product, Slice, Term, adds, inner, operands_of, place_o
 from .walk import Homes, Touches, each_list, homes_of
 
 FEWEST = 4  # products that are worth being put together
-ENOUGH = 256  # and the one that is long enough: operands that wait for their product take room
 
 
-def sums(lines: list[Line]) -> list[Line]:
-    """The lines with their sums in few calls."""
+def sums(lines: list[Line], enough: int) -> list[Line]:
+    """The lines with their sums in few calls.
+
+    Operands that wait for their product take room: one is long enough with an inner axis of
+    `enough`. If that is 0, all products stay as they are.
+    """
     homes = homes_of(lines)
-    return each_list(lines, lambda part: _Rewriter(part, homes).rewritten())
+    return each_list(lines, lambda part: _Rewriter(part, homes, enough).rewritten())
 
 
 class _Rewriter:
     """Finds sums in a list of lines; `instead[i]` is what stands where line i stood."""
 
-    def __init__(self, lines: list[Line], homes: Homes) -> None:
-        self.lines, self.homes = lines, homes
+    def __init__(self, lines: list[Line], homes: Homes, enough: int) -> None:
+        self.lines, self.homes, self.enough = lines, homes, enough
         self.instead: dict[int, list[Line]] = {}
         self.touches = Touches(lines)
         self.versions: dict[Memory, list[int]] = {}
@@ -96,7 +99,7 @@ class _Rewriter:
         )
 
     def _product(self, term: Term) -> Product | None:
-        if not self._alone(term.ref, 2):
+        if not self.enough or not self._alone(term.ref, 2):
             return None
         made = self.touches.of[term.ref.memory][0]
         if self.lines[made].writes != (term.ref.memory,):
@@ -138,7 +141,7 @@ class _Rewriter:
                 parts.append(self._slice(term, total) or term)
                 continue
             group = growing.get(product.kind)
-            if group is None or _is_enough(group):
+            if group is None or self._is_enough(group):
                 group = growing[product.kind] = []
                 together.append(group)
             group.append(product)
@@ -158,6 +161,10 @@ class _Rewriter:
                 self._emit(part.at, write, (total, ..., part.ref), total)
             else:
                 self._emit(part.at, np.add, (total, part.ref, total), total)
+
+    def _is_enough(self, group: list[Product]) -> bool:
+        """Whether a product of the group is as quick as one of more."""
+        return len(group) >= FEWEST and sum(p.a.shape[2] for p in group) >= self.enough
 
     def _part(self, part: Slice, total: Ref, first: bool) -> None:
         """Add what is not zero."""
@@ -236,8 +243,3 @@ class _Rewriter:
         new = Line(function, args, {}, reads, (to.memory,), old.op, old.at)
         self.instead[at].append(new)
         return new
-
-
-def _is_enough(group: list[Product]) -> bool:
-    """Whether a product of the group is as quick as one of more."""
-    return len(group) >= FEWEST and sum(p.a.shape[2] for p in group) >= ENOUGH

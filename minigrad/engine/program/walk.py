@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import inf
 
 from .memory import Memory, Ref, leaves
@@ -22,6 +22,14 @@ def each_list(lines: list[Line], change: Callable[[list[Line]], list[Line]]) -> 
             line.reads = once(m for each in parts for m in each.reads)
             line.writes = once(m for each in parts for m in each.writes)
     return change(lines)
+
+
+def every(lines: list[Line]) -> Iterator[Line]:
+    """All lines, those of branches as well."""
+    for line in lines:
+        yield line
+        for branch in line.branches:
+            yield from every(branch)
 
 
 def homes_of(lines: list[Line]) -> Homes:

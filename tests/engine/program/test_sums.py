@@ -8,7 +8,7 @@ import pytest
 import minigrad as mg
 from minigrad import nn
 from minigrad.engine.program.calls import write
-from tests.engine.program.test_memory import peak
+from minigrad.engine.program.layout import laid_out
 
 T, B, H = 8, 3, 6
 
@@ -63,24 +63,6 @@ def test_weight_gradients_of_a_loop_are_one_product():
 
 
 @pytest.mark.parametrize("cell", [nn.RNNCell, nn.GRUCell, nn.LSTMCell])
-def test_operands_side_by_side_need_little_more_memory_than_eager(cell):
-    """A gradient of a weight takes less time so, and room for the operands that wait for it."""
-    cell = cell(32, 64)
-    x = mg.asarray(np.random.default_rng(1).standard_normal((40, 16, 32), np.float32))
-
-    def step(x):
-        cell.zero_grad()
-        state = None
-        for t in range(40):
-            state = cell(x[t], state)
-        ((state[0] if isinstance(state, tuple) else state) ** 2).sum().backward()
-
-    compiled = mg.compile(step)
-    compiled(x)
-    assert compiled.program.nbytes <= 1.1 * peak(step, x)
-
-
-@pytest.mark.parametrize("cell", [nn.RNNCell, nn.GRUCell, nn.LSTMCell])
 def test_cells(cell):
     cell = cell(4, H, dtype="float64")
     xs = mg.asarray(np.random.default_rng(1).standard_normal((T, B, 4)))
@@ -130,7 +112,11 @@ def test_biases_are_summed_over_all_steps_at_once():
     assert sorted(line.args[0].shape for line in sums) == [(B, H), (H, T * B)]
 
 
-def test_long_loops_are_summed_in_parts():
+def test_long_loops_are_summed_in_parts(monkeypatch):
+    monkeypatch.setattr(  # where there is room for it
+        "minigrad.engine.program.program.laid_out",
+        lambda lines, kept, _: laid_out(lines, kept, 1 << 30),
+    )
     w = mg.tensor(np.full((2, 2), 0.1), requires_grad=True)
     x = mg.asarray(np.random.default_rng(1).standard_normal((100, 2)))
 
