@@ -33,23 +33,29 @@ def row_sums(xp: Any, x: Array, axis: int = -1) -> Array:
     """Σ x along `axis`, which is kept."""
     if not on_cpu(xp) or axis not in (-1, x.ndim - 1) or x.dtype.itemsize < 4 or not x.size:
         return x.sum(axis=axis, keepdims=True)
+    ones = _ones(xp, x.shape[-1], x.dtype)
     if xp is np and x.size < SMALL and x.dtype.char in "fd" and x.flags.c_contiguous:
-        ones = _ones(x.shape[-1], x.dtype.char)  # the same to the bit, by a shorter way
+        # The same to the bit, by a shorter way.
         return x.reshape(-1, x.shape[-1]).dot(ones).reshape(*x.shape[:-1], 1)
-    return matmul(x, xp.ones((x.shape[-1], 1), dtype=x.dtype))
+    return matmul(x, ones[:, None])
 
 
 def column_sums(xp: Any, x: Array) -> Array:
     """Σ x over the rows of x (N, D): on the CPU a product, which is several times as fast."""
-    if xp is np and x.size < SMALL and x.dtype.char in "fd" and x.flags.forc:
-        return _ones(len(x), x.dtype.char).dot(x)  # the same to the bit, by a shorter way
     if x.dtype.itemsize < 4 or not on_cpu(xp):
         return x.sum(axis=0)
-    return matmul(xp.ones(x.shape[0], dtype=x.dtype), x)
+    ones = _ones(xp, len(x), x.dtype)
+    if xp is np and x.size < SMALL and x.dtype.char in "fd" and x.flags.forc:
+        return ones.dot(x)  # the same to the bit, by a shorter way
+    return matmul(ones, x)
 
 
-@lru_cache
-def _ones(n: int, dtype: str) -> Array:
+def _ones(xp: Any, n: int, dtype: Any) -> Array:
+    return _kept_ones(n, dtype) if xp is np else xp.ones(n, dtype=dtype)
+
+
+@lru_cache(maxsize=32)
+def _kept_ones(n: int, dtype: Any) -> Array:
     return np.ones(n, dtype)
 
 
