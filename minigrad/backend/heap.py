@@ -7,8 +7,9 @@ that it has seen freed (`man mallopt`, M_MMAP_THRESHOLD), 32 MB at most, and the
 in reserve. Who sets such a threshold in the environment (`MALLOC_TRIM_THRESHOLD_` …) decides for
 himself, and other allocators take no notice.
 
-A cache of our own on top of this, arrays by shape that nobody refers to any more, makes steps slower:
-each shape then has memory of its own, which is not in the processor's cache when its turn comes.
+A cache of our own on top of this, arrays by shape that nobody refers to any more, makes steps
+slower: each shape has memory of its own then, which is not in the processor's cache when its turn
+comes.
 """
 
 from __future__ import annotations
