@@ -113,7 +113,7 @@ def whole(
     values = [*leaves(result[0]), result[1]] if fused else leaves(result)
     for place, value in zip(places, values, strict=True):
         if type(place) is Cell:
-            place.value = value
+            place.put(value)
         elif place is not None:
             if np.shape(value) != place.shape:
                 raise CompileError(
@@ -124,7 +124,12 @@ def whole(
 
 
 def _opened(leaf: Any) -> Any:
-    return leaf.value if type(leaf) is Cell else leaf
+    return leaf.take() if type(leaf) is Cell else leaf
+
+
+def cells_read(function: Any, args: tuple[Any, ...]) -> list[Cell]:
+    """The cells that a call takes values from."""
+    return [leaf for leaf in leaves(args[4:]) if type(leaf) is Cell] if function is whole else []
 
 
 def _order(kwargs: dict[str, Any]) -> bool:

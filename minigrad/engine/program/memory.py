@@ -144,12 +144,29 @@ class Ref(NamedTuple):
 
 
 class Cell:
-    """A place for a value that is no array: what a kernel called whole kept for its backward."""
+    """A place for a value that is no array: what a kernel called whole kept for its backward.
 
-    __slots__ = ("value",)
+    Attributes:
+        value: what stands there.
+        readers: how often each replay takes it; the last one leaves nothing.
+    """
+
+    __slots__ = ("_left", "readers", "value")
 
     def __init__(self, value: Any = None) -> None:
-        self.value = value
+        self.value, self.readers, self._left = value, 0, 0
+
+    def put(self, value: Any) -> None:
+        """Let a value stand there until it has been taken by all readers."""
+        self.value, self._left = value if self.readers else None, self.readers
+
+    def take(self) -> Any:
+        """The value."""
+        value = self.value
+        self._left -= 1
+        if not self._left:
+            self.value = None
+        return value
 
 
 class Usage:

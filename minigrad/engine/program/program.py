@@ -13,12 +13,13 @@ from ...backend import mkl, threads
 from ...backend.gemm import steady
 from ..modes import show
 from .blocks import worked_on
-from .calls import resolved, store, whole, write
+from .calls import cells_read, resolved, store, whole, write
 from .forks import shared
 from .layout import laid_out
 from .memory import ALIGN, Host, Memory, Ref, leaves
 from .plan import in_use, prune
 from .recorder import Line, Recorder
+from .walk import every
 
 Step = tuple[Callable[..., Any], tuple[Any, ...]]
 
@@ -43,6 +44,10 @@ class Program:
         self.constants, self.lines, self.nbytes = layout.constants, layout.lines, layout.plan.size
         for memory, at in layout.plan.at.items():
             memory.at, memory.kept = at, memory in layout.kept
+        for line in every(self.lines):
+            for cell in cells_read(line.function, line.args):
+                cell.readers += 1
+                cell.value = None  # of the recorded run
         self.refreshers = recorder.refreshers
         self.lock = threading.Lock()
         room = np.empty(self.nbytes + ALIGN, np.uint8)

@@ -11,6 +11,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.engine.program import calls
 from minigrad.engine.program.memory import ALIGN, Memory, Ref
 from minigrad.engine.program.plan import Plan, touched
 from minigrad.engine.program.recorder import Line
@@ -93,6 +94,33 @@ def test_a_training_step_allocates_no_array(name):
         step(x)
     assert [size for size in sizes if size > max(8, 4 * rows)] == []
     assert len(sizes) < 20
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_what_a_kernel_keeps_for_its_backward_is_gone_afterwards(train):
+    """With lengths in an array a layer is called whole, and keeps all its steps."""
+    layer, lengths = nn.LSTM(32, 64), np.array([20] * 8 + [9] * 8)
+
+    @mg.compile
+    def step(x, lengths):
+        layer.zero_grad()
+        loss = (layer(x, lengths=lengths)[0] ** 2).sum()
+        if train:
+            loss.backward()
+        return loss
+
+    x = mg.asarray(np.random.default_rng(0).standard_normal((20, 16, 32), np.float32))
+    step(x, lengths)
+    assert sum(line.function is calls.whole for line in step.program.lines) == 1 + train
+    tracemalloc.start()
+    try:
+        for _ in range(2):
+            step(x, lengths)
+        left, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most > 20 * 16 * 64 * 4  # it was there
+    assert left < 1 << 16
 
 
 def test_memory_that_lives_at_one_time_does_not_overlap():
