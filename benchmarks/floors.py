@@ -77,8 +77,8 @@ def measure(
 class Found:
     """A workload's figures, as the tables want them."""
 
-    def __init__(self, name: str, workload: Entry) -> None:
-        self.name, self.told = name, workload["implementations"]
+    def __init__(self, name: str, workload: Entry, roofs: dict[str, Entry]) -> None:
+        self.name, self.told, self.roofs = name, workload["implementations"], roofs
         self.peer = report.best(self.told, PEERS_BEST)
         self.cores = 1 if name in UNDIVIDED else 2
         self.is_step = set(self.told.get("alone", {}).get("ms", {})) == {""}  # and not small ops
@@ -115,7 +115,7 @@ class Found:
 
     def speed(self, name: str) -> float:
         """FLOP/s of the products of one process, to the best that it can."""
-        roof = self.told[name]["roofline"]["flops"] / (2 if name == "alone-2p" else 1)
+        roof = self.roofs[name]["flops"] / (2 if name == "alone-2p" else 1)
         return 1e12 * self.median(name, OPERATIONS) / self.median(name, PRODUCTS_ALONE) / roof
 
     def shares(self, name: str) -> list[float]:
@@ -123,6 +123,17 @@ class Found:
         kinds = np.nan_to_num([self.median(name, kind) for kind in KINDS])
         inside = self.median(name, CALLS) / self.median(name, STEP)
         return [*(inside * kinds / kinds.sum()), 1 - inside]
+
+
+def roofs(workloads: dict[str, Entry]) -> dict[str, Entry]:
+    """What one process reached at best in this run, and two at once."""
+    best: dict[str, Entry] = {}
+    for workload in workloads.values():
+        for name, entry in workload["implementations"].items():
+            for what, value in entry.get("roofline", {}).items():
+                one = best.setdefault(name, {})
+                one[what] = max(value, one.get(what, 0.0))
+    return best
 
 
 def shown(value: float, form: str = "") -> str:
@@ -205,23 +216,20 @@ inside the layer.
 
 def text(result: Entry) -> str:
     """The report."""
-    found = [Found(name, workload) for name, workload in result["floors"].items()]
-    one, two = (
-        [f.told[name]["roofline"] for f in found if "roofline" in f.told.get(name, {})]
-        for name in ("alone", "alone-2p")
+    best = roofs(result["floors"])
+    roofline = "; ".join(
+        f"{title}: {best[name]['flops'] * 1e-9:.0f} GFLOP/s in products, "
+        f"{best[name]['bandwidth'] * 1e-9:.0f} GB/s in copies"
+        for name, title in (("alone", "one core"), ("alone-2p", "two at once"))
+        if name in best
     )
-    roofs = "; ".join(
-        f"{what}: {np.median([r['flops'] for r in each]) * 1e-9:.0f} GFLOP/s in products, "
-        f"{np.median([r['bandwidth'] for r in each]) * 1e-9:.0f} GB/s in copies"
-        for what, each in (("one core", one), ("two at once", two))
-        if each
-    )
+    found = [Found(name, workload, best) for name, workload in result["floors"].items()]
     tables = (
         ("Floors", [floors(f) for f in found if "alone" in f.entry("alone")]),
         ("Targets", [row for f in found for row in verdicts(f)]),
         ("Where a compiled step's time goes", [profile(f) for f in found if f.is_step]),
     )
-    parts = [report.heading(result, "What NumPy takes for a step"), f"The roofline, {roofs}.\n"]
+    parts = [report.heading(result, "What NumPy takes for a step"), f"The roofline, {roofline}.\n"]
     parts.append(ABOUT)
     for (title, rows), head in zip(tables, HEADS, strict=True):
         parts.append(f"## {title}\n\n{report.table(head, rows)}\n")

@@ -99,7 +99,7 @@ def workload(compiled, products, calls):
     ],
 )
 def test_a_verdict_says_what_stands_above_the_target(times, verdict):
-    (row,) = floors.verdicts(floors.Found("W1", workload(*times)))
+    (row,) = floors.verdicts(floors.Found("W1", workload(*times), {}))
     assert row[0] == "W1 compiled (mg.compile, batch over 2 processes) / PyTorch"
     half = [f"{time / 20:.2f}" for time in times[1:]]  # of 10 ms, on two cores
     assert row[1:] == ("≤ 0.9", f"{times[0] / 10:.2f}", *half, verdict)
@@ -109,20 +109,21 @@ def test_small_ops_have_targets_in_microseconds():
     small = {"ms": {"add forward": {"0": 4e-4}, "matmul forward": {"0": 5e-4}}}
     calls = {"ms": small["ms"], "alone": {alone.CALLS: {"add forward": {"0": 35e-5}}}}
     told = {"implementations": {"compiled": small, "alone": calls}}
-    rows = {row[0]: row[1:] for row in floors.verdicts(floors.Found("W8", told))}
+    rows = {row[0]: row[1:] for row in floors.verdicts(floors.Found("W8", told, {}))}
     found = rows["W8 compiled forward, µs, the dearest op"]
     assert found == ("≤ 0.3", "0.50", "", "0.35", "missed: the calls alone take longer")
 
 
 def test_the_report():
+    slow = {"alone": {"roofline": {"flops": 3e11, "bandwidth": 2e10}}}
     result = {
         "command": "c",
         "machine": machine.facts(),
-        "floors": {"W1": workload(9.2, 10.0, 16.0), "W2": {"implementations": {}}},
+        "floors": {"W1": workload(9.2, 10.0, 16.0), "W2": {"implementations": slow}},
     }
     lines = floors.text(result).splitlines()
     assert (
-        "The roofline, one core: 400 GFLOP/s in products, 10 GB/s in copies; two at once"
+        "The roofline, one core: 400 GFLOP/s in products, 20 GB/s in copies; two at once"
         in lines[4]
     )
     row, _, half = ([cell.strip() for cell in line.split("|")] for line in lines if "| W1" in line)
