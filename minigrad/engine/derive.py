@@ -27,18 +27,20 @@ def pull_rules(
     The rules run on the saved arrays, or on Tensors tied to the tape when `create_graph`.
     `chosen`: where it is False, the result went nowhere and the gradients are 0.
     """
-    if create_graph and op.plain is not None:
-        return pull_composite(node, op.plain, gs, wanted)
     if create_graph or chosen is not None or node.many is not None:
+        if create_graph and op.plain is not None:
+            return pull_composite(node, op.plain, gs, wanted)
         return _pull_special(op, node, gs, wanted, create_graph, chosen)
     inputs: Any = node.inputs
     g, y, params = gs[0], node.outputs, node.params
     if y is None:
         y = node
-    if params or len(inputs) != 2 or op.variadic:
+    if params or len(inputs) > 2 or op.variadic:
         return _each(op, g, y, inputs, params, wanted)
-    rules: Any = op.rules
-    (first, second), (a, b) = rules, inputs  # by hand, for speed: what most lines are
+    rules: Any = op.rules  # by hand, for speed: what most lines are
+    if len(inputs) == 1:
+        return [rules[0](g, y, inputs[0]) if rules[0] else None]
+    (first, second), (a, b) = rules, inputs
     return [
         first(g, y, a, b) if wanted & 1 and first else None,
         second(g, y, a, b) if wanted & 2 and second else None,
