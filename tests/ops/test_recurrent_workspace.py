@@ -133,3 +133,16 @@ def test_a_loop_that_fails_leaves_nothing_behind(layer, monkeypatch):
         layer(mg.zeros((3, 2, 5)))
     monkeypatch.undo()
     np.testing.assert_array_equal(layer(mg.ones((3, 2, 5)))[0].numpy(), expected)
+
+
+@LAYERS
+def test_other_weights_may_need_gradients_in_the_next_call(layer):
+    layer, x = layer(5, 6), mg.randn(40, 8, 5)  # so many rows are summed in parts
+
+    def gradient(needed):
+        layer.zero_grad()
+        layer.weight_ih_l0.requires_grad_(needed)
+        layer(x)[0].sum().backward()
+        return layer.weight_hh_l0.grad.numpy()
+
+    np.testing.assert_array_equal(gradient(False), gradient(True))

@@ -150,7 +150,9 @@ class GateGradients:
         first, self.started = not self.started, True
 
         def weight(k: int, gates: slice, inputs: Array, out: Array) -> None:
-            summand = out if first else self.space.array(("summand", k, *self.key), *out.shape)
+            summand = out
+            if not first:  # which weights need gradients may change from call to call
+                summand = self.space.array(("summand", k, out.shape, *self.key), *out.shape)
             product(self.xp, d[gates], inputs[low:high], summand)()
             if not first:
                 self.xp.add(out, summand, out)
