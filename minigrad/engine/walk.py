@@ -204,8 +204,19 @@ def fitted(node: Node, grads: Sequence[Any], create_graph: bool = False) -> list
     return found
 
 
-def fit(op: Op, grad: Any, like: Any, create_graph: bool) -> Any:
-    """What a rule of `op` returned, in the shape and dtype of the argument, those of `like`."""
+def fit(op: Op | None, grad: Any, like: Any, create_graph: bool) -> Any:
+    """What a rule of `op` returned, in the shape and dtype of the argument, those of `like`.
+
+    None for `op`: `grad` is that of a root, whose value may have been computed again.
+    """
+    if op is None:
+        if grad.shape != like.shape:
+            raise GradError(
+                f"backward: a gradient of shape {grad.shape} for a result that has shape "
+                f"{like.shape} when it is computed again: a composite must return what its op "
+                "does, and a checkpointed function the same at each call"
+            )
+        return grad if grad.dtype == like.dtype else grad.astype(like.dtype)
     if isinstance(grad, Tensor) and not create_graph:
         raise GradError(
             f"{op.name}: a derivative rule reads a value that it says it does not need: the names "
@@ -217,13 +228,14 @@ def fit(op: Op, grad: Any, like: Any, create_graph: bool) -> Any:
     except AttributeError:
         given = type(grad).__name__
         raise GradError(f"{op.name}: a derivative rule returned {given}, not an array") from None
-    if not fits:
-        if not op.elementwise:
-            raise GradError(
-                f"{op.name}: a derivative rule returned shape {grad.shape} "
-                f"for an argument of shape {shape}"
-            )
+    if not fits and op.elementwise:
         grad = ops.sum_to(grad, shape)
+        fits = grad.shape == shape
+    if not fits:
+        raise GradError(
+            f"{op.name}: a derivative rule returned shape {grad.shape} "
+            f"for an argument of shape {shape}"
+        )
     if grad.dtype != like.dtype:
         grad = grad.astype(like.dtype)
     return np.asarray(grad) if isinstance(grad, np.generic) else grad
@@ -268,6 +280,7 @@ def _watched(
         pull_line = modes.profiler.backward(node.op)
     grads = pull_line(node, gs, wanted, create_graph, mask)
     if modes.anomaly:
+        grads = fitted(node, grads, create_graph)
         for data in (values_of(g) for g in grads if g is not None):
             if bool((data != data).any()):
                 raise AnomalyError(

@@ -33,14 +33,40 @@ def test_a_rule_of_the_wrong_shape():
         user_wrong(leaf([1.0, 2.0])).backward()
 
 
+def test_an_elementwise_rule_of_a_shape_that_does_not_sum_to_the_arguments():
+    @mg.elementwise
+    def user_wrong(xp, x):
+        return x * 1
+
+    user_wrong.defvjp(lambda g, _y, _x: g[:1])
+    with pytest.raises(errors.GradError, match=r"user_wrong.*\(1,\).*\(2,\)"):
+        user_wrong(leaf([1.0, 2.0])).sum().backward()
+
+
+def test_a_composite_of_another_shape():
+    @mg.fused
+    def user_wrong(xp, x, *, keep):
+        return x * 1, None
+
+    user_wrong.composite(lambda x: x.sum())
+    user_wrong.backward(lambda *_: (None,))
+    x = leaf([1.0, 2.0])
+    with pytest.raises(errors.GradError, match=r"\(2,\).*\(\).*composite"):
+        mg.grad(user_wrong(x).sum(), x, create_graph=True)
+
+
+@pytest.mark.parametrize("mode", [mg.enable_grad, mg.detect_anomaly])
 @pytest.mark.parametrize("result", [0, 1.0, [1.0, 1.0], "g"])
-def test_a_rule_that_returns_no_array(result):
+def test_a_rule_that_returns_no_array(result, mode):
     @mg.op
     def user_wrong(xp, x):
         return x * 1
 
     user_wrong.defvjp(lambda g, _y, _x: result)
-    with pytest.raises(errors.GradError, match=f"user_wrong.*{type(result).__name__}"):
+    with (
+        mode(),
+        pytest.raises(errors.GradError, match=f"user_wrong.*{type(result).__name__}"),
+    ):
         user_wrong(leaf([1.0, 2.0])).sum().backward()
 
 
