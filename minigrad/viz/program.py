@@ -11,9 +11,9 @@ import numpy as np
 
 from ..engine import Compiled, Tensor
 from ..engine.program.calls import store, whole
+from ..engine.program.line import Line
 from ..engine.program.memory import Memory, Ref, address, leaves, root
 from ..engine.program.program import Program
-from ..engine.program.recorder import Line
 from .fold import fold as fold_repeats
 from .graph import Graph
 from .group import group, size_at

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from .calls import write
+from .line import Line
 from .memory import Memory, Ref, leaves
-from .recorder import Line
 
 BLOCK = 1 << 15  # elements of a chain that are worked on together
 

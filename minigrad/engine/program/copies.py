@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from .calls import write
+from .line import Line, once
 from .memory import Ref, mapped
-from .recorder import Line, once
 from .walk import Homes, Touches, each_list, homes_of
 
 _COPIES = {write, np.copyto, np.concatenate}

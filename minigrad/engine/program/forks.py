@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from ...backend.threads import get_num_threads
+from .line import Line
 from .memory import Ref, leaves
-from .recorder import Line
 
 
 def shared(lines: list[Line]) -> list[Line]:

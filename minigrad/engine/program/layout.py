@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from .copies import united
+from .line import Line
 from .memory import Memory
 from .plan import Plan, constants
-from .recorder import Line
 from .rows import joined
 from .sums import sums
 from .walk import every, touched

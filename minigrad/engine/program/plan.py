@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from .line import Line, once
 from .memory import ALIGN, Memory, Ref
-from .recorder import Line, once
 from .walk import touched
 
 

@@ -16,9 +16,10 @@ from .blocks import worked_on
 from .calls import cells_read, resolved, store, whole, write
 from .forks import shared
 from .layout import laid_out
+from .line import Line
 from .memory import ALIGN, Host, Memory, Ref, leaves
 from .plan import in_use, prune
-from .recorder import Line, Recorder
+from .recorder import Recorder
 from .walk import every
 
 Step = tuple[Callable[..., Any], tuple[Any, ...]]

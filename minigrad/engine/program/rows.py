@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from .line import Line, once
 from .memory import Memory, Ref, mapped
-from .recorder import Line, once
 from .walk import Homes, Touches, each_list, homes_of
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from .calls import write
+from .line import Line
 from .memory import Memory, Ref
-from .recorder import Line
 from .terms import Part, Product, Slice, Term, adds, inner, operands_of, place_of, plain
 from .walk import Homes, Touches, each_list, homes_of
 

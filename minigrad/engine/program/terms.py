@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .line import Line
 from .memory import Ref
-from .recorder import Line
 
 LONGEST = 128  # the length of the inner axis from which a product by itself is as quick
 

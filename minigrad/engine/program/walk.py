@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from math import inf
 
+from .line import Line, once
 from .memory import Memory, Ref, leaves
-from .recorder import Line, once
 
 Homes = dict[Memory, list[Line] | None]
 

@@ -10,8 +10,8 @@ from minigrad.engine import fork
 from minigrad.engine.program import program
 from minigrad.engine.program.forks import shared
 from minigrad.engine.program.layout import LENGTHS, laid_out
+from minigrad.engine.program.line import Line
 from minigrad.engine.program.memory import Memory, Ref, Usage
-from minigrad.engine.program.recorder import Line
 
 
 @pytest.fixture

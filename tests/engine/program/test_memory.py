@@ -12,9 +12,9 @@ import pytest
 import minigrad as mg
 from minigrad import nn
 from minigrad.engine.program import calls
+from minigrad.engine.program.line import Line
 from minigrad.engine.program.memory import ALIGN, Memory, Ref
 from minigrad.engine.program.plan import Plan, touched
-from minigrad.engine.program.recorder import Line
 from tests.allocations import allocations
 
 
