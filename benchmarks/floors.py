@@ -208,13 +208,13 @@ HEADS = (
 )
 ABOUT = """**Products**: all matrix products of a step, in the shapes and layouts of a program's,
 one after the other, by NumPy on one core. Halved (but for W6 and W8, where half a batch takes as
-many calls), they are the floor for two cores: no split of the work, and no code around them, can be
-quicker with this BLAS. **Calls**: every call of NumPy that the program makes, back to back on one
-core; and for half a batch, in two processes at once. The quicker one is what a step would take if
-Python did nothing but call. **By hand**: a step without a framework, each call of which makes a new
-array, as eager ones do: the floor of eager where it is written. With the extra `fast` only products
-are NumPy's. In W3 the lengths of sentences are constants here, so that the program has the calls
-inside the layer.
+many calls), they are a floor: no step with these products can be quicker on two cores, however it
+is divided and whatever is around them. **Calls**: every call of NumPy that the program makes, back
+to back on one core; and for half a batch, in two processes at once. The quicker one is what a step
+would take if Python did nothing but call. **By hand**: a step without a framework, each call of
+which makes a new array, as eager ones do: the floor of eager where it is written. With the extra
+`fast` only products are NumPy's. In W3 the lengths of sentences are constants here, so that the
+program has the calls inside the layer.
 """
 
 
