@@ -50,21 +50,21 @@ def laid_out(lines: list[Line], kept: Collection[Memory], most: int) -> Layout:
 
 def _layouts(lines: list[Line], kept: Collection[Memory], most: int) -> Iterator[Layout]:
     """Layouts to be tried, in order of speed."""
-    longest = LENGTHS[0]
-    yield (first := _quick(lines, kept, longest, longest))
+    longest, fewer = LENGTHS[0], united([line.copy() for line in lines])
+    yield (first := _quick(fewer, kept, longest, longest))
     if any(line.times > 1 for line in every(first.lines)):
         for rows in LENGTHS:
-            alone = _quick(lines, kept, rows, 0)
+            alone = _quick(fewer, kept, rows, 0)
             if alone.plan.size <= most:
                 break
         for terms in LENGTHS[rows == longest : -1]:  # the longest of both was the first
-            yield _quick(lines, kept, rows, terms)
+            yield _quick(fewer, kept, rows, terms)
         yield alone
     yield Layout(lines, [], kept)
 
 
 def _quick(lines: list[Line], kept: Collection[Memory], rows: int, terms: int) -> Layout:
-    """With fewer copies, and products of rows and of sums put together up to such a length."""
-    lines = united([line.copy() for line in lines])
-    lines = joined(united(sums(lines, terms)), rows)
+    """With products of rows and of sums put together up to such a length."""
+    lines = sums([line.copy() for line in lines], terms)
+    lines = joined(united(lines), rows)
     return Layout(lines, constants(lines), kept)
