@@ -67,6 +67,15 @@ def test_a_thread_keeps_no_more_than_the_limit(monkeypatch):
     assert not _workspace._IDLE.of
 
 
+def test_what_a_product_works_in_counts_as_well():
+    space = workspace(np, 64, F4)
+    a = space.array("a", 3072, 768)  # cut along the inner axis
+    before = space.nbytes
+    with allocations() as sizes:
+        space.product(a, 64)
+    assert sum(n for n in sizes if n >= 4096) == space.nbytes - before
+
+
 def test_each_thread_has_its_own():
     space, found = workspace(np, 1, F4), []
     space.keep()

@@ -20,8 +20,13 @@ NARROW = 64  # columns up to which cutting the inner dimension pays
 ROWS = 32  # rows below which a narrow block gets slow
 
 
-def product(xp: Any, a: Array, b: Array, out: Array) -> Callable[[], Any]:
-    """A function that writes a @ b into `out` at each call; a loop's three buffers never change."""
+def product(
+    xp: Any, a: Array, b: Array, out: Array, new: Callable[..., Array] | None = None
+) -> Callable[[], Any]:
+    """A function that writes a @ b into `out` at each call; a loop's three buffers never change.
+
+    `new(shape)` makes the room for what it works in.
+    """
     (M, K), n = a.shape, b.shape[1]
     if not on_cpu(xp) or a.itemsize < 4:
         return partial(matmul, operand(a), b, out)
@@ -40,7 +45,8 @@ def product(xp: Any, a: Array, b: Array, out: Array) -> Callable[[], Any]:
         blocks = _blocks(a, m, k)[0]
         return partial(np.matmul, blocks, b, out.reshape(M // m, m, n))  # xp: allow - the same
     a, b = _blocks(a, m, k), b.reshape(K // k, 1, k, n)
-    parts = xp.empty((K // k, M // m, m, n), dtype=out.dtype)
+    shape = K // k, M // m, m, n
+    parts = xp.empty(shape, dtype=out.dtype) if new is None else new(shape)
     summands = parts.reshape(K // k, M, n)
 
     def multiply() -> None:

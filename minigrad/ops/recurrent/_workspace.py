@@ -70,7 +70,7 @@ class Workspace:
         def make() -> tuple[Array, Array, Callable[[], Any]]:
             b = self.columns(("b", id(a)), n, a.shape[1], widest=widest)
             out = self.columns(("a @ b", id(a)), n, a.shape[0], widest=widest)
-            return b, out, product(self.xp, a, b, out)
+            return b, out, product(self.xp, a, b, out, self._new)
 
         return self.once(("product", id(a), n), make)
 
