@@ -20,6 +20,7 @@ from ..engine import primitive
 TAME = 60.0  # scores in ±60 need no shift: neither exp(x) nor its sum overflows or underflows
 SMALL = 1 << 12  # elements that are summed in less time than it takes to ask how
 BLOCK = 1 << 17  # elements of a block of rows
+KEPT = 1 << 16  # ones up to which they are kept for the next call
 
 
 def blocks(xp: Any, n: int, width: int) -> Iterator[slice]:
@@ -51,7 +52,7 @@ def column_sums(xp: Any, x: Array) -> Array:
 
 
 def _ones(xp: Any, n: int, dtype: Any) -> Array:
-    return _kept_ones(n, dtype) if xp is np else xp.ones(n, dtype=dtype)
+    return _kept_ones(n, dtype) if xp is np and n <= KEPT else xp.ones(n, dtype=dtype)
 
 
 @lru_cache(maxsize=32)

@@ -8,6 +8,7 @@ import pytest
 import minigrad as mg
 from minigrad import nn
 from minigrad.backend import fast
+from minigrad.ops import rows
 from tests.allocations import allocations
 
 IDS = mg.asarray(np.random.default_rng(0).integers(0, 50, (64, 32)))
@@ -62,3 +63,11 @@ def test_large_arrays_of_a_steady_step(name):
 
 def large(sizes, x):
     return [size for size in sizes if 2 * size >= x.nbytes]
+
+
+def test_a_long_row_of_ones_is_not_kept(monkeypatch):
+    monkeypatch.setattr(rows, "KEPT", 100)
+    rows._kept_ones.cache_clear()
+    for n in 100, 101:
+        np.testing.assert_array_equal(rows.column_sums(np, np.ones((n, 2))), [n, n])
+    assert rows._kept_ones.cache_info().currsize == 1
