@@ -50,7 +50,7 @@ def test_no_step_makes_an_array(layer, monkeypatch):
         return list(made)
 
     with fast.switched(False):
-        arrays_made(5)  # what is made once
+        arrays_made(5), arrays_made(50)  # what is made once, and once per length
     for name in MAKERS:
         make = getattr(np, name)
         monkeypatch.setattr(
