@@ -40,6 +40,8 @@ def rerun(tape: Tape) -> Iterator[tuple[Node, Known, float | None]]:
 
 
 def _compute(tape: Tape, node: Node, known: Known) -> float | None:
+    if node.op.arity == 0:
+        return None  # a checkpoint: its value is known if another line saved it
     arguments = []
     for i, (of, slot) in enumerate(tape.sources(node)):
         saved = node.inputs[i] if node.inputs is not None else None

@@ -184,6 +184,15 @@ def test_record_of_a_model_watches_a_training_step():
     assert all("grads" in i.facts or "grad" in i.facts for i in graph.ir.items.values() if i.lines)
 
 
+def test_a_checkpoint_is_one_line_whose_value_others_may_have_saved():
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    for after, values in (lambda y: y * x, {0, 1, 2}), (lambda y: y + 1.0, set()):
+        with viz.record() as seen:
+            after(mg.checkpoint(mg.sin, x)).sum().backward()
+        assert set(seen.values) == values
+        assert set(seen.grads) == {0, 1, 2}
+
+
 def test_the_last_of_several_backward_passes_stays():
     w = nets.leaf(2)
     with viz.record() as seen:
