@@ -18,7 +18,7 @@ import numpy as np
 from ...backend import Array
 from ._products import product
 
-LIMIT = 1 << 25  # bytes that a thread keeps for later
+LIMIT = 1 << 23  # bytes that a thread keeps: to make more takes little beside work on it
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ class Workspace:
 
     def keep(self) -> None:
         """Leave it to the next call: nobody reads these arrays any more."""
-        if self.xp is not np:
+        if self.xp is not np or self.nbytes > LIMIT:
             return
         idle = _IDLE.of
         idle[self.key] = self
