@@ -11,7 +11,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.engine.program import calls
+from minigrad.engine.program import calls, plan
 from minigrad.engine.program.line import Line
 from minigrad.engine.program.memory import ALIGN, Memory, Ref
 from minigrad.engine.program.plan import Plan, touched
@@ -140,8 +140,10 @@ def test_memory_that_lives_at_one_time_does_not_overlap():
         live = {m for m in live if m.kept or last[m] > i}
 
 
+@pytest.mark.parametrize("many", [plan.MANY, 0], ids=["large first", "by time"])
 @pytest.mark.parametrize("seed", range(40))
-def test_branches_do_not_share_memory_at_one_time(seed):
+def test_branches_do_not_share_memory_at_one_time(seed, many, monkeypatch):
+    monkeypatch.setattr(plan, "MANY", many)
     lines = random_lines(random.Random(seed))
     at = Plan(lines, {m for line in lines for m in touched(line) if m.kept}).at
     for k in range(2):  # as branch k sees it: all of the other one happens beside each of its lines
@@ -201,10 +203,10 @@ def test_what_is_over_makes_room():
     def line(*memories):
         return Line(len, (), {}, memories, (), "", None)
 
-    plan = Plan([line(a, b, c), line(c, d), line(e)])
-    assert (plan.at[a], plan.at[b], plan.at[c]) == (4 * ALIGN, 6 * ALIGN, 0)
-    assert (plan.at[d], plan.at[e]) == (4 * ALIGN, 0)  # d where a and b were
-    assert plan.size == 7 * ALIGN
+    placed = Plan([line(a, b, c), line(c, d), line(e)])
+    assert (placed.at[a], placed.at[b], placed.at[c]) == (4 * ALIGN, 6 * ALIGN, 0)
+    assert (placed.at[d], placed.at[e]) == (4 * ALIGN, 0)  # d where a and b were
+    assert placed.size == 7 * ALIGN
 
 
 def test_large_chains_are_worked_on_in_blocks():
