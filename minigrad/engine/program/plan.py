@@ -173,15 +173,13 @@ class Plan:
 
         It leaves more gaps, and takes time in proportion to the rooms, not to their square.
         """
-        begins = [line for line, _ in self._where]  # of each time: of a fork, that of all of it
-        ends = dict(zip(begins, range(len(begins)), strict=True))
+        begins = [line for line, _ in self._where]  # in a fork: when all of it begins
         free, ending = Free(), list[tuple[int, int, int]]()
         for room in sorted(rooms, key=lambda room: (begins[room.first], -room.size)):
             while ending and ending[0][0] < begins[room.first]:
                 free.give(*heappop(ending)[1:])
             at = free.take(room.size) if room.size else 0
-            last = room.last if room.last == len(begins) else ends[begins[room.last]]
-            heappush(ending, (last, at, room.size))
+            heappush(ending, (room.last, at, room.size))
             self.at.update(dict.fromkeys(room.memories, at))
         return free.size
 
