@@ -62,8 +62,8 @@ class InputProjection:
         rows: Array,
     ) -> None:
         self.space, self.xp, self.rows = space, space.xp, rows
-        self.weight = space.array("w_ih", len(w_ih), w_ih.shape[1] + (bias is not None))
-        arrange(self.xp, w_ih, gates, bias, self.weight)
+        room = space.array("w_ih", len(w_ih), w_ih.shape[1] + (bias is not None))
+        self.weight = arrange(self.xp, w_ih, gates, bias, room)
 
     def __call__(self, n: int, starts: Sequence[int]) -> Iterator[tuple[int, Array]]:
         """(start, W_ih xₜ + b) of each step of a run, (M, n); the next step may overwrite it."""

@@ -18,7 +18,7 @@ import numpy as np
 from ...backend import Array
 from ._products import product
 
-LIMIT = 1 << 23  # bytes that a thread keeps: to make more takes little beside work on it
+LIMIT = 1 << 22  # bytes that a thread keeps: to make more takes little beside work on it
 
 T = TypeVar("T")
 
